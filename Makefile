@@ -1,0 +1,82 @@
+# Everything here is a short name for a command that also works by hand.
+# Building and testing need only Go; lint and generate need the tools that `make tools` installs into .tools/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+TOOLS := $(CURDIR)/.tools
+BIN   := $(TOOLS)/bin
+
+# One line per tool: the name of its binary, where it comes from, its version.
+buf_module                := github.com/bufbuild/buf/cmd/buf
+buf_version               := v1.75.0
+protoc-gen-go_module      := google.golang.org/protobuf/cmd/protoc-gen-go
+protoc-gen-go_version     := v1.36.12
+protoc-gen-go-grpc_module := google.golang.org/grpc/cmd/protoc-gen-go-grpc
+protoc-gen-go-grpc_version := v1.6.2
+golangci-lint_module      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+golangci-lint_version     := v2.15.0
+gofumpt_module            := mvdan.cc/gofumpt
+gofumpt_version           := v0.12.0
+
+# A stamp names a tool and its version, so that a new version here is installed and an old one is not built again.
+stamp = $(TOOLS)/stamps/$(1)-$($(1)_version)
+BUF           := $(call stamp,buf)
+PROTOC_GEN    := $(call stamp,protoc-gen-go) $(call stamp,protoc-gen-go-grpc)
+GOLANGCI_LINT := $(call stamp,golangci-lint)
+GOFUMPT       := $(call stamp,gofumpt)
+
+define install_tool
+$(call stamp,$(1)):
+	@if ! go version -m $(BIN)/$(1) 2>/dev/null | grep -qE '^\smod\s.*\s$($(1)_version)(\s|$$$$)'; then \
+		echo "installing $(1) $($(1)_version)"; \
+		GOBIN=$(BIN) GOFLAGS= go install $($(1)_module)@$($(1)_version); \
+	fi
+	@mkdir -p $(TOOLS)/stamps && rm -f $(TOOLS)/stamps/$(1)-v* && touch $$@
+endef
+$(foreach tool,buf protoc-gen-go protoc-gen-go-grpc golangci-lint gofumpt,$(eval $(call install_tool,$(tool))))
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/callboard, one static binary
+	CGO_ENABLED=0 go build -trimpath -o bin/callboard ./cmd/callboard
+
+.PHONY: test
+test: ## Run every test
+	go test ./...
+
+.PHONY: race
+race: ## Run every test under the race detector (needs a C compiler)
+	go test -race ./...
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) $(BUF) ## Check style and likely mistakes, in Go and in the protos
+	$(BIN)/golangci-lint run
+	$(BIN)/buf lint
+
+.PHONY: fmt
+fmt: $(GOFUMPT) $(BUF) ## Format Go files and protos
+	git ls-files --cached --others --exclude-standard '*.go' ':!*.pb.go' | xargs $(BIN)/gofumpt -w
+	$(BIN)/buf format -w
+
+.PHONY: generate
+generate: $(BUF) $(PROTOC_GEN) ## Generate Go from proto/
+	$(BIN)/buf generate
+
+# Generates beside the tree and compares, so that it neither needs a clean checkout nor touches one.
+.PHONY: check-generated
+check-generated: $(BUF) $(PROTOC_GEN) ## Fail if the checked-in generated code is not what `make generate` makes
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	$(BIN)/buf generate -o "$$dir/fresh"; \
+	mkdir "$$dir/checked-in"; \
+	find proto -name '*.pb.go' -print0 | tar -c --null -T - -f - | tar -x -C "$$dir/checked-in" -f -; \
+	if ! diff -r "$$dir/checked-in/proto" "$$dir/fresh/proto"; then \
+		echo 'generated code is not current: run `make generate` and commit the result' >&2; exit 1; \
+	fi
+
+.PHONY: tools
+tools: $(BUF) $(PROTOC_GEN) $(GOLANGCI_LINT) $(GOFUMPT) ## Install the tools for lint and generate into .tools/ (minutes, once)
