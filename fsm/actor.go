@@ -1,0 +1,501 @@
+package fsm
+
+import (
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+)
+
+// Limits of an actor's fields.
+const (
+	MaxActorName = 256
+	MaxActorKey  = 1024
+	MaxInput     = 4 << 20
+	MaxSaved     = 64 << 10
+	// MaxEnded bounds how many ended actors of a namespace stay readable.
+	MaxEnded = 10_000
+)
+
+// CrashPolicy says what happens to an actor after a crash, numbered as callboard.v1.CrashPolicy.
+type CrashPolicy uint8
+
+// The policies.
+const (
+	PolicyRestart CrashPolicy = 1
+	PolicySleep   CrashPolicy = 2
+	PolicyDestroy CrashPolicy = 3
+)
+
+// StopReason says why an actor is asked to stop, numbered as callboard.v1.StopReason.
+type StopReason uint8
+
+// The reasons.
+const (
+	NoStop StopReason = iota
+	StopSleep
+	StopDestroy
+	StopEvict
+	StopReschedule
+	StopNoResponse
+	StopReplaced
+	StopOrphan
+	StopShutdown
+	stopReasonCount
+)
+
+// ErrorCode says what went wrong with an actor last.
+type ErrorCode uint8
+
+// The codes. ErrorNone: nothing.
+const (
+	ErrorNone ErrorCode = iota
+	ErrorCrashed
+	ErrorLost
+	ErrorNoResponse
+	ErrorStopTimeout
+	ErrorAbandoned
+	ErrorVanished
+	errorCodeCount
+)
+
+var errorNames = [errorCodeCount]string{"", "crashed", "runner_connection_lost", "runner_no_response", "stop_timeout", "abandoned", "vanished"}
+
+func (c ErrorCode) String() string {
+	if c < errorCodeCount {
+		return errorNames[c]
+	}
+	return "invalid"
+}
+
+// Actor is one stateful actor. A row is never changed: it is replaced.
+type Actor struct {
+	ID           ActorID
+	Seq          uint64 // order of creation
+	Name         string
+	Key          string
+	HasKey       bool
+	Policy       CrashPolicy
+	Phase        Phase
+	StopReason   StopReason // while stopping
+	WakeKept     bool       // a wake came while it was stopping
+	Destroying   bool       // a destroy was accepted; it ends with the current generation
+	Generation   uint64
+	Runner       uint32 // number of the runner that has it; 0: none
+	RunnerRev    uint64
+	FloorVersion uint32 // version it last ran on
+	SavedVersion uint32 // version that wrote Saved
+	QueueSeq     uint64 // place in the pool's queue while pending
+	DueMs        int64  // cluster clock at which its phase falls due; 0: it does not
+	StopLimitMs  int64  // how long the current stop may take
+	AlarmMs      int64  // wall clock; 0: none
+	Input        []byte
+	Saved        []byte
+	Trouble      *Trouble // nil: nothing went wrong lately. Must not be changed
+	Decision     Decision
+
+	// Wall clock; 0: not yet, or not any more.
+	CreateMs, StartMs, ConnectableMs, SleepMs, PendingMs, RescheduleMs, DestroyMs int64
+
+	ordinal   uint32
+	namespace uint32
+	pool      uint32
+	keyHash   uint64
+}
+
+// Trouble remembers what went wrong with an actor.
+type Trouble struct {
+	Code      ErrorCode
+	Message   string
+	Runner    RunnerID // where
+	Retries   uint32   // starts over by a clean stop or after retry_reset_duration
+	RetryMs   int64    // cluster clock of the last retry
+	CrashedMs int64    // cluster clock; the runner above is avoided for a while
+	Preferred RunnerID // where it was fenced and may return to
+}
+
+// Decision is the compact record of why the actor was given to its runner.
+type Decision struct {
+	Index    uint64 // base of the entry that carried it
+	WallMs   int64
+	InPool   uint32
+	Eligible uint32
+	Newest   uint32
+	RunnerUp uint32 // number; 0: none
+	Version  uint32
+	Rule     uint8
+}
+
+// Ref names the current life.
+func (a *Actor) Ref() Ref { return Ref{a.ID, a.Generation} }
+
+// troubleOrZero returns a copy of what went wrong, to be changed.
+func (a *Actor) troubleOrZero() Trouble {
+	if a.Trouble == nil {
+		return Trouble{}
+	}
+	return *a.Trouble
+}
+
+func (tx *Tx) createActor(op *logv1.CreateActor) Result {
+	id, ok1 := idFrom(op.GetActorId())
+	nsID, ok2 := idFrom(op.GetNamespaceId())
+	policy := CrashPolicy(op.GetCrashPolicy())
+	if !ok1 || !ok2 || len(op.GetName()) < 1 || len(op.GetName()) > MaxActorName || len(op.GetInput()) > MaxInput ||
+		policy < PolicyRestart || policy > PolicyDestroy || op.GetCrashPolicy() > uint32(PolicyDestroy) {
+		return refuse(CodeMalformed)
+	}
+	if op.Key != nil && (len(op.GetKey()) < 1 || len(op.GetKey()) > MaxActorKey) {
+		return refuse(CodeMalformed)
+	}
+	p := tx.Pool(PoolID{NamespaceID(nsID), op.GetPool()})
+	if !tx.PoolUsable(p) {
+		return refuse(CodeNotFound)
+	}
+	if tx.Actor(ActorID(id)) != nil {
+		return refuse(CodeExists)
+	}
+	if op.Key != nil && tx.ActorByKey(p.ID.Namespace, op.GetName(), op.GetKey()) != nil {
+		return refuse(CodeExists)
+	}
+	if tx.storedBytes+int64(len(op.GetInput())) > tx.Setting(StoredBytesLimit) {
+		return refuse(CodeFull)
+	}
+	tx.actorSeq++
+	a := &Actor{
+		ID: ActorID(id), Seq: tx.actorSeq, Name: op.GetName(), Key: op.GetKey(), HasKey: op.Key != nil,
+		Policy: policy, Phase: Pending, Input: op.GetInput(), CreateMs: tx.wallMs, PendingMs: tx.wallMs,
+		QueueSeq: tx.nextQueueSeq(), ordinal: tx.actorOrdinals.take(), namespace: p.namespace, pool: p.ordinal,
+	}
+	tx.addActor(a)
+	return Result{}
+}
+
+func (tx *Tx) nextQueueSeq() uint64 {
+	tx.queueSeq++
+	return tx.queueSeq
+}
+
+func (tx *Tx) assignActor(op *logv1.AssignActor) Result {
+	a, next, res := tx.step(op.GetRef().GetActorId(), EventAssign, Starting)
+	if res.Code != CodeOK {
+		return res
+	}
+	if op.GetRef().GetGeneration() != a.Generation+1 {
+		return refuse(CodeStale)
+	}
+	r, res := tx.runnerInSession(op.GetRunnerId(), op.GetSessionId())
+	if res.Code != CodeOK {
+		return res
+	}
+	if !r.Placeable() || r.pool != a.pool || r.FreeSlots() == 0 {
+		return refuse(CodeFull)
+	}
+	if op.GetStartDeadlineMs() <= tx.clockMs {
+		return refuse(CodeMalformed)
+	}
+	next.Generation++
+	next.Runner = r.Number
+	next.FloorVersion = r.Version
+	next.DueMs = op.GetStartDeadlineMs()
+	next.PendingMs, next.RescheduleMs, next.SleepMs = 0, 0, 0
+	d := op.GetDecision()
+	next.Decision = Decision{
+		Index: tx.base, WallMs: tx.wallMs, InPool: d.GetInPool(), Eligible: d.GetEligible(), Newest: d.GetNewest(),
+		RunnerUp: d.GetRunnerUp(), Version: d.GetVersion(), Rule: uint8(d.GetRule()),
+	}
+	tx.replaceActor(a, next)
+	return Result{}
+}
+
+func (tx *Tx) enqueueActor(op *logv1.EnqueueActor) Result {
+	a, next, res := tx.step(op.GetActorId(), EventEnqueue, Pending)
+	if res.Code != CodeOK {
+		return res
+	}
+	tx.makePending(next)
+	tx.replaceActor(a, next)
+	return Result{}
+}
+
+func (tx *Tx) makePending(next *Actor) {
+	next.DueMs, next.QueueSeq = 0, tx.nextQueueSeq()
+	next.PendingMs, next.RescheduleMs, next.SleepMs = tx.wallMs, 0, 0
+}
+
+func (tx *Tx) actorRunning(op *logv1.ActorRunning) Result {
+	a, next, res := tx.stepRef(op.GetRef(), EventRunning, Running)
+	if res.Code != CodeOK {
+		return res
+	}
+	next.DueMs, next.ConnectableMs = 0, tx.wallMs
+	if next.StartMs == 0 {
+		next.StartMs = tx.wallMs
+	}
+	tx.replaceActor(a, next)
+	return Result{}
+}
+
+func (tx *Tx) stopActor(op *logv1.StopActor) Result {
+	a, next, res := tx.stepRef(op.GetRef(), EventStop, Stopping)
+	if res.Code != CodeOK {
+		return res
+	}
+	reason := StopReason(op.GetReason())
+	if reason == NoStop || op.GetReason() >= uint32(stopReasonCount) || reason == StopOrphan || op.GetDeadlineMs() <= tx.clockMs {
+		return refuse(CodeMalformed)
+	}
+	next.Destroying = a.Destroying || reason == StopDestroy
+	next.ConnectableMs = 0
+	if reason == StopSleep {
+		next.SleepMs = tx.wallMs
+		next.WakeKept = false
+	}
+	if a.Phase == Stopping {
+		// The stop under way goes on with its own deadline; only what follows it changes.
+		if reason != StopDestroy {
+			return refuse(CodeIllegal)
+		}
+		next.StopReason = reason
+		tx.replaceActor(a, next)
+		return Result{}
+	}
+	next.StopReason = reason
+	next.StopLimitMs = op.GetDeadlineMs() - tx.clockMs
+	r := tx.runners.Get(a.Runner)
+	// Without any report the generation is lost T and a tenth of the time-out after the deadline.
+	next.DueMs = op.GetDeadlineMs() + r.ThresholdMs + next.StopLimitMs/10
+	tx.replaceActor(a, next)
+	return Result{}
+}
+
+func (tx *Tx) actorStopped(op *logv1.ActorStopped) Result {
+	to, ok := nextPhase(op.GetNext())
+	if !ok || op.GetCause() == logv1.StopCause_STOP_CAUSE_UNSPECIFIED {
+		return refuse(CodeMalformed)
+	}
+	a, next, res := tx.stepRef(op.GetRef(), EventStopped, to)
+	if res.Code != CodeOK {
+		return res
+	}
+	if a.Destroying && to != Destroyed {
+		return refuse(CodeIllegal)
+	}
+	if to == BackingOff && op.GetRescheduleMs() <= tx.clockMs {
+		return refuse(CodeMalformed)
+	}
+	tx.recordTrouble(a, next, op)
+	next.Runner, next.RunnerRev, next.StopReason, next.StopLimitMs, next.WakeKept, next.ConnectableMs = 0, 0, NoStop, 0, false, 0
+	switch to {
+	case Pending:
+		tx.makePending(next)
+	case BackingOff:
+		next.DueMs, next.RescheduleMs = op.GetRescheduleMs(), tx.wallAt(op.GetRescheduleMs())
+		next.SleepMs = 0
+	case Sleeping:
+		next.DueMs, next.SleepMs = 0, tx.wallMs
+	case Destroyed:
+		tx.markDestroyed(next)
+	}
+	tx.replaceActor(a, next)
+	return Result{}
+}
+
+func nextPhase(n logv1.NextState) (Phase, bool) {
+	switch n {
+	case logv1.NextState_NEXT_STATE_PENDING:
+		return Pending, true
+	case logv1.NextState_NEXT_STATE_BACKING_OFF:
+		return BackingOff, true
+	case logv1.NextState_NEXT_STATE_SLEEPING:
+		return Sleeping, true
+	case logv1.NextState_NEXT_STATE_DESTROYED:
+		return Destroyed, true
+	default:
+		return NoPhase, false
+	}
+}
+
+// recordTrouble keeps what went wrong, and forgets it after a clean stop.
+func (tx *Tx) recordTrouble(a, next *Actor, op *logv1.ActorStopped) {
+	t := a.troubleOrZero()
+	runner := tx.runners.Get(a.Runner).ID
+	t.Preferred = RunnerID{}
+	if op.GetPreferRunner() {
+		t.Preferred = runner
+	}
+	if op.GetClean() {
+		t.Code, t.Message, t.Runner, t.Retries, t.RetryMs, t.CrashedMs = ErrorNone, "", RunnerID{}, 0, 0, 0
+	} else if code := troubleOf(op.GetCause(), a.StopReason); code != ErrorNone {
+		t.Code, t.Message, t.Runner, t.CrashedMs = code, op.GetMessage(), runner, tx.clockMs
+	}
+	if op.GetPenalty() {
+		t.Retries, t.RetryMs = t.Retries+1, tx.clockMs
+	}
+	next.Trouble = &t
+	if t == (Trouble{}) {
+		next.Trouble = nil
+	}
+}
+
+func troubleOf(cause logv1.StopCause, reason StopReason) ErrorCode {
+	if reason == StopNoResponse {
+		return ErrorNoResponse
+	}
+	switch cause {
+	case logv1.StopCause_STOP_CAUSE_ABANDONED:
+		return ErrorAbandoned
+	case logv1.StopCause_STOP_CAUSE_LOST:
+		return ErrorLost
+	case logv1.StopCause_STOP_CAUSE_NO_RESPONSE:
+		return ErrorStopTimeout
+	case logv1.StopCause_STOP_CAUSE_VANISHED:
+		return ErrorVanished
+	case logv1.StopCause_STOP_CAUSE_CONFIRMED:
+		return ErrorCrashed
+	default: // fenced: an eviction, nothing went wrong with the actor
+		return ErrorNone
+	}
+}
+
+func (tx *Tx) sleepActor(op *logv1.SleepActor) Result {
+	a, next, res := tx.step(op.GetActorId(), EventSleep, Sleeping)
+	if res.Code != CodeOK {
+		return res
+	}
+	next.DueMs, next.QueueSeq, next.PendingMs, next.RescheduleMs, next.SleepMs = 0, 0, 0, 0, tx.wallMs
+	tx.replaceActor(a, next)
+	return Result{}
+}
+
+func (tx *Tx) wakeActor(op *logv1.WakeActor) Result {
+	a := tx.actorFrom(op.GetActorId())
+	if a != nil && a.Phase == Stopping {
+		if a.StopReason != StopSleep {
+			return refuse(CodeIllegal)
+		}
+		next := *a
+		next.WakeKept = true
+		tx.replaceActor(a, &next)
+		return Result{}
+	}
+	a, next, res := tx.step(op.GetActorId(), EventWake, Pending)
+	if res.Code != CodeOK {
+		return res
+	}
+	if a.AlarmMs != 0 && a.AlarmMs <= tx.wallMs {
+		next.AlarmMs = 0 // it has done its work
+	}
+	tx.makePending(next)
+	tx.replaceActor(a, next)
+	return Result{}
+}
+
+func (tx *Tx) setAlarm(op *logv1.SetAlarm) Result {
+	a := tx.actorFrom(op.GetActorId())
+	if a == nil || a.Phase == Destroyed {
+		return refuse(CodeNotFound)
+	}
+	if op.GetAtUnixMs() < 0 {
+		return refuse(CodeMalformed)
+	}
+	next := *a
+	next.AlarmMs = op.GetAtUnixMs()
+	tx.replaceActor(a, &next)
+	return Result{}
+}
+
+func (tx *Tx) destroyActor(op *logv1.DestroyActor) Result {
+	a, next, res := tx.step(op.GetActorId(), EventDestroy, Destroyed)
+	if res.Code != CodeOK {
+		return res
+	}
+	tx.markDestroyed(next)
+	tx.replaceActor(a, next)
+	return Result{}
+}
+
+// markDestroyed ends an actor. What only a living one needs goes at once.
+func (tx *Tx) markDestroyed(next *Actor) {
+	next.Phase = Destroyed
+	next.DestroyMs = tx.wallMs
+	next.DueMs = tx.clockMs + endedKeptMs
+	next.Input, next.Saved, next.AlarmMs, next.QueueSeq = nil, nil, 0, 0
+	next.PendingMs, next.RescheduleMs, next.SleepMs = 0, 0, 0
+	next.Destroying = false
+}
+
+func (tx *Tx) forgetActor(op *logv1.ForgetActor) Result {
+	a := tx.actorFrom(op.GetActorId())
+	if a == nil {
+		return refuse(CodeNotFound)
+	}
+	if !Legal(a.Phase, EventForget, NoPhase) {
+		return refuse(CodeIllegal)
+	}
+	tx.removeActor(a)
+	return Result{}
+}
+
+func (tx *Tx) saveState(op *logv1.SaveState) Result {
+	a := tx.actorFrom(op.GetRef().GetActorId())
+	if a == nil || a.Generation != op.GetRef().GetGeneration() || !a.Phase.OnRunner() {
+		return refuse(CodeStale)
+	}
+	if len(op.GetState()) > MaxSaved {
+		return refuse(CodeMalformed)
+	}
+	if tx.storedBytes+int64(len(op.GetState())-len(a.Saved)) > tx.Setting(StoredBytesLimit) {
+		return refuse(CodeFull)
+	}
+	next := *a
+	next.Saved, next.SavedVersion = op.GetState(), tx.runners.Get(a.Runner).Version
+	tx.replaceActor(a, &next)
+	return Result{}
+}
+
+// raiseGeneration lifts the counter past a generation that the state did not know: one that a runner claims to run. It may only
+// happen while no runner has the actor, or the life under way would lose its name.
+func (tx *Tx) raiseGeneration(op *logv1.RaiseGeneration) Result {
+	a := tx.actorFrom(op.GetActorId())
+	if a == nil {
+		return refuse(CodeNotFound)
+	}
+	if a.Phase.OnRunner() || op.GetGeneration() <= a.Generation {
+		return refuse(CodeIllegal)
+	}
+	next := *a
+	next.Generation = op.GetGeneration()
+	tx.replaceActor(a, &next)
+	return Result{}
+}
+
+func (tx *Tx) actorFrom(id []byte) *Actor {
+	aid, ok := idFrom(id)
+	if !ok {
+		return nil
+	}
+	return tx.Actor(ActorID(aid))
+}
+
+// step finds an actor and checks that an event may lead it to a phase. It returns a copy in that phase, to be completed and written.
+func (tx *Tx) step(id []byte, event Event, to Phase) (a, next *Actor, res Result) {
+	if len(id) != 16 {
+		return nil, nil, refuse(CodeMalformed)
+	}
+	if a = tx.actorFrom(id); a == nil {
+		return nil, nil, refuse(CodeNotFound)
+	}
+	if !Legal(a.Phase, event, to) {
+		return nil, nil, refuse(CodeIllegal)
+	}
+	c := *a
+	c.Phase = to
+	return a, &c, Result{}
+}
+
+// stepRef is step for an event of one life: of another generation it is stale.
+func (tx *Tx) stepRef(ref *logv1.Ref, event Event, to Phase) (a, next *Actor, res Result) {
+	a, next, res = tx.step(ref.GetActorId(), event, to)
+	if a = tx.actorFrom(ref.GetActorId()); a != nil && a.Generation != ref.GetGeneration() {
+		return nil, nil, refuse(CodeStale)
+	}
+	return a, next, res
+}

@@ -1,0 +1,77 @@
+package fsm
+
+import "math"
+
+// DueKind says what falls due.
+type DueKind uint8
+
+// The kinds, in the order in which things due at the same time are handled.
+const (
+	DueStop         DueKind = iota // a stop without any report
+	DueStart                       // a start without a Running event
+	DueLost                        // a silent runner
+	DueBackoff                     // the end of a back-off
+	DueForgetActor                 // an ended actor, an hour later
+	DueForgetRunner                // an ended runner, an hour later
+)
+
+// Due is one thing that falls due: of an actor or of a runner.
+type Due struct {
+	AtMs   int64
+	Kind   DueKind
+	Actor  *Actor
+	Runner *Runner
+}
+
+type agendaKey struct {
+	atMs int64
+	kind DueKind
+	row  uint32 // ordinal of the actor, or number of the runner
+}
+
+func agendaLess(a, b agendaKey) bool {
+	if a.atMs != b.atMs {
+		return a.atMs < b.atMs
+	}
+	if a.kind != b.kind {
+		return a.kind < b.kind
+	}
+	return a.row < b.row
+}
+
+// Due returns what is due at the state's clock, oldest first, at most limit.
+func (s *State) Due(limit int) []Due {
+	var due []Due
+	for key := range s.agenda.From(agendaKey{atMs: math.MinInt64}) {
+		if key.atMs > s.clockMs || len(due) == limit {
+			break
+		}
+		d := Due{AtMs: key.atMs, Kind: key.kind}
+		if key.kind == DueLost || key.kind == DueForgetRunner {
+			d.Runner = s.runners.Get(key.row)
+		} else {
+			d.Actor = s.actors.Get(key.row)
+		}
+		due = append(due, d)
+	}
+	return due
+}
+
+// NextDueMs returns when the next thing falls due on the cluster clock.
+func (s *State) NextDueMs() (atMs int64, ok bool) {
+	key, ok := s.agenda.First(agendaKey{atMs: math.MinInt64})
+	return key.atMs, ok
+}
+
+// LostDue tells whether a runner's silence falls due at the state's clock. Verdicts wait for the heartbeats that are there.
+func (s *State) LostDue() bool {
+	for key := range s.agenda.From(agendaKey{atMs: math.MinInt64}) {
+		if key.atMs > s.clockMs {
+			return false
+		}
+		if key.kind == DueLost {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,109 @@
+package fsm
+
+import (
+	"fmt"
+
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+)
+
+// Code says what became of an op.
+type Code uint8
+
+// The codes.
+const (
+	CodeOK        Code = iota
+	CodeMalformed      // a field is missing or out of range: nothing that a leader should ever propose
+	CodeNotFound       // what it names does not exist
+	CodeExists         // what it makes is there already
+	CodeStale          // of an older session, generation or epoch
+	CodeIllegal        // not possible in the phase that its subject is in
+	CodeFull           // no slot, or a limit is reached
+	codeCount
+)
+
+var codeNames = [codeCount]string{"ok", "malformed", "not_found", "exists", "stale", "illegal", "full"}
+
+func (c Code) String() string {
+	if c < codeCount {
+		return codeNames[c]
+	}
+	return "invalid"
+}
+
+// Result is what an op came to. A refused op leaves no trace.
+type Result struct {
+	Code Code
+}
+
+func refuse(c Code) Result { return Result{Code: c} }
+
+// Do applies one op: it validates fully, then writes. It never chooses. An op that this build does not know panics: a node must
+// stop rather than pass over a decision of the cluster.
+func (tx *Tx) Do(op *logv1.Op) Result {
+	switch o := op.GetOp().(type) {
+	case *logv1.Op_LeaderEstablished:
+		return tx.leaderEstablished(o.LeaderEstablished)
+	case *logv1.Op_PutSettings:
+		return tx.putSettings(o.PutSettings)
+	case *logv1.Op_PutNamespace:
+		return tx.putNamespace(o.PutNamespace)
+	case *logv1.Op_PutPool:
+		return tx.putPool(o.PutPool)
+	case *logv1.Op_DeletePool:
+		return tx.deletePool(o.DeletePool)
+	case *logv1.Op_RegisterRunner:
+		return tx.registerRunner(o.RegisterRunner)
+	case *logv1.Op_ResumeRunner:
+		return tx.resumeRunner(o.ResumeRunner)
+	case *logv1.Op_DisconnectRunner:
+		return tx.disconnectRunner(o.DisconnectRunner)
+	case *logv1.Op_RunnersSeen:
+		return tx.runnersSeen(o.RunnersSeen)
+	case *logv1.Op_MarkLost:
+		return tx.markLost(o.MarkLost)
+	case *logv1.Op_EndRunner:
+		return tx.endRunnerOp(o.EndRunner)
+	case *logv1.Op_SetRunnerThreshold:
+		return tx.setRunnerThreshold(o.SetRunnerThreshold)
+	case *logv1.Op_HoldOrphan:
+		return tx.holdOrphan(o.HoldOrphan)
+	case *logv1.Op_ReleaseOrphan:
+		return tx.releaseOrphan(o.ReleaseOrphan)
+	case *logv1.Op_ForgetRunner:
+		return tx.forgetRunner(o.ForgetRunner)
+	case *logv1.Op_StartDrain:
+		return tx.startDrain(o.StartDrain)
+	case *logv1.Op_CreateActor:
+		return tx.createActor(o.CreateActor)
+	case *logv1.Op_AssignActor:
+		return tx.assignActor(o.AssignActor)
+	case *logv1.Op_EnqueueActor:
+		return tx.enqueueActor(o.EnqueueActor)
+	case *logv1.Op_ActorRunning:
+		return tx.actorRunning(o.ActorRunning)
+	case *logv1.Op_StopActor:
+		return tx.stopActor(o.StopActor)
+	case *logv1.Op_ActorStopped:
+		return tx.actorStopped(o.ActorStopped)
+	case *logv1.Op_SleepActor:
+		return tx.sleepActor(o.SleepActor)
+	case *logv1.Op_WakeActor:
+		return tx.wakeActor(o.WakeActor)
+	case *logv1.Op_SetAlarm:
+		return tx.setAlarm(o.SetAlarm)
+	case *logv1.Op_DestroyActor:
+		return tx.destroyActor(o.DestroyActor)
+	case *logv1.Op_ForgetActor:
+		return tx.forgetActor(o.ForgetActor)
+	case *logv1.Op_SaveState:
+		return tx.saveState(o.SaveState)
+	case *logv1.Op_RaiseGeneration:
+		return tx.raiseGeneration(o.RaiseGeneration)
+	case *logv1.Op_RememberOutcome:
+		return tx.rememberOutcome(o.RememberOutcome)
+	case *logv1.Op_ForgetOutcomes:
+		return tx.forgetOutcomes(o.ForgetOutcomes)
+	default:
+		panic(fmt.Sprintf("fsm: unknown op %T: this build is older than the log it reads", op.GetOp()))
+	}
+}

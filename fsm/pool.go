@@ -1,0 +1,185 @@
+package fsm
+
+import (
+	"iter"
+
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+)
+
+// MaxPools bounds how many pools a cluster has.
+const MaxPools = 100_000
+
+// Placement says how actors spread over the runners of one version.
+type Placement uint8
+
+// The placements, numbered as callboard.v1.Placement.
+const (
+	Spread  Placement = 1
+	Binpack Placement = 2
+)
+
+// Pool is a set of runners that can run the same actors.
+type Pool struct {
+	ID          PoolID
+	Config      *logv1.PoolConfig // what was written; nil: deleted, or never written. Must not be changed
+	AutoCreated bool              // made when a runner connected
+
+	ordinal   uint32
+	namespace uint32
+}
+
+// PoolStats counts what a pool has.
+type PoolStats struct {
+	Runners   uint32 // not ended
+	Connected uint32
+	Pending   uint32
+	Live      uint32 // actors that are not destroyed
+}
+
+// Placement returns the pool's placement with its default.
+func (p *Pool) Placement() Placement {
+	if Placement(p.Config.GetPlacement()) == Binpack {
+		return Binpack
+	}
+	return Spread
+}
+
+// LostThresholdMs returns how long a runner of the pool may be silent.
+func (s *State) LostThresholdMs(p *Pool) int64 {
+	if p != nil && p.Config.GetLostThresholdS() > 0 {
+		return int64(p.Config.GetLostThresholdS()) * 1000
+	}
+	return s.Setting(RunnerLostThreshold)
+}
+
+type poolKey struct {
+	namespace uint32
+	name      string
+	row       uint32
+}
+
+func poolLess(a, b poolKey) bool {
+	if a.namespace != b.namespace {
+		return a.namespace < b.namespace
+	}
+	return a.name < b.name
+}
+
+// Pool finds a pool; nil: there is none. One that was deleted while it had actors has no Config.
+func (s *State) Pool(id PoolID) *Pool {
+	ns := s.NamespaceByID(id.Namespace)
+	if ns == nil {
+		return nil
+	}
+	key, ok := s.poolsByName.Get(poolKey{namespace: ns.ordinal, name: id.Name})
+	if !ok {
+		return nil
+	}
+	return s.pools.Get(key.row)
+}
+
+// Pools yields the pools of a namespace by name, beginning after a name.
+func (s *State) Pools(ns *Namespace, after string) iter.Seq[*Pool] {
+	return func(yield func(*Pool) bool) {
+		for key := range s.poolsByName.From(poolKey{namespace: ns.ordinal, name: after}) {
+			if key.namespace != ns.ordinal {
+				return
+			}
+			if key.name == after && after != "" {
+				continue
+			}
+			if !yield(s.pools.Get(key.row)) {
+				return
+			}
+		}
+	}
+}
+
+// PoolStats returns a pool's counts.
+func (s *State) PoolStats(p *Pool) PoolStats { return s.poolStats.Get(p.ordinal) }
+
+// PoolUsable tells whether actors may be created for a pool: it has a config, or a runner.
+func (s *State) PoolUsable(p *Pool) bool {
+	return p != nil && (p.Config != nil || s.PoolStats(p).Runners > 0)
+}
+
+// PoolCount returns how many pools there are.
+func (s *State) PoolCount() int { return int(s.poolCount) }
+
+func (tx *Tx) putPool(op *logv1.PutPool) Result {
+	id, ok := idFrom(op.GetNamespaceId())
+	ns := tx.NamespaceByID(NamespaceID(id))
+	if !ok || op.GetConfig() == nil || !ValidPoolName(op.GetName()) {
+		return refuse(CodeMalformed)
+	}
+	if ns == nil {
+		return refuse(CodeNotFound)
+	}
+	old := tx.Pool(PoolID{ns.ID, op.GetName()})
+	if old == nil && tx.poolCount >= MaxPools {
+		return refuse(CodeFull)
+	}
+	next := &Pool{ID: PoolID{ns.ID, op.GetName()}, Config: op.GetConfig(), AutoCreated: op.GetAutoCreated(), namespace: ns.ordinal}
+	if old == nil {
+		tx.addPool(next)
+		return Result{}
+	}
+	next.ordinal = old.ordinal
+	tx.replacePool(old, next)
+	return Result{}
+}
+
+func (tx *Tx) addPool(p *Pool) {
+	p.ordinal = tx.poolCount
+	tx.poolCount++
+	tx.pools.Set(p.ordinal, p)
+	tx.poolsByName.Put(poolKey{namespace: p.namespace, name: p.ID.Name, row: p.ordinal})
+}
+
+// replacePool writes a pool's row and re-orders its candidates when the placement changed.
+func (tx *Tx) replacePool(old, next *Pool) {
+	tx.dirtyPool(next.ordinal)
+	if old.Placement() == next.Placement() {
+		tx.pools.Set(next.ordinal, next)
+		return
+	}
+	var runners []*Runner
+	for r := range tx.poolCandidates(old) {
+		runners = append(runners, r)
+	}
+	for _, r := range runners {
+		tx.candidates.Delete(tx.candidateKey(r))
+	}
+	tx.pools.Set(next.ordinal, next)
+	for _, r := range runners {
+		tx.candidates.Put(tx.candidateKey(r))
+	}
+}
+
+func (tx *Tx) deletePool(op *logv1.DeletePool) Result {
+	id, ok := idFrom(op.GetNamespaceId())
+	if !ok {
+		return refuse(CodeMalformed)
+	}
+	p := tx.Pool(PoolID{NamespaceID(id), op.GetName()})
+	if p == nil || p.Config == nil {
+		return refuse(CodeNotFound)
+	}
+	next := *p
+	next.Config, next.AutoCreated = nil, false
+	tx.replacePool(p, &next)
+	return Result{}
+}
+
+// ValidPoolName tells whether a pool name is 1 to 128 printable ASCII characters without space or slash.
+func ValidPoolName(name string) bool {
+	if len(name) < 1 || len(name) > 128 {
+		return false
+	}
+	for i := range len(name) {
+		if c := name[i]; c <= ' ' || c > '~' || c == '/' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,48 @@
+package fsm
+
+// queueKey orders the pending actors of a pool: by the version that they must not fall below, then by arrival.
+type queueKey struct {
+	pool    uint32
+	floor   uint32
+	seq     uint64
+	ordinal uint32
+}
+
+func queueLess(a, b queueKey) bool {
+	if a.pool != b.pool {
+		return a.pool < b.pool
+	}
+	if a.floor != b.floor {
+		return a.floor < b.floor
+	}
+	return a.seq < b.seq
+}
+
+// FirstPending returns the pending actor of a pool that has waited longest among those that may go to a runner of the given
+// version; nil: there is none.
+//
+// An actor goes to a version lower than the one it last ran on only if no runner of that version or newer is registered that
+// neither ended nor drains (the floor). There are few distinct floors in a pool, so that one look-up for each finds the first.
+func (s *State) FirstPending(p *Pool, version uint32) *Actor {
+	newest, some := s.NewestVersion(p)
+	var first *queueKey
+	from := queueKey{pool: p.ordinal}
+	for {
+		k, ok := s.queue.First(from)
+		if !ok || k.pool != p.ordinal {
+			break
+		}
+		bound := some && newest >= k.floor // somebody at the floor or above is there to wait for
+		if (k.floor <= version || !bound) && (first == nil || k.seq < first.seq) {
+			first = &k
+		}
+		if k.floor == ^uint32(0) {
+			break
+		}
+		from = queueKey{pool: p.ordinal, floor: k.floor + 1}
+	}
+	if first == nil {
+		return nil
+	}
+	return s.actors.Get(first.ordinal)
+}

@@ -1,0 +1,395 @@
+package fsm
+
+import (
+	"iter"
+
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+)
+
+// MaxSlots bounds the slots of one runner.
+const MaxSlots = 1_000_000
+
+// endedKeptMs is how long ended actors and runners stay readable.
+const endedKeptMs = hourMs
+
+// RunnerEnd says how a runner ended.
+type RunnerEnd uint8
+
+// The ends.
+const (
+	NotEnded RunnerEnd = iota
+	EndStopped
+	EndLost
+)
+
+// DrainCause says why a runner gives up its actors, numbered as callboard.v1.DrainCause.
+type DrainCause uint8
+
+// The causes; zero: it does not drain.
+const (
+	NotDraining DrainCause = iota
+	DrainNewerVersion
+	DrainOperator
+	DrainShutdown
+	DrainReplaced
+	DrainLost
+	DrainURLChanged
+	DrainRequestEnd
+)
+
+// Runner is a worker process that runs actors.
+type Runner struct {
+	ID             RunnerID
+	Number         uint32 // dense, from 1, used again after the runner is forgotten
+	Seq            uint64 // order of registration
+	Pool           PoolID
+	Key            string
+	Instance       InstanceID
+	Session        SessionID
+	Holder         string // name of the node that holds the session
+	Version        uint32
+	Slots          uint32
+	Held           uint32 // slots that actors and orphans hold until their confirmed end
+	ThresholdMs    int64  // T of this session
+	Metadata       string // JSON
+	AdvertisedAddr string
+	Connected      bool
+	End            RunnerEnd
+	ReplacedBy     RunnerID
+
+	DrainCause      DrainCause
+	DrainDeadlineMs int64 // cluster clock; 0: none
+	DrainReason     string
+
+	CreateMs, ConnectedMs, DrainMs, StopMs int64 // wall clock
+	EndedMs                                int64 // cluster clock
+	Rev                                    uint64
+
+	pool uint32
+}
+
+// FreeSlots returns how many more actors it may be given.
+func (r *Runner) FreeSlots() uint32 {
+	if r.Held >= r.Slots {
+		return 0
+	}
+	return r.Slots - r.Held
+}
+
+// Placeable tells whether it takes new actors, but for its silence and its slots.
+func (r *Runner) Placeable() bool {
+	return r.End == NotEnded && r.Connected && r.DrainCause == NotDraining
+}
+
+// registered tells whether its version counts as present in the pool.
+func (r *Runner) registered() bool { return r.End == NotEnded && r.DrainCause == NotDraining }
+
+type runnerKeyKey struct {
+	pool   uint32
+	key    string
+	seq    uint64
+	number uint32
+}
+
+func runnerKeyLess(a, b runnerKeyKey) bool {
+	if a.pool != b.pool {
+		return a.pool < b.pool
+	}
+	if a.key != b.key {
+		return a.key < b.key
+	}
+	return a.seq < b.seq
+}
+
+type runnerSeqKey struct {
+	namespace uint32
+	seq       uint64
+	number    uint32
+}
+
+func runnerSeqLess(a, b runnerSeqKey) bool {
+	if a.namespace != b.namespace {
+		return a.namespace < b.namespace
+	}
+	return a.seq < b.seq
+}
+
+// Runner finds a runner by id; nil: there is none.
+func (s *State) Runner(id RunnerID) *Runner {
+	key, ok := s.runnersByID.Get(idKey{id: ID(id)})
+	if !ok {
+		return nil
+	}
+	return s.runners.Get(key.row)
+}
+
+// RunnerByNumber finds a runner by its dense number; nil: there is none.
+func (s *State) RunnerByNumber(number uint32) *Runner { return s.runners.Get(number) }
+
+// RunnersByKey yields the runners that had a key in a pool, newest first, ended ones included.
+func (s *State) RunnersByKey(p *Pool, key string) iter.Seq[*Runner] {
+	return func(yield func(*Runner) bool) {
+		for k := range s.runnersByKey.DownFrom(runnerKeyKey{pool: p.ordinal, key: key, seq: ^uint64(0)}) {
+			if k.pool != p.ordinal || k.key != key || !yield(s.runners.Get(k.number)) {
+				return
+			}
+		}
+	}
+}
+
+// Runners yields the runners of a namespace, newest first, beginning before the one with the given Seq; 0: from the newest.
+func (s *State) Runners(ns *Namespace, before uint64) iter.Seq[*Runner] {
+	return func(yield func(*Runner) bool) {
+		from := runnerSeqKey{namespace: ns.ordinal, seq: before - 1} // 0 - 1: the greatest
+		for k := range s.runnersBySeq.DownFrom(from) {
+			if k.namespace != ns.ordinal || !yield(s.runners.Get(k.number)) {
+				return
+			}
+		}
+	}
+}
+
+// RunnerPool returns the pool that a runner belongs to.
+func (s *State) RunnerPool(r *Runner) *Pool { return s.pools.Get(r.pool) }
+
+// LastSeenMs returns the cluster clock of a runner's last committed heartbeat.
+func (s *State) LastSeenMs(r *Runner) int64 { return s.seen.Get(r.Number) }
+
+// SilentMs returns how long a runner has been silent on the cluster clock.
+func (s *State) SilentMs(r *Runner) int64 { return s.clockMs - s.seen.Get(r.Number) }
+
+// EligibleThresholdMs returns how long a runner may be silent and still get actors.
+func (s *State) EligibleThresholdMs(r *Runner) int64 {
+	two3 := r.ThresholdMs * 2 / 3
+	if set := s.Setting(RunnerEligibleThreshold); set > 0 {
+		return min(set, two3)
+	}
+	return two3
+}
+
+// Ineligible says why a runner gets no new actors; empty: it does.
+func (s *State) Ineligible(r *Runner) string {
+	switch {
+	case r.End == EndLost:
+		return "lost"
+	case r.End == EndStopped:
+		return "stopped"
+	case r.DrainCause != NotDraining:
+		return "draining"
+	case !r.Connected:
+		return "disconnected"
+	case s.SilentMs(r) >= s.EligibleThresholdMs(r):
+		return "silent"
+	case r.FreeSlots() == 0:
+		return "full"
+	}
+	return ""
+}
+
+func (tx *Tx) registerRunner(op *logv1.RegisterRunner) Result {
+	id, ok1 := idFrom(op.GetRunnerId())
+	nsID, ok2 := idFrom(op.GetNamespaceId())
+	instance, ok3 := idFrom(op.GetInstanceId())
+	session, ok4 := idFrom(op.GetSessionId())
+	if !ok1 || !ok2 || !ok3 || !ok4 || op.GetSlots() < 1 || op.GetSlots() > MaxSlots || op.GetThresholdMs() < 1 {
+		return refuse(CodeMalformed)
+	}
+	p := tx.Pool(PoolID{NamespaceID(nsID), op.GetPool()})
+	if p == nil {
+		return refuse(CodeNotFound)
+	}
+	if tx.Runner(RunnerID(id)) != nil {
+		return refuse(CodeExists)
+	}
+	var replaced *Runner
+	if len(op.GetReplaces()) > 0 {
+		old, ok := idFrom(op.GetReplaces())
+		if replaced = tx.Runner(RunnerID(old)); !ok || replaced == nil || replaced.End != NotEnded {
+			return refuse(CodeStale)
+		}
+	}
+	tx.runnerSeq++
+	r := &Runner{
+		ID: RunnerID(id), Number: tx.runnerNumbers.take(), Seq: tx.runnerSeq, Pool: p.ID, Key: op.GetKey(),
+		Instance: InstanceID(instance), Session: SessionID(session), Holder: op.GetHolder(),
+		Version: op.GetVersion(), Slots: op.GetSlots(), ThresholdMs: int64(op.GetThresholdMs()),
+		Metadata: op.GetMetadataJson(), AdvertisedAddr: op.GetAdvertisedAddr(),
+		Connected: true, CreateMs: tx.wallMs, ConnectedMs: tx.wallMs, pool: p.ordinal,
+	}
+	tx.addRunner(r, tx.clockMs)
+	if replaced != nil {
+		next := *replaced
+		next.ReplacedBy = r.ID
+		tx.replaceRunner(replaced, &next)
+	}
+	return Result{}
+}
+
+// addRunner puts a new row and all its index keys.
+func (tx *Tx) addRunner(r *Runner, seenMs int64) {
+	tx.seen.Set(r.Number, seenMs)
+	tx.runnersByID.Put(idKey{id: ID(r.ID), row: r.Number})
+	tx.runnersByKey.Put(runnerKeyKey{pool: r.pool, key: r.Key, seq: r.Seq, number: r.Number})
+	tx.runnersBySeq.Put(runnerSeqKey{namespace: tx.pools.Get(r.pool).namespace, seq: r.Seq, number: r.Number})
+	tx.replaceRunner(nil, r)
+}
+
+func (tx *Tx) resumeRunner(op *logv1.ResumeRunner) Result {
+	r, res := tx.liveRunner(op.GetRunnerId())
+	session, ok := idFrom(op.GetSessionId())
+	if res.Code != CodeOK {
+		return res
+	}
+	if !ok || op.GetSlots() < 1 || op.GetSlots() > MaxSlots {
+		return refuse(CodeMalformed)
+	}
+	next := *r
+	next.Session, next.Holder, next.Connected, next.ConnectedMs = SessionID(session), op.GetHolder(), true, tx.wallMs
+	next.Version, next.Slots, next.Metadata, next.AdvertisedAddr = op.GetVersion(), op.GetSlots(), op.GetMetadataJson(), op.GetAdvertisedAddr()
+	tx.replaceRunner(r, &next)
+	tx.seenAt(&next, tx.clockMs)
+	return Result{}
+}
+
+func (tx *Tx) disconnectRunner(op *logv1.DisconnectRunner) Result {
+	r, res := tx.runnerInSession(op.GetRunnerId(), op.GetSessionId())
+	if res.Code != CodeOK {
+		return res
+	}
+	next := *r
+	next.Connected = false
+	tx.replaceRunner(r, &next)
+	return Result{}
+}
+
+// runnersSeen refuses nothing: a number whose runner has ended meanwhile is passed over, as a heartbeat of the dead should be.
+func (tx *Tx) runnersSeen(op *logv1.RunnersSeen) Result {
+	var number uint32
+	for _, delta := range op.GetNumberDeltas() {
+		number += delta
+		if r := tx.runners.Get(number); r != nil && r.End == NotEnded {
+			tx.seenAt(r, tx.clockMs)
+			tx.touchRunner(number)
+		}
+	}
+	tx.seenMs = tx.clockMs
+	return Result{}
+}
+
+// seenAt stamps a heartbeat and moves the runner's place on the agenda.
+func (tx *Tx) seenAt(r *Runner, clockMs int64) {
+	was := tx.seen.Get(r.Number)
+	if was == clockMs {
+		return
+	}
+	if clockMs-was >= tx.EligibleThresholdMs(r) && r.FreeSlots() > 0 {
+		tx.dirtyPool(r.pool) // it may be given actors again
+	}
+	tx.agenda.Delete(agendaKey{atMs: was + r.ThresholdMs, kind: DueLost, row: r.Number})
+	tx.seen.Set(r.Number, clockMs)
+	tx.agenda.Put(agendaKey{atMs: clockMs + r.ThresholdMs, kind: DueLost, row: r.Number})
+}
+
+func (tx *Tx) markLost(op *logv1.MarkLost) Result {
+	r, res := tx.runnerInSession(op.GetRunnerId(), op.GetSessionId())
+	if res.Code != CodeOK {
+		return res
+	}
+	if tx.seen.Get(r.Number) != op.GetLastSeenMs() || tx.SilentMs(r) < r.ThresholdMs {
+		return refuse(CodeStale)
+	}
+	tx.endRunner(r, EndLost)
+	return Result{}
+}
+
+func (tx *Tx) endRunnerOp(op *logv1.EndRunner) Result {
+	r, res := tx.liveRunner(op.GetRunnerId())
+	if res.Code != CodeOK {
+		return res
+	}
+	tx.endRunner(r, EndStopped)
+	return Result{}
+}
+
+func (tx *Tx) endRunner(r *Runner, end RunnerEnd) {
+	tx.releaseOrphans(r)
+	r = tx.runners.Get(r.Number)
+	next := *r
+	next.End, next.Connected, next.StopMs, next.EndedMs = end, false, tx.wallMs, tx.clockMs
+	tx.replaceRunner(r, &next)
+}
+
+func (tx *Tx) setRunnerThreshold(op *logv1.SetRunnerThreshold) Result {
+	r, res := tx.runnerInSession(op.GetRunnerId(), op.GetSessionId())
+	if res.Code != CodeOK {
+		return res
+	}
+	if op.GetThresholdMs() < 1 {
+		return refuse(CodeMalformed)
+	}
+	next := *r
+	next.ThresholdMs = int64(op.GetThresholdMs())
+	tx.replaceRunner(r, &next)
+	return Result{}
+}
+
+func (tx *Tx) startDrain(op *logv1.StartDrain) Result {
+	r, res := tx.liveRunner(op.GetRunnerId())
+	if res.Code != CodeOK {
+		return res
+	}
+	cause := DrainCause(op.GetCause())
+	if cause == NotDraining || cause > DrainRequestEnd || op.GetCause() > uint32(DrainRequestEnd) {
+		return refuse(CodeMalformed)
+	}
+	next := *r
+	next.DrainCause, next.DrainDeadlineMs, next.DrainReason = cause, op.GetDeadlineMs(), op.GetReason()
+	if r.DrainCause == NotDraining {
+		next.DrainMs = tx.wallMs
+	}
+	tx.replaceRunner(r, &next)
+	return Result{}
+}
+
+func (tx *Tx) forgetRunner(op *logv1.ForgetRunner) Result {
+	id, ok := idFrom(op.GetRunnerId())
+	r := tx.Runner(RunnerID(id))
+	if !ok || r == nil {
+		return refuse(CodeNotFound)
+	}
+	if r.End == NotEnded || r.Held > 0 {
+		return refuse(CodeIllegal)
+	}
+	tx.replaceRunner(r, nil)
+	tx.runnersByID.Delete(idKey{id: ID(r.ID)})
+	tx.runnersByKey.Delete(runnerKeyKey{pool: r.pool, key: r.Key, seq: r.Seq})
+	tx.runnersBySeq.Delete(runnerSeqKey{namespace: tx.pools.Get(r.pool).namespace, seq: r.Seq})
+	tx.seen.Set(r.Number, 0)
+	tx.runnerNumbers.release(r.Number)
+	return Result{}
+}
+
+// liveRunner finds a runner that has not ended.
+func (tx *Tx) liveRunner(id []byte) (*Runner, Result) {
+	rid, ok := idFrom(id)
+	if !ok {
+		return nil, refuse(CodeMalformed)
+	}
+	r := tx.Runner(RunnerID(rid))
+	if r == nil {
+		return nil, refuse(CodeNotFound)
+	}
+	if r.End != NotEnded {
+		return nil, refuse(CodeStale)
+	}
+	return r, Result{}
+}
+
+// runnerInSession finds a runner that has not ended and is in the named session.
+func (tx *Tx) runnerInSession(id, session []byte) (*Runner, Result) {
+	r, res := tx.liveRunner(id)
+	if res.Code == CodeOK && string(r.Session[:]) != string(session) {
+		return nil, refuse(CodeStale)
+	}
+	return r, res
+}

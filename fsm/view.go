@@ -1,0 +1,280 @@
+package fsm
+
+import (
+	"iter"
+	"sync"
+
+	"github.com/callboard/callboard/fsm/table"
+)
+
+// State is what View and Tx have in common: everything that can be read.
+type State struct {
+	index   uint64 // of the last log entry that made this state
+	epoch   uint64
+	base    uint64
+	clockMs int64
+	wallMs  int64
+
+	cluster  ClusterID
+	leader   string // name of the node that established the epoch
+	settings settings
+
+	actorSeq  uint64
+	queueSeq  uint64
+	runnerSeq uint64
+	seenMs    int64 // clock of the last RunnersSeen
+
+	namespaces       table.Rows[*Namespace]
+	namespaceCount   uint32
+	namespacesByName table.Index[nameKey]
+	namespacesByID   table.Index[idKey]
+
+	pools       table.Rows[*Pool]
+	poolCount   uint32
+	poolStats   table.Rows[PoolStats]
+	poolsByName table.Index[poolKey]
+	versions    table.Index[versionKey]
+
+	runners       table.Rows[*Runner] // by number, from 1
+	runnersByID   table.Index[idKey]
+	runnersByKey  table.Index[runnerKeyKey]
+	runnersBySeq  table.Index[runnerSeqKey]
+	runnerNumbers numbers
+	seen          table.Rows[int64] // by number: clock of the last heartbeat
+	candidates    table.Index[candidateKey]
+
+	actors         table.Rows[*Actor]
+	actorOrdinals  numbers
+	actorsByID     table.Index[idKey]
+	actorsByName   table.Index[actorNameKey]
+	actorsByKey    table.Index[actorKeyKey]
+	actorNames     table.Index[nameCountKey]
+	endedActors    table.Index[endedKey]
+	queue          table.Index[queueKey]
+	assigned       table.Index[assignedKey]
+	orphans        table.Index[orphanKey]
+	alarms         table.Index[alarmKey]
+	agenda         table.Index[agendaKey]
+	outcomes       table.Index[outcomeKey]
+	outcomesByTime table.Index[outcomeTimeKey]
+
+	phases      [phaseCount]uint64 // how many actors are in each
+	storedBytes int64              // inputs and saved states
+	endedCount  table.Rows[uint32] // ended actors by namespace
+}
+
+// View is one version of the state. It never changes.
+type View struct {
+	State
+	begin   *sync.Mutex
+	touched []uint32 // numbers of runners whose sessions have something to look at since the View before
+}
+
+// NewView returns the empty state, before the first LeaderEstablished.
+func NewView() *View {
+	return &View{begin: new(sync.Mutex), State: State{
+		namespacesByName: table.NewIndex(nameLess),
+		namespacesByID:   table.NewIndex(idLess),
+		poolsByName:      table.NewIndex(poolLess),
+		versions:         table.NewIndex(versionLess),
+		runnersByID:      table.NewIndex(idLess),
+		runnersByKey:     table.NewIndex(runnerKeyLess),
+		runnersBySeq:     table.NewIndex(runnerSeqLess),
+		runnerNumbers:    newNumbers(),
+		candidates:       table.NewIndex(candidateLess),
+		actorOrdinals:    newNumbers(),
+		actorsByID:       table.NewIndex(idLess),
+		actorsByName:     table.NewIndex(actorNameLess),
+		actorsByKey:      table.NewIndex(actorKeyLess),
+		actorNames:       table.NewIndex(nameCountLess),
+		endedActors:      table.NewIndex(endedLess),
+		queue:            table.NewIndex(queueLess),
+		assigned:         table.NewIndex(assignedLess),
+		orphans:          table.NewIndex(orphanLess),
+		alarms:           table.NewIndex(alarmLess),
+		agenda:           table.NewIndex(agendaLess),
+		outcomes:         table.NewIndex(outcomeLess),
+		outcomesByTime:   table.NewIndex(outcomeTimeLess),
+	}}
+}
+
+// Tx is a private copy of a View that ops change. It belongs to one goroutine.
+type Tx struct {
+	State
+	touchedRunners []uint32
+	touchedSet     map[uint32]bool
+	dirtyPools     []uint32 // pools whose queue or capacity changed
+	dirtySet       map[uint32]bool
+}
+
+// Begin opens a private copy at the given cluster clock and wall clock (ms). A clock that is behind the state's is the state's:
+// neither ever goes back.
+func (v *View) Begin(clockMs, wallMs int64) *Tx {
+	tx := &Tx{touchedSet: map[uint32]bool{}, dirtySet: map[uint32]bool{}}
+	v.begin.Lock() // cloning an index writes to the original's bookkeeping
+	tx.State = v.State.clone()
+	v.begin.Unlock()
+	tx.clockMs = max(tx.clockMs, clockMs)
+	tx.wallMs = max(tx.wallMs, wallMs)
+	return tx
+}
+
+func (s *State) clone() State {
+	c := *s
+	c.namespaces, c.pools, c.poolStats, c.runners = s.namespaces.Clone(), s.pools.Clone(), s.poolStats.Clone(), s.runners.Clone()
+	c.seen, c.actors, c.endedCount = s.seen.Clone(), s.actors.Clone(), s.endedCount.Clone()
+	c.namespacesByName, c.namespacesByID = s.namespacesByName.Clone(), s.namespacesByID.Clone()
+	c.poolsByName, c.versions = s.poolsByName.Clone(), s.versions.Clone()
+	c.runnersByID, c.runnersByKey, c.runnersBySeq = s.runnersByID.Clone(), s.runnersByKey.Clone(), s.runnersBySeq.Clone()
+	c.runnerNumbers, c.actorOrdinals = s.runnerNumbers.clone(), s.actorOrdinals.clone()
+	c.candidates, c.actorsByID, c.actorsByName = s.candidates.Clone(), s.actorsByID.Clone(), s.actorsByName.Clone()
+	c.actorsByKey, c.actorNames, c.endedActors = s.actorsByKey.Clone(), s.actorNames.Clone(), s.endedActors.Clone()
+	c.queue, c.assigned, c.orphans = s.queue.Clone(), s.assigned.Clone(), s.orphans.Clone()
+	c.alarms, c.agenda = s.alarms.Clone(), s.agenda.Clone()
+	c.outcomes, c.outcomesByTime = s.outcomes.Clone(), s.outcomesByTime.Clone()
+	return c
+}
+
+// Seal turns the Tx into the View that the entry at index made. The Tx must not be used afterwards.
+func (tx *Tx) Seal(index uint64) *View {
+	tx.index, tx.base = index, index
+	return &View{State: tx.State, begin: new(sync.Mutex), touched: tx.touchedRunners}
+}
+
+// Touched returns the numbers of the runners whose sessions have something to look at since the View before this one.
+func (v *View) Touched() []uint32 { return v.touched }
+
+// Index returns the log index of the last accepted entry.
+func (s *State) Index() uint64 { return s.index }
+
+// Epoch returns the Raft term of the established leader.
+func (s *State) Epoch() uint64 { return s.epoch }
+
+// Base returns what the next entry must name as its base.
+func (s *State) Base() uint64 { return s.base }
+
+// ClockMs returns the cluster clock: monotonic, standing still without a leader, never faster than real time.
+func (s *State) ClockMs() int64 { return s.clockMs }
+
+// WallMs returns the leader's wall clock at the last entry (unix ms, never going back). It is for display and for alarms only.
+func (s *State) WallMs() int64 { return s.wallMs }
+
+// Cluster returns the id that the first leader gave to the cluster; zero before.
+func (s *State) Cluster() ClusterID { return s.cluster }
+
+// Leader returns the name of the node that established the epoch.
+func (s *State) Leader() string { return s.leader }
+
+// SeenMs returns the cluster clock of the last RunnersSeen.
+func (s *State) SeenMs() int64 { return s.seenMs }
+
+// Count returns how many actors are in a phase.
+func (s *State) Count(p Phase) uint64 { return s.phases[p] }
+
+// LiveActors returns how many actors are not destroyed.
+func (s *State) LiveActors() uint64 {
+	var n uint64
+	for p := Pending; p < Destroyed; p++ {
+		n += s.phases[p]
+	}
+	return n
+}
+
+// StoredBytes returns the total of actor inputs and saved states.
+func (s *State) StoredBytes() int64 { return s.storedBytes }
+
+// wallAt tells what the wall clock showed, about, at a cluster clock.
+func (s *State) wallAt(clockMs int64) int64 { return s.wallMs - (s.clockMs - clockMs) }
+
+// WallAt tells what the wall clock showed or will show, about, at a cluster clock: for display.
+func (s *State) WallAt(clockMs int64) int64 { return s.wallAt(clockMs) }
+
+func (tx *Tx) touchRunner(number uint32) {
+	if !tx.touchedSet[number] {
+		tx.touchedSet[number] = true
+		tx.touchedRunners = append(tx.touchedRunners, number)
+	}
+}
+
+func (tx *Tx) dirtyPool(pool uint32) {
+	if !tx.dirtySet[pool] {
+		tx.dirtySet[pool] = true
+		tx.dirtyPools = append(tx.dirtyPools, pool)
+	}
+}
+
+// TakeDirtyPools returns the pools whose queue or capacity changed since the last call, in the order of their first change.
+func (tx *Tx) TakeDirtyPools() []*Pool {
+	dirty := tx.dirtyPools
+	tx.dirtyPools, tx.dirtySet = nil, map[uint32]bool{}
+	pools := make([]*Pool, len(dirty))
+	for i, ordinal := range dirty {
+		pools[i] = tx.pools.Get(ordinal)
+	}
+	return pools
+}
+
+// DirtyAllPools makes TakeDirtyPools return every pool that has pending actors: after an election nothing is known to be settled.
+func (tx *Tx) DirtyAllPools() {
+	for ordinal := range tx.poolCount {
+		if tx.poolStats.Get(ordinal).Pending > 0 {
+			tx.dirtyPool(ordinal)
+		}
+	}
+}
+
+type nameKey struct {
+	name string
+	row  uint32
+}
+
+func nameLess(a, b nameKey) bool { return a.name < b.name }
+
+type idKey struct {
+	id  ID
+	row uint32
+}
+
+func idLess(a, b idKey) bool { return a.id.less(b.id) }
+
+// numbers gives out the lowest free number, from 1: the same on every node, also after a restore.
+type numbers struct {
+	free table.Index[uint32]
+	next uint32
+}
+
+func newNumbers() numbers {
+	return numbers{free: table.NewIndex(func(a, b uint32) bool { return a < b }), next: 1}
+}
+
+func (n *numbers) clone() numbers { return numbers{free: n.free.Clone(), next: n.next} }
+
+func (n *numbers) take() uint32 {
+	if number, ok := n.free.First(0); ok {
+		n.free.Delete(number)
+		return number
+	}
+	n.next++
+	return n.next - 1
+}
+
+// claim takes a certain number, for a restore.
+func (n *numbers) claim(number uint32) {
+	for n.next <= number {
+		n.free.Put(n.next)
+		n.next++
+	}
+	n.free.Delete(number)
+}
+
+func (n *numbers) release(number uint32) { n.free.Put(number) }
+
+func (n *numbers) each(taken func(number uint32) bool) iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		for number := uint32(1); number < n.next; number++ {
+			if taken(number) && !yield(number) {
+				return
+			}
+		}
+	}
+}
