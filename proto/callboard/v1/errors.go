@@ -1,0 +1,130 @@
+package callboardv1
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Refuse makes a refusal: group and code are stable, the text says what happened, why, and what to do.
+func Refuse(group, code, format string, args ...any) *Error {
+	return &Error{Group: group, Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// With adds a detail to a refusal and returns it.
+func (x *Error) With(key, value string) *Error {
+	if x.Metadata == nil {
+		x.Metadata = map[string]string{}
+	}
+	x.Metadata[key] = value
+	return x
+}
+
+// Name returns group.code.
+func (x *Error) Name() string { return x.GetGroup() + "." + x.GetCode() }
+
+// Error makes a refusal an error.
+func (x *Error) Error() string { return x.Name() + ": " + x.GetMessage() }
+
+// Is tells whether target is a refusal with the same name.
+func (x *Error) Is(target error) bool {
+	var t *Error
+	return errors.As(target, &t) && t.Name() == x.Name()
+}
+
+// GRPCStatus makes gRPC carry a refusal whole, as a detail of its status.
+func (x *Error) GRPCStatus() *status.Status {
+	s := status.New(statusOf(x).grpc, x.GetMessage())
+	if with, err := s.WithDetails(x); err == nil {
+		return with
+	}
+	return s
+}
+
+// HTTPStatus returns the status that a refusal has over HTTP.
+func (x *Error) HTTPStatus() int { return statusOf(x).http }
+
+// AsRefusal finds the refusal in an error: the error itself, or the detail of a gRPC status.
+func AsRefusal(err error) (*Error, bool) {
+	var e *Error
+	if errors.As(err, &e) {
+		return e, true
+	}
+	s, ok := status.FromError(err)
+	if !ok {
+		return nil, false
+	}
+	for _, d := range s.Details() {
+		if e, ok := d.(*Error); ok {
+			return e, true
+		}
+	}
+	return nil, false
+}
+
+// Refusals that are the same wherever they come from.
+var (
+	// ErrOutcomeUnknown: the write may or may not have taken effect. A retry with the same idempotency key is safe.
+	ErrOutcomeUnknown = Refuse("cluster", "outcome_unknown",
+		"the outcome is unknown: the write may or may not have taken effect; retry with the same idempotency key, or read the state")
+	// ErrNoLeader: nothing took effect.
+	ErrNoLeader = Refuse("cluster", "no_leader",
+		"no leader is known: nothing took effect; retry in a moment, and look at `callboard operator raft list-peers` if it lasts")
+	// ErrOverloaded: nothing took effect.
+	ErrOverloaded = Refuse("cluster", "overloaded",
+		"the leader's queue is full: nothing took effect; retry after a moment")
+)
+
+type statuses struct {
+	grpc codes.Code
+	http int
+}
+
+// The one table of statuses. A code that is not named here is a bad request.
+var statusByName = map[string]statuses{
+	"cluster.outcome_unknown":            {codes.Aborted, http.StatusGatewayTimeout},
+	"cluster.no_leader":                  {codes.Unavailable, http.StatusServiceUnavailable},
+	"cluster.overloaded":                 {codes.ResourceExhausted, http.StatusTooManyRequests},
+	"cluster.internal_error":             {codes.Internal, http.StatusInternalServerError},
+	"cluster.not_a_member":               {codes.NotFound, http.StatusNotFound},
+	"cluster.idempotency_full":           {codes.ResourceExhausted, http.StatusTooManyRequests},
+	"api.not_found":                      {codes.NotFound, http.StatusNotFound},
+	"api.unauthorized":                   {codes.Unauthenticated, http.StatusUnauthorized},
+	"api.forbidden":                      {codes.PermissionDenied, http.StatusForbidden},
+	"api.timeout":                        {codes.DeadlineExceeded, http.StatusGatewayTimeout},
+	"api.not_built":                      {codes.Unimplemented, http.StatusNotImplemented},
+	"api.idempotency_conflict":           {codes.FailedPrecondition, http.StatusUnprocessableEntity},
+	"api.payload_too_large":              {codes.ResourceExhausted, http.StatusRequestEntityTooLarge},
+	"api.method_not_allowed":             {codes.Unimplemented, http.StatusMethodNotAllowed},
+	"actor.not_found":                    {codes.NotFound, http.StatusNotFound},
+	"actor.destroyed":                    {codes.FailedPrecondition, http.StatusConflict},
+	"actor.duplicate_key":                {codes.AlreadyExists, http.StatusConflict},
+	"actor.key_busy":                     {codes.Aborted, http.StatusConflict},
+	"actor.wrong_state":                  {codes.FailedPrecondition, http.StatusConflict},
+	"actor.stored_bytes_exceeded":        {codes.ResourceExhausted, http.StatusTooManyRequests},
+	"namespace.not_found":                {codes.NotFound, http.StatusNotFound},
+	"namespace.name_not_unique":          {codes.AlreadyExists, http.StatusConflict},
+	"namespace.limit_reached":            {codes.ResourceExhausted, http.StatusTooManyRequests},
+	"pool.not_found":                     {codes.NotFound, http.StatusNotFound},
+	"pool.limit_reached":                 {codes.ResourceExhausted, http.StatusTooManyRequests},
+	"pool.not_built":                     {codes.Unimplemented, http.StatusBadRequest},
+	"runner.not_found":                   {codes.NotFound, http.StatusNotFound},
+	"session.superseded":                 {codes.Aborted, http.StatusConflict},
+	"session.replaced":                   {codes.FailedPrecondition, http.StatusConflict},
+	"session.limit_reached":              {codes.ResourceExhausted, http.StatusTooManyRequests},
+	"actor.no_runner_config_configured":  {codes.FailedPrecondition, http.StatusBadRequest},
+	"actor.destroyed_while_waiting":      {codes.FailedPrecondition, http.StatusConflict},
+	"actor.stale_generation":             {codes.FailedPrecondition, http.StatusConflict},
+	"datacenter.not_found":               {codes.NotFound, http.StatusNotFound},
+	"cluster.membership_change_rejected": {codes.FailedPrecondition, http.StatusConflict},
+}
+
+func statusOf(x *Error) statuses {
+	if s, ok := statusByName[x.Name()]; ok {
+		return s
+	}
+	return statuses{codes.InvalidArgument, http.StatusBadRequest}
+}
