@@ -1,0 +1,154 @@
+package raftnet
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+const (
+	// rpcTimeout bounds the wait for one answer, and so how long a half-open connection can hold up replication to a peer. A
+	// snapshot gets it once per snapshotBytesPerTimeout.
+	rpcTimeout              = 5 * time.Second
+	snapshotBytesPerTimeout = 4 << 20
+	pooledConnections       = 3 // per peer: appends, heartbeats, votes
+	// maxInbound bounds the connections that others hold to this node; a further one is closed at once.
+	maxInbound = 256
+)
+
+// TCP is Raft's transport over the network. It embeds the library's, and with it RequestPreVote.
+type TCP struct {
+	*raft.NetworkTransport
+	stream *stream
+}
+
+var (
+	_ raft.Transport   = (*TCP)(nil)
+	_ raft.WithPreVote = (*TCP)(nil)
+	_ raft.WithClose   = (*TCP)(nil)
+)
+
+// ListenTCP binds the address and serves at once. advertise is the host:port that the other nodes dial, a name allowed; empty means
+// the bound address, which then must not be a wildcard.
+func ListenTCP(bind, advertise string, log *slog.Logger) (*TCP, error) {
+	listener, err := net.Listen("tcp", bind)
+	if err != nil {
+		return nil, fmt.Errorf("raft address %s: %w", bind, err)
+	}
+	if advertise == "" {
+		advertise = listener.Addr().String()
+	}
+	if err := dialable(advertise); err != nil {
+		return nil, errors.Join(fmt.Errorf("raft address: %w", err), listener.Close())
+	}
+	s := &stream{Listener: listener, advertise: address(advertise), log: log, inbound: map[net.Conn]struct{}{}}
+	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream:                  s,
+		MaxPool:                 pooledConnections,
+		MaxRPCsInFlight:         1, // with pipelining one failed append can stop replication for good (hashicorp/raft#611, #612)
+		Timeout:                 rpcTimeout,
+		Logger:                  Hclog(log, "raft.net"),
+		MsgpackUseNewTimeFormat: true,
+	})
+	transport.TimeoutScale = snapshotBytesPerTimeout
+	return &TCP{NetworkTransport: transport, stream: s}, nil
+}
+
+// Close stops listening and ends every connection, those that peers hold to this node too. Raft calls it when it shuts down.
+func (t *TCP) Close() error {
+	err := t.NetworkTransport.Close()
+	t.CloseStreams()
+	t.stream.hangUp()
+	return err
+}
+
+// dialable refuses an address that means nothing to another node.
+func dialable(hostPort string) error {
+	host, port, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); host == "" || port == "0" || ip != nil && ip.IsUnspecified() {
+		return fmt.Errorf("%s cannot be dialled by other nodes: advertise a host and port", hostPort)
+	}
+	return nil
+}
+
+// address is a net.Addr that may be a name: names are looked up at every dial, so that a node may move.
+type address string
+
+func (address) Network() string  { return "tcp" }
+func (a address) String() string { return string(a) }
+
+// stream accepts and dials connections, and knows the accepted ones: the library forgets to close them.
+type stream struct {
+	net.Listener
+	advertise address
+	log       *slog.Logger
+
+	// A mutex and not a loop: Accept and Close of many connections meet here, and each only touches the set.
+	mu      sync.Mutex
+	inbound map[net.Conn]struct{}
+	closed  bool
+}
+
+var _ raft.StreamLayer = (*stream)(nil)
+
+func (s *stream) Addr() net.Addr { return s.advertise }
+
+func (s *stream) Dial(target raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	return net.DialTimeout("tcp", string(target), timeout)
+}
+
+func (s *stream) Accept() (net.Conn, error) {
+	for {
+		conn, err := s.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if tracked := s.track(conn); tracked != nil {
+			return tracked, nil
+		}
+		s.log.Warn("too many raft connections: one refused", "limit", maxInbound, "from", conn.RemoteAddr())
+		_ = conn.Close()
+	}
+}
+
+// track takes a connection into the set, or returns nil when it is full or closed.
+func (s *stream) track(conn net.Conn) net.Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || len(s.inbound) >= maxInbound {
+		return nil
+	}
+	s.inbound[conn] = struct{}{}
+	return &inboundConn{Conn: conn, stream: s}
+}
+
+func (s *stream) hangUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for conn := range s.inbound {
+		_ = conn.Close()
+	}
+	clear(s.inbound)
+}
+
+// inboundConn leaves the set when it is closed.
+type inboundConn struct {
+	net.Conn
+	stream *stream
+}
+
+func (c *inboundConn) Close() error {
+	c.stream.mu.Lock()
+	delete(c.stream.inbound, c.Conn)
+	c.stream.mu.Unlock()
+	return c.Conn.Close()
+}
