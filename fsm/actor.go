@@ -250,7 +250,7 @@ func (tx *Tx) stopActor(op *logv1.StopActor) Result {
 	}
 	if a.Phase == Stopping {
 		// The stop under way goes on with its own deadline; only what follows it changes.
-		if reason != StopDestroy {
+		if reason != StopDestroy && reason != StopSleep || a.Destroying || reason == a.StopReason {
 			return refuse(CodeIllegal)
 		}
 		next.StopReason = reason
@@ -316,6 +316,7 @@ func nextPhase(n logv1.NextState) (Phase, bool) {
 // recordTrouble keeps what went wrong, and forgets it after a clean stop.
 func (tx *Tx) recordTrouble(a, next *Actor, op *logv1.ActorStopped) {
 	t := a.troubleOrZero()
+	t.Retries = tx.Retries(a)
 	runner := tx.runners.Get(a.Runner).ID
 	t.Preferred = RunnerID{}
 	if op.GetPreferRunner() {
@@ -333,6 +334,14 @@ func (tx *Tx) recordTrouble(a, next *Actor, op *logv1.ActorStopped) {
 	if t == (Trouble{}) {
 		next.Trouble = nil
 	}
+}
+
+// Retries returns how often an actor was placed again after a crash; it starts over after retry_reset_duration without one.
+func (s *State) Retries(a *Actor) uint32 {
+	if a.Trouble == nil || s.clockMs-a.Trouble.RetryMs >= s.Setting(RetryResetDuration) {
+		return 0
+	}
+	return a.Trouble.Retries
 }
 
 func troubleOf(cause logv1.StopCause, reason StopReason) ErrorCode {

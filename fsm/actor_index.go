@@ -247,21 +247,31 @@ func (tx *Tx) moveSlot(old, next *Actor) {
 	if next != nil {
 		to = next.Runner
 	}
-	if from == to {
+	wasStopping, isStopping := old != nil && old.Phase == Stopping, next != nil && next.Phase == Stopping
+	if from == to && wasStopping == isStopping {
 		return
 	}
 	if from != 0 {
-		tx.hold(from, -1)
+		tx.hold(from, -1, -count(wasStopping))
 	}
 	if to != 0 {
-		tx.hold(to, +1)
+		tx.hold(to, +1, count(isStopping))
 	}
 }
 
-func (tx *Tx) hold(number uint32, by int) {
+func count(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// hold takes slots of a runner (or gives them back), some of them for actors that are stopping.
+func (tx *Tx) hold(number uint32, slots, stopping int) {
 	r := tx.runners.Get(number)
 	next := *r
-	next.Held = uint32(int(r.Held) + by)
+	next.Held = uint32(int(r.Held) + slots)
+	next.Stopping = uint32(int(r.Stopping) + stopping)
 	tx.replaceRunner(r, &next)
 }
 

@@ -53,6 +53,12 @@ func versionLess(a, b versionKey) bool {
 	return a.version < b.version
 }
 
+// RegisteredAt returns how many runners of a version in a pool neither ended nor drain.
+func (s *State) RegisteredAt(p *Pool, version uint32) uint32 {
+	k, _ := s.versions.Get(versionKey{pool: p.ordinal, version: version})
+	return k.registered
+}
+
 // NewestVersion returns the highest version of the pool's runners that neither ended nor drain.
 func (s *State) NewestVersion(p *Pool) (version uint32, ok bool) {
 	for k := range s.versions.DownFrom(versionKey{pool: p.ordinal, version: ^uint32(0)}) {
@@ -85,12 +91,16 @@ func (tx *Tx) unindexRunner(r *Runner) {
 			stats.Connected--
 		}
 	}
-	tx.poolStats.Set(r.pool, stats)
 	if r.registered() {
 		tx.countVersion(r, -1)
 	}
 	if r.Placeable() && r.FreeSlots() > 0 {
+		stats.Candidates--
 		tx.candidates.Delete(tx.candidateKey(r))
+	}
+	tx.poolStats.Set(r.pool, stats)
+	if r.drainWork() {
+		tx.drainWork.Delete(r.Number)
 	}
 	if key, ok := tx.runnerAgenda(r); ok {
 		tx.agenda.Delete(key)
@@ -108,12 +118,16 @@ func (tx *Tx) indexRunner(r *Runner) {
 			stats.Connected++
 		}
 	}
-	tx.poolStats.Set(r.pool, stats)
 	if r.registered() {
 		tx.countVersion(r, +1)
 	}
 	if r.Placeable() && r.FreeSlots() > 0 {
+		stats.Candidates++
 		tx.candidates.Put(tx.candidateKey(r))
+	}
+	tx.poolStats.Set(r.pool, stats)
+	if r.drainWork() {
+		tx.drainWork.Put(r.Number)
 	}
 	if key, ok := tx.runnerAgenda(r); ok {
 		tx.agenda.Put(key)
@@ -154,11 +168,11 @@ func (s *State) poolCandidates(p *Pool) iter.Seq[*Runner] {
 	}
 }
 
-// Candidates yields the runners of a pool that may be given an actor, in the order of choice: newest version first, then as the
-// pool's placement says. Among equals the seed says who is first.
-func (s *State) Candidates(p *Pool, seed uint32) iter.Seq[*Runner] {
+// Candidates yields the runners of a pool that may be given an actor, up to a version, in the order of choice: newest version
+// first, then as the pool's placement says. Among equals the seed says who is first.
+func (s *State) Candidates(p *Pool, upTo, seed uint32) iter.Seq[*Runner] {
 	return func(yield func(*Runner) bool) {
-		from := candidateKey{pool: p.ordinal}
+		from := candidateKey{pool: p.ordinal, versionInv: ^upTo}
 		for {
 			head, ok := s.candidates.First(from)
 			if !ok || head.pool != p.ordinal {
@@ -172,12 +186,10 @@ func (s *State) Candidates(p *Pool, seed uint32) iter.Seq[*Runner] {
 			if !s.yieldEquals(pivot, last, yield) {
 				return
 			}
-			if pivot.number > 0 {
-				before := pivot
-				before.number--
-				if !s.yieldEquals(first, before, yield) {
-					return
-				}
+			before := pivot
+			before.number--
+			if !s.yieldEquals(first, before, yield) {
+				return
 			}
 			from = successor(last)
 		}

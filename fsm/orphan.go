@@ -44,7 +44,7 @@ func (tx *Tx) holdOrphan(op *logv1.HoldOrphan) Result {
 	}
 	rev := tx.nextRev(r.Number)
 	tx.orphans.Put(orphanKey{runner: r.Number, ref: ref, rev: rev})
-	tx.hold(r.Number, +1)
+	tx.hold(r.Number, +1, +1)
 	return Result{}
 }
 
@@ -60,7 +60,7 @@ func (tx *Tx) releaseOrphan(op *logv1.ReleaseOrphan) Result {
 	if !tx.orphans.Delete(orphanKey{runner: r.Number, ref: ref}) {
 		return refuse(CodeNotFound)
 	}
-	tx.hold(r.Number, -1)
+	tx.hold(r.Number, -1, -1)
 	return Result{}
 }
 
@@ -75,7 +75,7 @@ func (tx *Tx) releaseOrphans(r *Runner) {
 	}
 	for _, k := range held {
 		tx.orphans.Delete(k)
-		tx.hold(r.Number, -1)
+		tx.hold(r.Number, -1, -1)
 	}
 }
 

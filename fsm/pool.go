@@ -30,10 +30,11 @@ type Pool struct {
 
 // PoolStats counts what a pool has.
 type PoolStats struct {
-	Runners   uint32 // not ended
-	Connected uint32
-	Pending   uint32
-	Live      uint32 // actors that are not destroyed
+	Runners    uint32 // not ended
+	Connected  uint32
+	Candidates uint32 // runners that take new actors, but for their silence
+	Pending    uint32
+	Live       uint32 // actors that are not destroyed
 }
 
 // Placement returns the pool's placement with its default.

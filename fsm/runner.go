@@ -50,6 +50,7 @@ type Runner struct {
 	Version        uint32
 	Slots          uint32
 	Held           uint32 // slots that actors and orphans hold until their confirmed end
+	Stopping       uint32 // how many of the held are on their way out: stopping actors and orphans
 	ThresholdMs    int64  // T of this session
 	Metadata       string // JSON
 	AdvertisedAddr string
@@ -79,6 +80,16 @@ func (r *Runner) FreeSlots() uint32 {
 // Placeable tells whether it takes new actors, but for its silence and its slots.
 func (r *Runner) Placeable() bool {
 	return r.End == NotEnded && r.Connected && r.DrainCause == NotDraining
+}
+
+// forced tells whether it gives up its actors at once, whether or not there is room elsewhere.
+func (r *Runner) forced() bool {
+	return r.DrainCause == DrainShutdown || r.DrainCause == DrainReplaced || r.DrainCause == DrainRequestEnd
+}
+
+// drainWork tells whether there is something to do for its drain now: actors to be told to stop, or its end.
+func (r *Runner) drainWork() bool {
+	return r.End == NotEnded && r.forced() && (r.Held > r.Stopping || r.Held == 0 && r.DrainCause == DrainReplaced)
 }
 
 // registered tells whether its version counts as present in the pool.
@@ -184,6 +195,17 @@ func (s *State) Ineligible(r *Runner) string {
 		return "full"
 	}
 	return ""
+}
+
+// DrainWork yields the runners whose drain has something to be done now, by number.
+func (s *State) DrainWork() iter.Seq[*Runner] {
+	return func(yield func(*Runner) bool) {
+		for number := range s.drainWork.All() {
+			if !yield(s.runners.Get(number)) {
+				return
+			}
+		}
+	}
 }
 
 func (tx *Tx) registerRunner(op *logv1.RegisterRunner) Result {

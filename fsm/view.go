@@ -42,6 +42,7 @@ type State struct {
 	runnerNumbers numbers
 	seen          table.Rows[int64] // by number: clock of the last heartbeat
 	candidates    table.Index[candidateKey]
+	drainWork     table.Index[uint32] // numbers of runners
 
 	actors         table.Rows[*Actor]
 	actorOrdinals  numbers
@@ -82,6 +83,7 @@ func NewView() *View {
 		runnersBySeq:     table.NewIndex(runnerSeqLess),
 		runnerNumbers:    newNumbers(),
 		candidates:       table.NewIndex(candidateLess),
+		drainWork:        table.NewIndex(func(a, b uint32) bool { return a < b }),
 		actorOrdinals:    newNumbers(),
 		actorsByID:       table.NewIndex(idLess),
 		actorsByName:     table.NewIndex(actorNameLess),
@@ -127,6 +129,7 @@ func (s *State) clone() State {
 	c.poolsByName, c.versions = s.poolsByName.Clone(), s.versions.Clone()
 	c.runnersByID, c.runnersByKey, c.runnersBySeq = s.runnersByID.Clone(), s.runnersByKey.Clone(), s.runnersBySeq.Clone()
 	c.runnerNumbers, c.actorOrdinals = s.runnerNumbers.clone(), s.actorOrdinals.clone()
+	c.drainWork = s.drainWork.Clone()
 	c.candidates, c.actorsByID, c.actorsByName = s.candidates.Clone(), s.actorsByID.Clone(), s.actorsByName.Clone()
 	c.actorsByKey, c.actorNames, c.endedActors = s.actorsByKey.Clone(), s.actorNames.Clone(), s.endedActors.Clone()
 	c.queue, c.assigned, c.orphans = s.queue.Clone(), s.assigned.Clone(), s.orphans.Clone()
