@@ -21,7 +21,9 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Record is one length-framed record of a snapshot. Records come in the order of the fields.
+// Record is one length-framed record of a snapshot. Records come in the order of the fields; those of one kind in an order that
+// follows from what they say (by name, by number, by id), so that equal states have equal bytes on every node. What can be derived
+// (indexes, counts, slots held) is not written.
 type Record struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Record:
@@ -157,27 +159,27 @@ type Record_State struct {
 }
 
 type Record_Namespace struct {
-	Namespace *NamespaceRecord `protobuf:"bytes,2,opt,name=namespace,proto3,oneof"`
+	Namespace *NamespaceRecord `protobuf:"bytes,2,opt,name=namespace,proto3,oneof"` // by name
 }
 
 type Record_Pool struct {
-	Pool *PoolRecord `protobuf:"bytes,3,opt,name=pool,proto3,oneof"`
+	Pool *PoolRecord `protobuf:"bytes,3,opt,name=pool,proto3,oneof"` // by the name of the namespace, then by name
 }
 
 type Record_Runner struct {
-	Runner *RunnerRecord `protobuf:"bytes,4,opt,name=runner,proto3,oneof"`
+	Runner *RunnerRecord `protobuf:"bytes,4,opt,name=runner,proto3,oneof"` // by number
 }
 
 type Record_Actor struct {
-	Actor *ActorRecord `protobuf:"bytes,5,opt,name=actor,proto3,oneof"`
+	Actor *ActorRecord `protobuf:"bytes,5,opt,name=actor,proto3,oneof"` // by id
 }
 
 type Record_Orphan struct {
-	Orphan *OrphanRecord `protobuf:"bytes,6,opt,name=orphan,proto3,oneof"`
+	Orphan *OrphanRecord `protobuf:"bytes,6,opt,name=orphan,proto3,oneof"` // by runner, then by ref
 }
 
 type Record_Outcome struct {
-	Outcome *OutcomeRecord `protobuf:"bytes,7,opt,name=outcome,proto3,oneof"`
+	Outcome *OutcomeRecord `protobuf:"bytes,7,opt,name=outcome,proto3,oneof"` // by key
 }
 
 type Record_End struct {
@@ -207,13 +209,13 @@ type StateRecord struct {
 	Base          uint64                 `protobuf:"varint,3,opt,name=base,proto3" json:"base,omitempty"`
 	ClockMs       int64                  `protobuf:"varint,4,opt,name=clock_ms,json=clockMs,proto3" json:"clock_ms,omitempty"`
 	WallMs        int64                  `protobuf:"varint,5,opt,name=wall_ms,json=wallMs,proto3" json:"wall_ms,omitempty"`
-	ClusterId     []byte                 `protobuf:"bytes,6,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	ClusterId     []byte                 `protobuf:"bytes,6,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"` // empty: not founded yet
 	Leader        string                 `protobuf:"bytes,7,opt,name=leader,proto3" json:"leader,omitempty"`
 	ActorSeq      uint64                 `protobuf:"varint,8,opt,name=actor_seq,json=actorSeq,proto3" json:"actor_seq,omitempty"`
 	QueueSeq      uint64                 `protobuf:"varint,9,opt,name=queue_seq,json=queueSeq,proto3" json:"queue_seq,omitempty"`
 	RunnerSeq     uint64                 `protobuf:"varint,10,opt,name=runner_seq,json=runnerSeq,proto3" json:"runner_seq,omitempty"`
 	SeenMs        int64                  `protobuf:"varint,11,opt,name=seen_ms,json=seenMs,proto3" json:"seen_ms,omitempty"`
-	Settings      []*SettingValue        `protobuf:"bytes,12,rep,name=settings,proto3" json:"settings,omitempty"`
+	Settings      []*SettingValue        `protobuf:"bytes,12,rep,name=settings,proto3" json:"settings,omitempty"` // those that were set
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -404,7 +406,7 @@ type PoolRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	NamespaceId   []byte                 `protobuf:"bytes,1,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Config        *PoolConfig            `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"`
+	Config        *PoolConfig            `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"` // absent: deleted, or never written
 	AutoCreated   bool                   `protobuf:"varint,4,opt,name=auto_created,json=autoCreated,proto3" json:"auto_created,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -468,36 +470,35 @@ func (x *PoolRecord) GetAutoCreated() bool {
 	return false
 }
 
+// RunnerRecord. The number survives, because heartbeats in the log name runners by it.
 type RunnerRecord struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
-	Id              []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Number          uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	Number          uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Id              []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	Seq             uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
-	NamespaceId     []byte                 `protobuf:"bytes,4,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
-	Pool            string                 `protobuf:"bytes,5,opt,name=pool,proto3" json:"pool,omitempty"`
-	Key             string                 `protobuf:"bytes,6,opt,name=key,proto3" json:"key,omitempty"`
-	InstanceId      []byte                 `protobuf:"bytes,7,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
-	SessionId       []byte                 `protobuf:"bytes,8,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	Holder          string                 `protobuf:"bytes,9,opt,name=holder,proto3" json:"holder,omitempty"`
-	Version         uint32                 `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`
-	Slots           uint32                 `protobuf:"varint,11,opt,name=slots,proto3" json:"slots,omitempty"`
-	ThresholdMs     uint32                 `protobuf:"varint,12,opt,name=threshold_ms,json=thresholdMs,proto3" json:"threshold_ms,omitempty"`
-	MetadataJson    string                 `protobuf:"bytes,13,opt,name=metadata_json,json=metadataJson,proto3" json:"metadata_json,omitempty"`
-	AdvertisedAddr  string                 `protobuf:"bytes,14,opt,name=advertised_addr,json=advertisedAddr,proto3" json:"advertised_addr,omitempty"`
-	Connected       bool                   `protobuf:"varint,15,opt,name=connected,proto3" json:"connected,omitempty"`
-	End             uint32                 `protobuf:"varint,16,opt,name=end,proto3" json:"end,omitempty"`
-	DrainCause      uint32                 `protobuf:"varint,17,opt,name=drain_cause,json=drainCause,proto3" json:"drain_cause,omitempty"`
+	Pool            uint32                 `protobuf:"varint,4,opt,name=pool,proto3" json:"pool,omitempty"` // position of its PoolRecord, from 1
+	Key             string                 `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
+	InstanceId      []byte                 `protobuf:"bytes,6,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	SessionId       []byte                 `protobuf:"bytes,7,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	Holder          string                 `protobuf:"bytes,8,opt,name=holder,proto3" json:"holder,omitempty"`
+	Version         uint32                 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
+	Slots           uint32                 `protobuf:"varint,10,opt,name=slots,proto3" json:"slots,omitempty"`
+	ThresholdMs     int64                  `protobuf:"varint,11,opt,name=threshold_ms,json=thresholdMs,proto3" json:"threshold_ms,omitempty"`
+	MetadataJson    string                 `protobuf:"bytes,12,opt,name=metadata_json,json=metadataJson,proto3" json:"metadata_json,omitempty"`
+	AdvertisedAddr  string                 `protobuf:"bytes,13,opt,name=advertised_addr,json=advertisedAddr,proto3" json:"advertised_addr,omitempty"`
+	Connected       bool                   `protobuf:"varint,14,opt,name=connected,proto3" json:"connected,omitempty"`
+	End             uint32                 `protobuf:"varint,15,opt,name=end,proto3" json:"end,omitempty"`
+	ReplacedBy      []byte                 `protobuf:"bytes,16,opt,name=replaced_by,json=replacedBy,proto3" json:"replaced_by,omitempty"`  // empty: by none
+	DrainCause      uint32                 `protobuf:"varint,17,opt,name=drain_cause,json=drainCause,proto3" json:"drain_cause,omitempty"` // callboard.v1.DrainCause
 	DrainDeadlineMs int64                  `protobuf:"varint,18,opt,name=drain_deadline_ms,json=drainDeadlineMs,proto3" json:"drain_deadline_ms,omitempty"`
 	DrainReason     string                 `protobuf:"bytes,19,opt,name=drain_reason,json=drainReason,proto3" json:"drain_reason,omitempty"`
 	LastSeenMs      int64                  `protobuf:"varint,20,opt,name=last_seen_ms,json=lastSeenMs,proto3" json:"last_seen_ms,omitempty"`
-	LastSeenWallMs  int64                  `protobuf:"varint,21,opt,name=last_seen_wall_ms,json=lastSeenWallMs,proto3" json:"last_seen_wall_ms,omitempty"`
-	CreateWallMs    int64                  `protobuf:"varint,22,opt,name=create_wall_ms,json=createWallMs,proto3" json:"create_wall_ms,omitempty"`
+	CreateWallMs    int64                  `protobuf:"varint,21,opt,name=create_wall_ms,json=createWallMs,proto3" json:"create_wall_ms,omitempty"`
+	ConnectedWallMs int64                  `protobuf:"varint,22,opt,name=connected_wall_ms,json=connectedWallMs,proto3" json:"connected_wall_ms,omitempty"`
 	DrainWallMs     int64                  `protobuf:"varint,23,opt,name=drain_wall_ms,json=drainWallMs,proto3" json:"drain_wall_ms,omitempty"`
 	StopWallMs      int64                  `protobuf:"varint,24,opt,name=stop_wall_ms,json=stopWallMs,proto3" json:"stop_wall_ms,omitempty"`
-	ConnectedWallMs int64                  `protobuf:"varint,25,opt,name=connected_wall_ms,json=connectedWallMs,proto3" json:"connected_wall_ms,omitempty"`
-	ForgetMs        int64                  `protobuf:"varint,26,opt,name=forget_ms,json=forgetMs,proto3" json:"forget_ms,omitempty"`
-	Rev             uint64                 `protobuf:"varint,27,opt,name=rev,proto3" json:"rev,omitempty"`
-	ReplacedBy      []byte                 `protobuf:"bytes,28,opt,name=replaced_by,json=replacedBy,proto3" json:"replaced_by,omitempty"`
+	EndedMs         int64                  `protobuf:"varint,25,opt,name=ended_ms,json=endedMs,proto3" json:"ended_ms,omitempty"` // cluster clock
+	Rev             uint64                 `protobuf:"varint,26,opt,name=rev,proto3" json:"rev,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -532,18 +533,18 @@ func (*RunnerRecord) Descriptor() ([]byte, []int) {
 	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *RunnerRecord) GetId() []byte {
-	if x != nil {
-		return x.Id
-	}
-	return nil
-}
-
 func (x *RunnerRecord) GetNumber() uint32 {
 	if x != nil {
 		return x.Number
 	}
 	return 0
+}
+
+func (x *RunnerRecord) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
 }
 
 func (x *RunnerRecord) GetSeq() uint64 {
@@ -553,18 +554,11 @@ func (x *RunnerRecord) GetSeq() uint64 {
 	return 0
 }
 
-func (x *RunnerRecord) GetNamespaceId() []byte {
-	if x != nil {
-		return x.NamespaceId
-	}
-	return nil
-}
-
-func (x *RunnerRecord) GetPool() string {
+func (x *RunnerRecord) GetPool() uint32 {
 	if x != nil {
 		return x.Pool
 	}
-	return ""
+	return 0
 }
 
 func (x *RunnerRecord) GetKey() string {
@@ -609,7 +603,7 @@ func (x *RunnerRecord) GetSlots() uint32 {
 	return 0
 }
 
-func (x *RunnerRecord) GetThresholdMs() uint32 {
+func (x *RunnerRecord) GetThresholdMs() int64 {
 	if x != nil {
 		return x.ThresholdMs
 	}
@@ -644,6 +638,13 @@ func (x *RunnerRecord) GetEnd() uint32 {
 	return 0
 }
 
+func (x *RunnerRecord) GetReplacedBy() []byte {
+	if x != nil {
+		return x.ReplacedBy
+	}
+	return nil
+}
+
 func (x *RunnerRecord) GetDrainCause() uint32 {
 	if x != nil {
 		return x.DrainCause
@@ -672,16 +673,16 @@ func (x *RunnerRecord) GetLastSeenMs() int64 {
 	return 0
 }
 
-func (x *RunnerRecord) GetLastSeenWallMs() int64 {
+func (x *RunnerRecord) GetCreateWallMs() int64 {
 	if x != nil {
-		return x.LastSeenWallMs
+		return x.CreateWallMs
 	}
 	return 0
 }
 
-func (x *RunnerRecord) GetCreateWallMs() int64 {
+func (x *RunnerRecord) GetConnectedWallMs() int64 {
 	if x != nil {
-		return x.CreateWallMs
+		return x.ConnectedWallMs
 	}
 	return 0
 }
@@ -700,16 +701,9 @@ func (x *RunnerRecord) GetStopWallMs() int64 {
 	return 0
 }
 
-func (x *RunnerRecord) GetConnectedWallMs() int64 {
+func (x *RunnerRecord) GetEndedMs() int64 {
 	if x != nil {
-		return x.ConnectedWallMs
-	}
-	return 0
-}
-
-func (x *RunnerRecord) GetForgetMs() int64 {
-	if x != nil {
-		return x.ForgetMs
+		return x.EndedMs
 	}
 	return 0
 }
@@ -721,55 +715,40 @@ func (x *RunnerRecord) GetRev() uint64 {
 	return 0
 }
 
-func (x *RunnerRecord) GetReplacedBy() []byte {
-	if x != nil {
-		return x.ReplacedBy
-	}
-	return nil
-}
-
 type ActorRecord struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Id                []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Seq               uint64                 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
-	NamespaceId       []byte                 `protobuf:"bytes,3,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
-	Pool              string                 `protobuf:"bytes,4,opt,name=pool,proto3" json:"pool,omitempty"`
-	Name              string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
-	Key               *string                `protobuf:"bytes,6,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	Input             []byte                 `protobuf:"bytes,7,opt,name=input,proto3" json:"input,omitempty"`
-	State             []byte                 `protobuf:"bytes,8,opt,name=state,proto3" json:"state,omitempty"`
-	StateVersion      uint32                 `protobuf:"varint,9,opt,name=state_version,json=stateVersion,proto3" json:"state_version,omitempty"`
-	CrashPolicy       uint32                 `protobuf:"varint,10,opt,name=crash_policy,json=crashPolicy,proto3" json:"crash_policy,omitempty"`
-	Phase             uint32                 `protobuf:"varint,11,opt,name=phase,proto3" json:"phase,omitempty"`
-	Generation        uint64                 `protobuf:"varint,12,opt,name=generation,proto3" json:"generation,omitempty"`
-	Runner            uint32                 `protobuf:"varint,13,opt,name=runner,proto3" json:"runner,omitempty"` // number plus one
-	RunnerRev         uint64                 `protobuf:"varint,14,opt,name=runner_rev,json=runnerRev,proto3" json:"runner_rev,omitempty"`
-	QueueSeq          uint64                 `protobuf:"varint,15,opt,name=queue_seq,json=queueSeq,proto3" json:"queue_seq,omitempty"`
-	FloorVersion      uint32                 `protobuf:"varint,16,opt,name=floor_version,json=floorVersion,proto3" json:"floor_version,omitempty"`
-	StopReason        uint32                 `protobuf:"varint,17,opt,name=stop_reason,json=stopReason,proto3" json:"stop_reason,omitempty"`
-	WakeKept          bool                   `protobuf:"varint,18,opt,name=wake_kept,json=wakeKept,proto3" json:"wake_kept,omitempty"`
-	Destroying        bool                   `protobuf:"varint,19,opt,name=destroying,proto3" json:"destroying,omitempty"`
-	DueMs             int64                  `protobuf:"varint,20,opt,name=due_ms,json=dueMs,proto3" json:"due_ms,omitempty"`
-	Retries           uint32                 `protobuf:"varint,21,opt,name=retries,proto3" json:"retries,omitempty"`
-	RetryMs           int64                  `protobuf:"varint,22,opt,name=retry_ms,json=retryMs,proto3" json:"retry_ms,omitempty"`
-	AlarmUnixMs       int64                  `protobuf:"varint,23,opt,name=alarm_unix_ms,json=alarmUnixMs,proto3" json:"alarm_unix_ms,omitempty"`
-	ErrorCode         uint32                 `protobuf:"varint,24,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
-	ErrorMessage      string                 `protobuf:"bytes,25,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
-	ErrorRunner       []byte                 `protobuf:"bytes,26,opt,name=error_runner,json=errorRunner,proto3" json:"error_runner,omitempty"`
-	CrashedOn         uint32                 `protobuf:"varint,27,opt,name=crashed_on,json=crashedOn,proto3" json:"crashed_on,omitempty"` // runner number plus one
-	CrashedMs         int64                  `protobuf:"varint,28,opt,name=crashed_ms,json=crashedMs,proto3" json:"crashed_ms,omitempty"`
-	Preferred         uint32                 `protobuf:"varint,29,opt,name=preferred,proto3" json:"preferred,omitempty"` // runner number plus one
-	Decision          *Decision              `protobuf:"bytes,30,opt,name=decision,proto3" json:"decision,omitempty"`
-	DecisionIndex     uint64                 `protobuf:"varint,31,opt,name=decision_index,json=decisionIndex,proto3" json:"decision_index,omitempty"`
-	DecisionWallMs    int64                  `protobuf:"varint,32,opt,name=decision_wall_ms,json=decisionWallMs,proto3" json:"decision_wall_ms,omitempty"`
-	CreateWallMs      int64                  `protobuf:"varint,33,opt,name=create_wall_ms,json=createWallMs,proto3" json:"create_wall_ms,omitempty"`
-	StartWallMs       int64                  `protobuf:"varint,34,opt,name=start_wall_ms,json=startWallMs,proto3" json:"start_wall_ms,omitempty"`
-	ConnectableWallMs int64                  `protobuf:"varint,35,opt,name=connectable_wall_ms,json=connectableWallMs,proto3" json:"connectable_wall_ms,omitempty"`
-	SleepWallMs       int64                  `protobuf:"varint,36,opt,name=sleep_wall_ms,json=sleepWallMs,proto3" json:"sleep_wall_ms,omitempty"`
-	PendingWallMs     int64                  `protobuf:"varint,37,opt,name=pending_wall_ms,json=pendingWallMs,proto3" json:"pending_wall_ms,omitempty"`
-	RescheduleWallMs  int64                  `protobuf:"varint,38,opt,name=reschedule_wall_ms,json=rescheduleWallMs,proto3" json:"reschedule_wall_ms,omitempty"`
-	DestroyWallMs     int64                  `protobuf:"varint,39,opt,name=destroy_wall_ms,json=destroyWallMs,proto3" json:"destroy_wall_ms,omitempty"`
-	StopTimeoutMs     int64                  `protobuf:"varint,40,opt,name=stop_timeout_ms,json=stopTimeoutMs,proto3" json:"stop_timeout_ms,omitempty"`
+	Pool              uint32                 `protobuf:"varint,3,opt,name=pool,proto3" json:"pool,omitempty"` // position of its PoolRecord, from 1
+	Name              string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	Key               *string                `protobuf:"bytes,5,opt,name=key,proto3,oneof" json:"key,omitempty"`
+	CrashPolicy       uint32                 `protobuf:"varint,6,opt,name=crash_policy,json=crashPolicy,proto3" json:"crash_policy,omitempty"` // callboard.v1.CrashPolicy
+	Phase             uint32                 `protobuf:"varint,7,opt,name=phase,proto3" json:"phase,omitempty"`                                // callboard.v1.ActorState
+	StopReason        uint32                 `protobuf:"varint,8,opt,name=stop_reason,json=stopReason,proto3" json:"stop_reason,omitempty"`    // callboard.v1.StopReason
+	WakeKept          bool                   `protobuf:"varint,9,opt,name=wake_kept,json=wakeKept,proto3" json:"wake_kept,omitempty"`
+	Destroying        bool                   `protobuf:"varint,10,opt,name=destroying,proto3" json:"destroying,omitempty"`
+	Generation        uint64                 `protobuf:"varint,11,opt,name=generation,proto3" json:"generation,omitempty"`
+	Runner            uint32                 `protobuf:"varint,12,opt,name=runner,proto3" json:"runner,omitempty"` // number; 0: none
+	RunnerRev         uint64                 `protobuf:"varint,13,opt,name=runner_rev,json=runnerRev,proto3" json:"runner_rev,omitempty"`
+	FloorVersion      uint32                 `protobuf:"varint,14,opt,name=floor_version,json=floorVersion,proto3" json:"floor_version,omitempty"`
+	SavedVersion      uint32                 `protobuf:"varint,15,opt,name=saved_version,json=savedVersion,proto3" json:"saved_version,omitempty"`
+	QueueSeq          uint64                 `protobuf:"varint,16,opt,name=queue_seq,json=queueSeq,proto3" json:"queue_seq,omitempty"`
+	DueMs             int64                  `protobuf:"varint,17,opt,name=due_ms,json=dueMs,proto3" json:"due_ms,omitempty"`
+	StopLimitMs       int64                  `protobuf:"varint,18,opt,name=stop_limit_ms,json=stopLimitMs,proto3" json:"stop_limit_ms,omitempty"`
+	AlarmUnixMs       int64                  `protobuf:"varint,19,opt,name=alarm_unix_ms,json=alarmUnixMs,proto3" json:"alarm_unix_ms,omitempty"`
+	Input             []byte                 `protobuf:"bytes,20,opt,name=input,proto3" json:"input,omitempty"`
+	Saved             []byte                 `protobuf:"bytes,21,opt,name=saved,proto3" json:"saved,omitempty"`
+	Trouble           *TroubleRecord         `protobuf:"bytes,22,opt,name=trouble,proto3" json:"trouble,omitempty"`   // absent: nothing went wrong lately
+	Decision          *Decision              `protobuf:"bytes,23,opt,name=decision,proto3" json:"decision,omitempty"` // absent: never assigned
+	DecisionIndex     uint64                 `protobuf:"varint,24,opt,name=decision_index,json=decisionIndex,proto3" json:"decision_index,omitempty"`
+	DecisionWallMs    int64                  `protobuf:"varint,25,opt,name=decision_wall_ms,json=decisionWallMs,proto3" json:"decision_wall_ms,omitempty"`
+	CreateWallMs      int64                  `protobuf:"varint,26,opt,name=create_wall_ms,json=createWallMs,proto3" json:"create_wall_ms,omitempty"`
+	StartWallMs       int64                  `protobuf:"varint,27,opt,name=start_wall_ms,json=startWallMs,proto3" json:"start_wall_ms,omitempty"`
+	ConnectableWallMs int64                  `protobuf:"varint,28,opt,name=connectable_wall_ms,json=connectableWallMs,proto3" json:"connectable_wall_ms,omitempty"`
+	SleepWallMs       int64                  `protobuf:"varint,29,opt,name=sleep_wall_ms,json=sleepWallMs,proto3" json:"sleep_wall_ms,omitempty"`
+	PendingWallMs     int64                  `protobuf:"varint,30,opt,name=pending_wall_ms,json=pendingWallMs,proto3" json:"pending_wall_ms,omitempty"`
+	RescheduleWallMs  int64                  `protobuf:"varint,31,opt,name=reschedule_wall_ms,json=rescheduleWallMs,proto3" json:"reschedule_wall_ms,omitempty"`
+	DestroyWallMs     int64                  `protobuf:"varint,32,opt,name=destroy_wall_ms,json=destroyWallMs,proto3" json:"destroy_wall_ms,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -818,18 +797,11 @@ func (x *ActorRecord) GetSeq() uint64 {
 	return 0
 }
 
-func (x *ActorRecord) GetNamespaceId() []byte {
-	if x != nil {
-		return x.NamespaceId
-	}
-	return nil
-}
-
-func (x *ActorRecord) GetPool() string {
+func (x *ActorRecord) GetPool() uint32 {
 	if x != nil {
 		return x.Pool
 	}
-	return ""
+	return 0
 }
 
 func (x *ActorRecord) GetName() string {
@@ -846,27 +818,6 @@ func (x *ActorRecord) GetKey() string {
 	return ""
 }
 
-func (x *ActorRecord) GetInput() []byte {
-	if x != nil {
-		return x.Input
-	}
-	return nil
-}
-
-func (x *ActorRecord) GetState() []byte {
-	if x != nil {
-		return x.State
-	}
-	return nil
-}
-
-func (x *ActorRecord) GetStateVersion() uint32 {
-	if x != nil {
-		return x.StateVersion
-	}
-	return 0
-}
-
 func (x *ActorRecord) GetCrashPolicy() uint32 {
 	if x != nil {
 		return x.CrashPolicy
@@ -877,41 +828,6 @@ func (x *ActorRecord) GetCrashPolicy() uint32 {
 func (x *ActorRecord) GetPhase() uint32 {
 	if x != nil {
 		return x.Phase
-	}
-	return 0
-}
-
-func (x *ActorRecord) GetGeneration() uint64 {
-	if x != nil {
-		return x.Generation
-	}
-	return 0
-}
-
-func (x *ActorRecord) GetRunner() uint32 {
-	if x != nil {
-		return x.Runner
-	}
-	return 0
-}
-
-func (x *ActorRecord) GetRunnerRev() uint64 {
-	if x != nil {
-		return x.RunnerRev
-	}
-	return 0
-}
-
-func (x *ActorRecord) GetQueueSeq() uint64 {
-	if x != nil {
-		return x.QueueSeq
-	}
-	return 0
-}
-
-func (x *ActorRecord) GetFloorVersion() uint32 {
-	if x != nil {
-		return x.FloorVersion
 	}
 	return 0
 }
@@ -937,6 +853,48 @@ func (x *ActorRecord) GetDestroying() bool {
 	return false
 }
 
+func (x *ActorRecord) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *ActorRecord) GetRunner() uint32 {
+	if x != nil {
+		return x.Runner
+	}
+	return 0
+}
+
+func (x *ActorRecord) GetRunnerRev() uint64 {
+	if x != nil {
+		return x.RunnerRev
+	}
+	return 0
+}
+
+func (x *ActorRecord) GetFloorVersion() uint32 {
+	if x != nil {
+		return x.FloorVersion
+	}
+	return 0
+}
+
+func (x *ActorRecord) GetSavedVersion() uint32 {
+	if x != nil {
+		return x.SavedVersion
+	}
+	return 0
+}
+
+func (x *ActorRecord) GetQueueSeq() uint64 {
+	if x != nil {
+		return x.QueueSeq
+	}
+	return 0
+}
+
 func (x *ActorRecord) GetDueMs() int64 {
 	if x != nil {
 		return x.DueMs
@@ -944,16 +902,9 @@ func (x *ActorRecord) GetDueMs() int64 {
 	return 0
 }
 
-func (x *ActorRecord) GetRetries() uint32 {
+func (x *ActorRecord) GetStopLimitMs() int64 {
 	if x != nil {
-		return x.Retries
-	}
-	return 0
-}
-
-func (x *ActorRecord) GetRetryMs() int64 {
-	if x != nil {
-		return x.RetryMs
+		return x.StopLimitMs
 	}
 	return 0
 }
@@ -965,46 +916,25 @@ func (x *ActorRecord) GetAlarmUnixMs() int64 {
 	return 0
 }
 
-func (x *ActorRecord) GetErrorCode() uint32 {
+func (x *ActorRecord) GetInput() []byte {
 	if x != nil {
-		return x.ErrorCode
-	}
-	return 0
-}
-
-func (x *ActorRecord) GetErrorMessage() string {
-	if x != nil {
-		return x.ErrorMessage
-	}
-	return ""
-}
-
-func (x *ActorRecord) GetErrorRunner() []byte {
-	if x != nil {
-		return x.ErrorRunner
+		return x.Input
 	}
 	return nil
 }
 
-func (x *ActorRecord) GetCrashedOn() uint32 {
+func (x *ActorRecord) GetSaved() []byte {
 	if x != nil {
-		return x.CrashedOn
+		return x.Saved
 	}
-	return 0
+	return nil
 }
 
-func (x *ActorRecord) GetCrashedMs() int64 {
+func (x *ActorRecord) GetTrouble() *TroubleRecord {
 	if x != nil {
-		return x.CrashedMs
+		return x.Trouble
 	}
-	return 0
-}
-
-func (x *ActorRecord) GetPreferred() uint32 {
-	if x != nil {
-		return x.Preferred
-	}
-	return 0
+	return nil
 }
 
 func (x *ActorRecord) GetDecision() *Decision {
@@ -1077,16 +1007,102 @@ func (x *ActorRecord) GetDestroyWallMs() int64 {
 	return 0
 }
 
-func (x *ActorRecord) GetStopTimeoutMs() int64 {
+// TroubleRecord is what went wrong with an actor. Runners are ids here, because they may be forgotten already.
+type TroubleRecord struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Code              uint32                 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
+	Message           string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	RunnerId          []byte                 `protobuf:"bytes,3,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	Retries           uint32                 `protobuf:"varint,4,opt,name=retries,proto3" json:"retries,omitempty"`
+	RetryMs           int64                  `protobuf:"varint,5,opt,name=retry_ms,json=retryMs,proto3" json:"retry_ms,omitempty"`
+	CrashedMs         int64                  `protobuf:"varint,6,opt,name=crashed_ms,json=crashedMs,proto3" json:"crashed_ms,omitempty"`
+	PreferredRunnerId []byte                 `protobuf:"bytes,7,opt,name=preferred_runner_id,json=preferredRunnerId,proto3" json:"preferred_runner_id,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *TroubleRecord) Reset() {
+	*x = TroubleRecord{}
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TroubleRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TroubleRecord) ProtoMessage() {}
+
+func (x *TroubleRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[6]
 	if x != nil {
-		return x.StopTimeoutMs
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TroubleRecord.ProtoReflect.Descriptor instead.
+func (*TroubleRecord) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *TroubleRecord) GetCode() uint32 {
+	if x != nil {
+		return x.Code
 	}
 	return 0
 }
 
+func (x *TroubleRecord) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *TroubleRecord) GetRunnerId() []byte {
+	if x != nil {
+		return x.RunnerId
+	}
+	return nil
+}
+
+func (x *TroubleRecord) GetRetries() uint32 {
+	if x != nil {
+		return x.Retries
+	}
+	return 0
+}
+
+func (x *TroubleRecord) GetRetryMs() int64 {
+	if x != nil {
+		return x.RetryMs
+	}
+	return 0
+}
+
+func (x *TroubleRecord) GetCrashedMs() int64 {
+	if x != nil {
+		return x.CrashedMs
+	}
+	return 0
+}
+
+func (x *TroubleRecord) GetPreferredRunnerId() []byte {
+	if x != nil {
+		return x.PreferredRunnerId
+	}
+	return nil
+}
+
 type OrphanRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Runner        uint32                 `protobuf:"varint,1,opt,name=runner,proto3" json:"runner,omitempty"` // number plus one
+	Runner        uint32                 `protobuf:"varint,1,opt,name=runner,proto3" json:"runner,omitempty"` // number
 	Ref           *Ref                   `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
 	Rev           uint64                 `protobuf:"varint,3,opt,name=rev,proto3" json:"rev,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1095,7 +1111,7 @@ type OrphanRecord struct {
 
 func (x *OrphanRecord) Reset() {
 	*x = OrphanRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[6]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +1123,7 @@ func (x *OrphanRecord) String() string {
 func (*OrphanRecord) ProtoMessage() {}
 
 func (x *OrphanRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[6]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +1136,7 @@ func (x *OrphanRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrphanRecord.ProtoReflect.Descriptor instead.
 func (*OrphanRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{6}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *OrphanRecord) GetRunner() uint32 {
@@ -1156,7 +1172,7 @@ type OutcomeRecord struct {
 
 func (x *OutcomeRecord) Reset() {
 	*x = OutcomeRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[7]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1168,7 +1184,7 @@ func (x *OutcomeRecord) String() string {
 func (*OutcomeRecord) ProtoMessage() {}
 
 func (x *OutcomeRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[7]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1181,7 +1197,7 @@ func (x *OutcomeRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutcomeRecord.ProtoReflect.Descriptor instead.
 func (*OutcomeRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{7}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *OutcomeRecord) GetKey() string {
@@ -1215,14 +1231,14 @@ func (x *OutcomeRecord) GetAtMs() int64 {
 // EndRecord closes a snapshot: a reader that has not met it has read a torn file.
 type EndRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Records       uint64                 `protobuf:"varint,1,opt,name=records,proto3" json:"records,omitempty"`
+	Records       uint64                 `protobuf:"varint,1,opt,name=records,proto3" json:"records,omitempty"` // before this one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EndRecord) Reset() {
 	*x = EndRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[8]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1234,7 +1250,7 @@ func (x *EndRecord) String() string {
 func (*EndRecord) ProtoMessage() {}
 
 func (x *EndRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[8]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1247,7 +1263,7 @@ func (x *EndRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndRecord.ProtoReflect.Descriptor instead.
 func (*EndRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{8}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *EndRecord) GetRecords() uint64 {
@@ -1298,96 +1314,91 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x124\n" +
 	"\x06config\x18\x03 \x01(\v2\x1c.callboard.log.v1.PoolConfigR\x06config\x12!\n" +
-	"\fauto_created\x18\x04 \x01(\bR\vautoCreated\"\xdf\x06\n" +
-	"\fRunnerRecord\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
-	"\x06number\x18\x02 \x01(\rR\x06number\x12\x10\n" +
-	"\x03seq\x18\x03 \x01(\x04R\x03seq\x12!\n" +
-	"\fnamespace_id\x18\x04 \x01(\fR\vnamespaceId\x12\x12\n" +
-	"\x04pool\x18\x05 \x01(\tR\x04pool\x12\x10\n" +
-	"\x03key\x18\x06 \x01(\tR\x03key\x12\x1f\n" +
-	"\vinstance_id\x18\a \x01(\fR\n" +
+	"\fauto_created\x18\x04 \x01(\bR\vautoCreated\"\x8f\x06\n" +
+	"\fRunnerRecord\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\fR\x02id\x12\x10\n" +
+	"\x03seq\x18\x03 \x01(\x04R\x03seq\x12\x12\n" +
+	"\x04pool\x18\x04 \x01(\rR\x04pool\x12\x10\n" +
+	"\x03key\x18\x05 \x01(\tR\x03key\x12\x1f\n" +
+	"\vinstance_id\x18\x06 \x01(\fR\n" +
 	"instanceId\x12\x1d\n" +
 	"\n" +
-	"session_id\x18\b \x01(\fR\tsessionId\x12\x16\n" +
-	"\x06holder\x18\t \x01(\tR\x06holder\x12\x18\n" +
-	"\aversion\x18\n" +
-	" \x01(\rR\aversion\x12\x14\n" +
-	"\x05slots\x18\v \x01(\rR\x05slots\x12!\n" +
-	"\fthreshold_ms\x18\f \x01(\rR\vthresholdMs\x12#\n" +
-	"\rmetadata_json\x18\r \x01(\tR\fmetadataJson\x12'\n" +
-	"\x0fadvertised_addr\x18\x0e \x01(\tR\x0eadvertisedAddr\x12\x1c\n" +
-	"\tconnected\x18\x0f \x01(\bR\tconnected\x12\x10\n" +
-	"\x03end\x18\x10 \x01(\rR\x03end\x12\x1f\n" +
+	"session_id\x18\a \x01(\fR\tsessionId\x12\x16\n" +
+	"\x06holder\x18\b \x01(\tR\x06holder\x12\x18\n" +
+	"\aversion\x18\t \x01(\rR\aversion\x12\x14\n" +
+	"\x05slots\x18\n" +
+	" \x01(\rR\x05slots\x12!\n" +
+	"\fthreshold_ms\x18\v \x01(\x03R\vthresholdMs\x12#\n" +
+	"\rmetadata_json\x18\f \x01(\tR\fmetadataJson\x12'\n" +
+	"\x0fadvertised_addr\x18\r \x01(\tR\x0eadvertisedAddr\x12\x1c\n" +
+	"\tconnected\x18\x0e \x01(\bR\tconnected\x12\x10\n" +
+	"\x03end\x18\x0f \x01(\rR\x03end\x12\x1f\n" +
+	"\vreplaced_by\x18\x10 \x01(\fR\n" +
+	"replacedBy\x12\x1f\n" +
 	"\vdrain_cause\x18\x11 \x01(\rR\n" +
 	"drainCause\x12*\n" +
 	"\x11drain_deadline_ms\x18\x12 \x01(\x03R\x0fdrainDeadlineMs\x12!\n" +
 	"\fdrain_reason\x18\x13 \x01(\tR\vdrainReason\x12 \n" +
 	"\flast_seen_ms\x18\x14 \x01(\x03R\n" +
-	"lastSeenMs\x12)\n" +
-	"\x11last_seen_wall_ms\x18\x15 \x01(\x03R\x0elastSeenWallMs\x12$\n" +
-	"\x0ecreate_wall_ms\x18\x16 \x01(\x03R\fcreateWallMs\x12\"\n" +
+	"lastSeenMs\x12$\n" +
+	"\x0ecreate_wall_ms\x18\x15 \x01(\x03R\fcreateWallMs\x12*\n" +
+	"\x11connected_wall_ms\x18\x16 \x01(\x03R\x0fconnectedWallMs\x12\"\n" +
 	"\rdrain_wall_ms\x18\x17 \x01(\x03R\vdrainWallMs\x12 \n" +
 	"\fstop_wall_ms\x18\x18 \x01(\x03R\n" +
-	"stopWallMs\x12*\n" +
-	"\x11connected_wall_ms\x18\x19 \x01(\x03R\x0fconnectedWallMs\x12\x1b\n" +
-	"\tforget_ms\x18\x1a \x01(\x03R\bforgetMs\x12\x10\n" +
-	"\x03rev\x18\x1b \x01(\x04R\x03rev\x12\x1f\n" +
-	"\vreplaced_by\x18\x1c \x01(\fR\n" +
-	"replacedBy\"\x9a\n" +
-	"\n" +
+	"stopWallMs\x12\x19\n" +
+	"\bended_ms\x18\x19 \x01(\x03R\aendedMs\x12\x10\n" +
+	"\x03rev\x18\x1a \x01(\x04R\x03rev\"\xb6\b\n" +
 	"\vActorRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x10\n" +
-	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12!\n" +
-	"\fnamespace_id\x18\x03 \x01(\fR\vnamespaceId\x12\x12\n" +
-	"\x04pool\x18\x04 \x01(\tR\x04pool\x12\x12\n" +
-	"\x04name\x18\x05 \x01(\tR\x04name\x12\x15\n" +
-	"\x03key\x18\x06 \x01(\tH\x00R\x03key\x88\x01\x01\x12\x14\n" +
-	"\x05input\x18\a \x01(\fR\x05input\x12\x14\n" +
-	"\x05state\x18\b \x01(\fR\x05state\x12#\n" +
-	"\rstate_version\x18\t \x01(\rR\fstateVersion\x12!\n" +
-	"\fcrash_policy\x18\n" +
-	" \x01(\rR\vcrashPolicy\x12\x14\n" +
-	"\x05phase\x18\v \x01(\rR\x05phase\x12\x1e\n" +
-	"\n" +
-	"generation\x18\f \x01(\x04R\n" +
-	"generation\x12\x16\n" +
-	"\x06runner\x18\r \x01(\rR\x06runner\x12\x1d\n" +
-	"\n" +
-	"runner_rev\x18\x0e \x01(\x04R\trunnerRev\x12\x1b\n" +
-	"\tqueue_seq\x18\x0f \x01(\x04R\bqueueSeq\x12#\n" +
-	"\rfloor_version\x18\x10 \x01(\rR\ffloorVersion\x12\x1f\n" +
-	"\vstop_reason\x18\x11 \x01(\rR\n" +
+	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x12\n" +
+	"\x04pool\x18\x03 \x01(\rR\x04pool\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x15\n" +
+	"\x03key\x18\x05 \x01(\tH\x00R\x03key\x88\x01\x01\x12!\n" +
+	"\fcrash_policy\x18\x06 \x01(\rR\vcrashPolicy\x12\x14\n" +
+	"\x05phase\x18\a \x01(\rR\x05phase\x12\x1f\n" +
+	"\vstop_reason\x18\b \x01(\rR\n" +
 	"stopReason\x12\x1b\n" +
-	"\twake_kept\x18\x12 \x01(\bR\bwakeKept\x12\x1e\n" +
+	"\twake_kept\x18\t \x01(\bR\bwakeKept\x12\x1e\n" +
 	"\n" +
-	"destroying\x18\x13 \x01(\bR\n" +
-	"destroying\x12\x15\n" +
-	"\x06due_ms\x18\x14 \x01(\x03R\x05dueMs\x12\x18\n" +
-	"\aretries\x18\x15 \x01(\rR\aretries\x12\x19\n" +
-	"\bretry_ms\x18\x16 \x01(\x03R\aretryMs\x12\"\n" +
-	"\ralarm_unix_ms\x18\x17 \x01(\x03R\valarmUnixMs\x12\x1d\n" +
+	"destroying\x18\n" +
+	" \x01(\bR\n" +
+	"destroying\x12\x1e\n" +
 	"\n" +
-	"error_code\x18\x18 \x01(\rR\terrorCode\x12#\n" +
-	"\rerror_message\x18\x19 \x01(\tR\ferrorMessage\x12!\n" +
-	"\ferror_runner\x18\x1a \x01(\fR\verrorRunner\x12\x1d\n" +
+	"generation\x18\v \x01(\x04R\n" +
+	"generation\x12\x16\n" +
+	"\x06runner\x18\f \x01(\rR\x06runner\x12\x1d\n" +
 	"\n" +
-	"crashed_on\x18\x1b \x01(\rR\tcrashedOn\x12\x1d\n" +
+	"runner_rev\x18\r \x01(\x04R\trunnerRev\x12#\n" +
+	"\rfloor_version\x18\x0e \x01(\rR\ffloorVersion\x12#\n" +
+	"\rsaved_version\x18\x0f \x01(\rR\fsavedVersion\x12\x1b\n" +
+	"\tqueue_seq\x18\x10 \x01(\x04R\bqueueSeq\x12\x15\n" +
+	"\x06due_ms\x18\x11 \x01(\x03R\x05dueMs\x12\"\n" +
+	"\rstop_limit_ms\x18\x12 \x01(\x03R\vstopLimitMs\x12\"\n" +
+	"\ralarm_unix_ms\x18\x13 \x01(\x03R\valarmUnixMs\x12\x14\n" +
+	"\x05input\x18\x14 \x01(\fR\x05input\x12\x14\n" +
+	"\x05saved\x18\x15 \x01(\fR\x05saved\x129\n" +
+	"\atrouble\x18\x16 \x01(\v2\x1f.callboard.log.v1.TroubleRecordR\atrouble\x126\n" +
+	"\bdecision\x18\x17 \x01(\v2\x1a.callboard.log.v1.DecisionR\bdecision\x12%\n" +
+	"\x0edecision_index\x18\x18 \x01(\x04R\rdecisionIndex\x12(\n" +
+	"\x10decision_wall_ms\x18\x19 \x01(\x03R\x0edecisionWallMs\x12$\n" +
+	"\x0ecreate_wall_ms\x18\x1a \x01(\x03R\fcreateWallMs\x12\"\n" +
+	"\rstart_wall_ms\x18\x1b \x01(\x03R\vstartWallMs\x12.\n" +
+	"\x13connectable_wall_ms\x18\x1c \x01(\x03R\x11connectableWallMs\x12\"\n" +
+	"\rsleep_wall_ms\x18\x1d \x01(\x03R\vsleepWallMs\x12&\n" +
+	"\x0fpending_wall_ms\x18\x1e \x01(\x03R\rpendingWallMs\x12,\n" +
+	"\x12reschedule_wall_ms\x18\x1f \x01(\x03R\x10rescheduleWallMs\x12&\n" +
+	"\x0fdestroy_wall_ms\x18  \x01(\x03R\rdestroyWallMsB\x06\n" +
+	"\x04_key\"\xde\x01\n" +
+	"\rTroubleRecord\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1b\n" +
+	"\trunner_id\x18\x03 \x01(\fR\brunnerId\x12\x18\n" +
+	"\aretries\x18\x04 \x01(\rR\aretries\x12\x19\n" +
+	"\bretry_ms\x18\x05 \x01(\x03R\aretryMs\x12\x1d\n" +
 	"\n" +
-	"crashed_ms\x18\x1c \x01(\x03R\tcrashedMs\x12\x1c\n" +
-	"\tpreferred\x18\x1d \x01(\rR\tpreferred\x126\n" +
-	"\bdecision\x18\x1e \x01(\v2\x1a.callboard.log.v1.DecisionR\bdecision\x12%\n" +
-	"\x0edecision_index\x18\x1f \x01(\x04R\rdecisionIndex\x12(\n" +
-	"\x10decision_wall_ms\x18  \x01(\x03R\x0edecisionWallMs\x12$\n" +
-	"\x0ecreate_wall_ms\x18! \x01(\x03R\fcreateWallMs\x12\"\n" +
-	"\rstart_wall_ms\x18\" \x01(\x03R\vstartWallMs\x12.\n" +
-	"\x13connectable_wall_ms\x18# \x01(\x03R\x11connectableWallMs\x12\"\n" +
-	"\rsleep_wall_ms\x18$ \x01(\x03R\vsleepWallMs\x12&\n" +
-	"\x0fpending_wall_ms\x18% \x01(\x03R\rpendingWallMs\x12,\n" +
-	"\x12reschedule_wall_ms\x18& \x01(\x03R\x10rescheduleWallMs\x12&\n" +
-	"\x0fdestroy_wall_ms\x18' \x01(\x03R\rdestroyWallMs\x12&\n" +
-	"\x0fstop_timeout_ms\x18( \x01(\x03R\rstopTimeoutMsB\x06\n" +
-	"\x04_key\"a\n" +
+	"crashed_ms\x18\x06 \x01(\x03R\tcrashedMs\x12.\n" +
+	"\x13preferred_runner_id\x18\a \x01(\fR\x11preferredRunnerId\"a\n" +
 	"\fOrphanRecord\x12\x16\n" +
 	"\x06runner\x18\x01 \x01(\rR\x06runner\x12'\n" +
 	"\x03ref\x18\x02 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\x12\x10\n" +
@@ -1412,7 +1423,7 @@ func file_callboard_log_v1_snapshot_proto_rawDescGZIP() []byte {
 	return file_callboard_log_v1_snapshot_proto_rawDescData
 }
 
-var file_callboard_log_v1_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_callboard_log_v1_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_callboard_log_v1_snapshot_proto_goTypes = []any{
 	(*Record)(nil),          // 0: callboard.log.v1.Record
 	(*StateRecord)(nil),     // 1: callboard.log.v1.StateRecord
@@ -1420,13 +1431,14 @@ var file_callboard_log_v1_snapshot_proto_goTypes = []any{
 	(*PoolRecord)(nil),      // 3: callboard.log.v1.PoolRecord
 	(*RunnerRecord)(nil),    // 4: callboard.log.v1.RunnerRecord
 	(*ActorRecord)(nil),     // 5: callboard.log.v1.ActorRecord
-	(*OrphanRecord)(nil),    // 6: callboard.log.v1.OrphanRecord
-	(*OutcomeRecord)(nil),   // 7: callboard.log.v1.OutcomeRecord
-	(*EndRecord)(nil),       // 8: callboard.log.v1.EndRecord
-	(*SettingValue)(nil),    // 9: callboard.log.v1.SettingValue
-	(*PoolConfig)(nil),      // 10: callboard.log.v1.PoolConfig
-	(*Decision)(nil),        // 11: callboard.log.v1.Decision
-	(*Ref)(nil),             // 12: callboard.log.v1.Ref
+	(*TroubleRecord)(nil),   // 6: callboard.log.v1.TroubleRecord
+	(*OrphanRecord)(nil),    // 7: callboard.log.v1.OrphanRecord
+	(*OutcomeRecord)(nil),   // 8: callboard.log.v1.OutcomeRecord
+	(*EndRecord)(nil),       // 9: callboard.log.v1.EndRecord
+	(*SettingValue)(nil),    // 10: callboard.log.v1.SettingValue
+	(*PoolConfig)(nil),      // 11: callboard.log.v1.PoolConfig
+	(*Decision)(nil),        // 12: callboard.log.v1.Decision
+	(*Ref)(nil),             // 13: callboard.log.v1.Ref
 }
 var file_callboard_log_v1_snapshot_proto_depIdxs = []int32{
 	1,  // 0: callboard.log.v1.Record.state:type_name -> callboard.log.v1.StateRecord
@@ -1434,18 +1446,19 @@ var file_callboard_log_v1_snapshot_proto_depIdxs = []int32{
 	3,  // 2: callboard.log.v1.Record.pool:type_name -> callboard.log.v1.PoolRecord
 	4,  // 3: callboard.log.v1.Record.runner:type_name -> callboard.log.v1.RunnerRecord
 	5,  // 4: callboard.log.v1.Record.actor:type_name -> callboard.log.v1.ActorRecord
-	6,  // 5: callboard.log.v1.Record.orphan:type_name -> callboard.log.v1.OrphanRecord
-	7,  // 6: callboard.log.v1.Record.outcome:type_name -> callboard.log.v1.OutcomeRecord
-	8,  // 7: callboard.log.v1.Record.end:type_name -> callboard.log.v1.EndRecord
-	9,  // 8: callboard.log.v1.StateRecord.settings:type_name -> callboard.log.v1.SettingValue
-	10, // 9: callboard.log.v1.PoolRecord.config:type_name -> callboard.log.v1.PoolConfig
-	11, // 10: callboard.log.v1.ActorRecord.decision:type_name -> callboard.log.v1.Decision
-	12, // 11: callboard.log.v1.OrphanRecord.ref:type_name -> callboard.log.v1.Ref
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	7,  // 5: callboard.log.v1.Record.orphan:type_name -> callboard.log.v1.OrphanRecord
+	8,  // 6: callboard.log.v1.Record.outcome:type_name -> callboard.log.v1.OutcomeRecord
+	9,  // 7: callboard.log.v1.Record.end:type_name -> callboard.log.v1.EndRecord
+	10, // 8: callboard.log.v1.StateRecord.settings:type_name -> callboard.log.v1.SettingValue
+	11, // 9: callboard.log.v1.PoolRecord.config:type_name -> callboard.log.v1.PoolConfig
+	6,  // 10: callboard.log.v1.ActorRecord.trouble:type_name -> callboard.log.v1.TroubleRecord
+	12, // 11: callboard.log.v1.ActorRecord.decision:type_name -> callboard.log.v1.Decision
+	13, // 12: callboard.log.v1.OrphanRecord.ref:type_name -> callboard.log.v1.Ref
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_callboard_log_v1_snapshot_proto_init() }
@@ -1471,7 +1484,7 @@ func file_callboard_log_v1_snapshot_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_log_v1_snapshot_proto_rawDesc), len(file_callboard_log_v1_snapshot_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
