@@ -1,0 +1,156 @@
+package scheduler
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"github.com/callboard/callboard/fsm"
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+)
+
+const (
+	maxPoolMetadata = 64 << 10
+	maxDisplayName  = 128
+)
+
+func (s *step) createNamespace(r *callboardv1.NamespaceServiceCreateRequest) Answer {
+	if !fsm.ValidName(r.GetName()) {
+		return refuse(callboardv1.Refuse("namespace", "failed_to_create",
+			"name: 1 to 64 of a-z, 0-9 and dash, without a leading, trailing or double dash, got %q", clipText(r.GetName())))
+	}
+	display := r.GetDisplayName()
+	if display == "" {
+		display = r.GetName()
+	}
+	if len(display) > 4*maxDisplayName || len([]rune(display)) > maxDisplayName || display != strings.Join(strings.Fields(display), " ") {
+		return refuse(callboardv1.Refuse("namespace", "failed_to_create", "display_name: 1 to %d characters, only single spaces between words", maxDisplayName))
+	}
+	id := s.mint()
+	switch s.do(&logv1.Op{Op: &logv1.Op_PutNamespace{PutNamespace: &logv1.PutNamespace{NamespaceId: id[:], Name: r.GetName(), DisplayName: display}}}) {
+	case fsm.CodeOK:
+		return done(id[:])
+	case fsm.CodeExists:
+		return refuse(callboardv1.Refuse("namespace", "name_not_unique", "namespace %q exists already", r.GetName()))
+	default:
+		return refuse(callboardv1.Refuse("namespace", "limit_reached", "the cluster has %d namespaces, the most there can be", fsm.MaxNamespaces))
+	}
+}
+
+// notBuilt names the pool fields whose behaviour this build does not have: they are refused, not stored and ignored.
+func notBuilt(c *callboardv1.PoolConfig) string {
+	switch {
+	case c.GetDrainOnVersionUpgrade():
+		return "drain_on_version_upgrade"
+	case c.ActorEvictionDelay != nil:
+		return "actor_eviction_delay"
+	case c.ActorEvictionPeriod != nil:
+		return "actor_eviction_period"
+	case c.ActorEvictionRateMicros != nil:
+		return "actor_eviction_rate"
+	}
+	return ""
+}
+
+func (s *step) putPool(r *callboardv1.PoolServicePutRequest) Answer {
+	ns := s.tx.Namespace(r.GetNamespace())
+	if ns == nil {
+		return refuse(namespaceNotFound(r.GetNamespace()))
+	}
+	config, refusal := poolConfig(r)
+	if refusal != nil {
+		return refuse(refusal)
+	}
+	if s.do(&logv1.Op{Op: &logv1.Op_PutPool{PutPool: &logv1.PutPool{NamespaceId: ns.ID[:], Name: r.GetName(), Config: config}}}) == fsm.CodeFull {
+		return refuse(callboardv1.Refuse("pool", "limit_reached", "the cluster has %d pools, the most there can be", fsm.MaxPools))
+	}
+	return done(nil)
+}
+
+func poolConfig(r *callboardv1.PoolServicePutRequest) (*logv1.PoolConfig, *callboardv1.Error) {
+	invalid := func(format string, args ...any) (*logv1.PoolConfig, *callboardv1.Error) {
+		return nil, callboardv1.Refuse("runner_config", "invalid", format, args...)
+	}
+	c := r.GetConfig()
+	if !fsm.ValidPoolName(r.GetName()) {
+		return invalid("name: 1 to 128 printable characters without space or slash")
+	}
+	if field := notBuilt(c); field != "" {
+		return nil, callboardv1.Refuse("pool", "not_built", "%s: this build does not do what the field says yet, so it refuses it", field).With("field", field)
+	}
+	if t := c.RunnerLostThreshold; t != nil && (*t < 10 || *t > 600) {
+		return invalid("runner_lost_threshold: 10 to 600 seconds, got %d", *t)
+	}
+	if c.GetPlacement() < 0 || c.GetPlacement() > callboardv1.Placement_PLACEMENT_BINPACK {
+		return invalid("placement: spread or binpack")
+	}
+	if len(c.GetMetadataJson()) > maxPoolMetadata || c.GetMetadataJson() != "" && !json.Valid([]byte(c.GetMetadataJson())) {
+		return invalid("metadata: valid JSON of at most %d bytes", maxPoolMetadata)
+	}
+	return &logv1.PoolConfig{
+		DrainOnVersionUpgrade: c.DrainOnVersionUpgrade, LostThresholdS: c.RunnerLostThreshold,
+		Placement: uint32(c.GetPlacement()), MetadataJson: c.GetMetadataJson(),
+	}, nil
+}
+
+func (s *step) deletePool(r *callboardv1.PoolServiceDeleteRequest) Answer {
+	ns := s.tx.Namespace(r.GetNamespace())
+	if ns == nil {
+		return refuse(namespaceNotFound(r.GetNamespace()))
+	}
+	if s.do(&logv1.Op{Op: &logv1.Op_DeletePool{DeletePool: &logv1.DeletePool{NamespaceId: ns.ID[:], Name: r.GetName()}}}) != fsm.CodeOK {
+		return refuse(callboardv1.Refuse("pool", "not_found", "pool %q has no config in namespace %q", clipText(r.GetName()), r.GetNamespace()))
+	}
+	return done(nil)
+}
+
+func (s *step) putSettings(r *callboardv1.PutSettingsRequest) Answer {
+	op := &logv1.PutSettings{}
+	for _, info := range fsm.Settings() { // in the settings' own order, so that equal requests give equal ops
+		text, ok := r.GetValues()[info.Name]
+		if !ok {
+			continue
+		}
+		if info.Setting == fsm.DefaultMetadataPollInterval {
+			return refuse(callboardv1.Refuse("cluster", "setting_not_built", "%s: serverless pools are not built yet", info.Name))
+		}
+		if text == "" {
+			op.Values = append(op.Values, &logv1.SettingValue{Name: info.Name, Reset_: true})
+			continue
+		}
+		value, err := parseSetting(text, info.Unit)
+		if err != "" || value < info.Min || value > info.Max {
+			return refuse(callboardv1.Refuse("cluster", "setting_invalid", "%s: %d to %d%s, got %q", info.Name, info.Min, info.Max, info.Unit, clipText(text)))
+		}
+		op.Values = append(op.Values, &logv1.SettingValue{Name: info.Name, Value: value})
+	}
+	if len(op.GetValues()) != len(r.GetValues()) || len(op.GetValues()) == 0 {
+		return refuse(callboardv1.Refuse("cluster", "setting_unknown", "name at least one setting, and only known ones: see `callboard operator config get`"))
+	}
+	if code := s.do(&logv1.Op{Op: &logv1.Op_PutSettings{PutSettings: op}}); code != fsm.CodeOK {
+		return refuse(callboardv1.Refuse("cluster", "setting_invalid", "the settings were refused (%v)", code))
+	}
+	return done(nil)
+}
+
+// parseSetting reads a whole number, of ms with an optional unit.
+func parseSetting(text, unit string) (value int64, problem string) {
+	factor := int64(1)
+	if unit == "ms" {
+		for _, u := range []struct {
+			suffix string
+			ms     int64
+		}{{"ms", 1}, {"s", 1000}, {"m", 60_000}, {"h", 3_600_000}} {
+			if rest, ok := strings.CutSuffix(text, u.suffix); ok {
+				text, factor = rest, u.ms
+				break
+			}
+		}
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 || n > (1<<62)/factor {
+		return 0, "not a number"
+	}
+	return n * factor, ""
+}

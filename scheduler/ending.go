@@ -1,0 +1,118 @@
+package scheduler
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/callboard/callboard/fsm"
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+)
+
+// ending is how one life of an actor ended.
+type ending struct {
+	clean   bool
+	message string
+	cause   logv1.StopCause
+}
+
+// after is what follows the end of a life.
+type after struct {
+	next    logv1.NextState
+	penalty bool // it counts as a retry, and waits longer each time
+	prefer  bool // it may go back to the runner that it was on
+}
+
+const (
+	toPending   = logv1.NextState_NEXT_STATE_PENDING
+	toBackOff   = logv1.NextState_NEXT_STATE_BACKING_OFF
+	toSleep     = logv1.NextState_NEXT_STATE_SLEEPING
+	toDestroyed = logv1.NextState_NEXT_STATE_DESTROYED
+)
+
+// afterEnd decides what follows the end of a life: the one place where crash policies, evictions and sleeps are told apart.
+func afterEnd(a *fsm.Actor, r *fsm.Runner, e ending) after {
+	fenced := e.cause == logv1.StopCause_STOP_CAUSE_FENCED
+	switch {
+	case a.Destroying:
+		return after{next: toDestroyed}
+	case a.Phase == fsm.Stopping && a.StopReason == fsm.StopSleep:
+		if !a.WakeKept {
+			return after{next: toSleep}
+		}
+		return moved(e.clean || fenced)
+	case fenced:
+		// An eviction for want of a lease: nothing went wrong with the actor.
+		return after{next: toPending, prefer: true}
+	case a.Phase == fsm.Stopping:
+		return moved(e.clean && a.StopReason != fsm.StopNoResponse)
+	case e.clean && r.DrainCause != fsm.DrainShutdown:
+		return after{next: toDestroyed} // it ended of its own accord
+	case r.DrainCause == fsm.DrainShutdown, r.DrainCause == fsm.DrainReplaced:
+		return moved(e.clean) // it is on its way out under every policy
+	}
+	switch a.Policy {
+	case fsm.PolicySleep:
+		return after{next: toSleep}
+	case fsm.PolicyDestroy:
+		return after{next: toDestroyed}
+	default:
+		return after{next: toBackOff, penalty: true}
+	}
+}
+
+// moved is what follows a move under every policy: at once after a clean stop, otherwise after the back-off.
+func moved(clean bool) after {
+	if clean {
+		return after{next: toPending}
+	}
+	return after{next: toBackOff, penalty: true}
+}
+
+// endLife ends the current life of an actor.
+func (s *step) endLife(a *fsm.Actor, e ending) {
+	what := afterEnd(a, s.tx.RunnerByNumber(a.Runner), e)
+	op := &logv1.ActorStopped{
+		Ref: refOp(a.Ref()), Clean: e.clean, Message: clipText(e.message), Cause: e.cause,
+		Next: what.next, Penalty: what.penalty, PreferRunner: what.prefer,
+	}
+	if what.next == toBackOff {
+		if waitMs := s.backOffMs(s.tx.Retries(a)); waitMs > 0 {
+			op.RescheduleMs = s.tx.ClockMs() + waitMs
+		} else {
+			op.Next = toPending
+		}
+	}
+	s.do(&logv1.Op{Op: &logv1.Op_ActorStopped{ActorStopped: op}})
+	if op.Next == toDestroyed {
+		s.ended = append(s.ended, s.tx.ActorNamespace(a))
+	}
+}
+
+// backOffMs is how long an actor waits before its next life: 0, then base · 2^n with a little jitter, so that those that crashed
+// together do not come back together.
+func (s *step) backOffMs(retries uint32) int64 {
+	const jitterMs = 500
+	if retries == 0 {
+		return 0
+	}
+	exponent := min(int64(retries)-1, s.tx.Setting(fsm.RescheduleBackoffMaxExponent))
+	return s.tx.Setting(fsm.BaseRetryTimeout)<<exponent + int64(s.drawUint32()%(jitterMs+1))
+}
+
+// stop asks the runner of an actor to stop it.
+func (s *step) stop(a *fsm.Actor, reason fsm.StopReason) fsm.Code {
+	return s.do(&logv1.Op{Op: &logv1.Op_StopActor{StopActor: &logv1.StopActor{
+		Ref: refOp(a.Ref()), Reason: uint32(reason), DeadlineMs: s.tx.ClockMs() + s.tx.Setting(fsm.ActorStopThreshold),
+	}}})
+}
+
+// clipText makes a runner's text fit for the log: bounded, valid UTF-8.
+func clipText(text string) string {
+	if len(text) > maxMessage {
+		text = text[:maxMessage]
+	}
+	if !utf8.ValidString(text) {
+		text = strings.ToValidUTF8(text, "?")
+	}
+	return text
+}

@@ -1,0 +1,216 @@
+package scheduler
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/callboard/callboard/fsm"
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+)
+
+// Protocol is the version of the runner protocol that this build speaks.
+const Protocol = 1
+
+// Limits of a Hello's fields.
+const (
+	maxRunnerKey      = 256
+	maxRunnerMetadata = 64 << 10
+	maxAdvertised     = 256
+)
+
+// hello registers a runner, or lets it resume, and corrects the difference between what it runs and what it should run.
+func (s *step) hello(report *nodev1.HelloReport) *nodev1.SessionAnswer {
+	h := report.GetHello()
+	ns := s.tx.Namespace(h.GetNamespace())
+	if ns == nil {
+		return refuseHello(false, namespaceNotFound(h.GetNamespace()))
+	}
+	instance, refusal := s.validateHello(h)
+	if refusal != nil {
+		return refuseHello(false, refusal)
+	}
+	pool, refusal := s.poolOfHello(ns, h.GetPool())
+	if refusal != nil {
+		return refuseHello(false, refusal)
+	}
+	live, refusal := s.runnerOfHello(pool, h.GetKey(), instance)
+	if refusal != nil {
+		return refuseHello(false, refusal)
+	}
+	session := fsm.SessionID(s.mint())
+	resumed := live != nil && live.Instance == instance
+	var r *fsm.Runner
+	if resumed {
+		r = s.resume(live, session, report)
+	} else {
+		r = s.register(pool, instance, session, live, report)
+	}
+	if r == nil {
+		return refuseHello(true, callboardv1.Refuse("cluster", "internal_error", "the runner could not be registered; it may try again"))
+	}
+	s.reconcile(r, h, resumed)
+	return &nodev1.SessionAnswer{
+		RunnerId: r.ID[:], SessionId: session[:], RunnerNumber: r.Number, Resumed: resumed,
+		LostThresholdMs: uint32(s.tx.Runner(r.ID).ThresholdMs),
+	}
+}
+
+func refuseHello(retry bool, refusal *callboardv1.Error) *nodev1.SessionAnswer {
+	return &nodev1.SessionAnswer{Refusal: refusal, Retry: retry}
+}
+
+func (s *step) validateHello(h *callboardv1.Hello) (fsm.InstanceID, *callboardv1.Error) {
+	bad := func(code, format string, args ...any) (fsm.InstanceID, *callboardv1.Error) {
+		return fsm.InstanceID{}, callboardv1.Refuse("session", code, format, args...)
+	}
+	if h.GetProtocol() != Protocol {
+		return bad("protocol_unsupported", "protocol %d: this engine speaks %d; use a runner library of the same major version", h.GetProtocol(), Protocol)
+	}
+	if h.GetServerlessRequestId() != "" {
+		return bad("not_built", "serverless_request_id: serverless pools are not built yet")
+	}
+	if !fsm.ValidPoolName(h.GetPool()) {
+		return bad("bad_pool", "pool: 1 to 128 printable characters without space or slash")
+	}
+	if len(h.GetKey()) < 1 || len(h.GetKey()) > maxRunnerKey {
+		return bad("bad_key", "key: 1 to %d bytes, got %d", maxRunnerKey, len(h.GetKey()))
+	}
+	if h.GetSlots() < 1 || h.GetSlots() > fsm.MaxSlots {
+		return bad("bad_slots", "slots: 1 to %d, got %d", fsm.MaxSlots, h.GetSlots())
+	}
+	if len(h.GetMetadataJson()) > maxRunnerMetadata || h.GetMetadataJson() != "" && !json.Valid([]byte(h.GetMetadataJson())) {
+		return bad("bad_metadata", "metadata_json: valid JSON of at most %d bytes", maxRunnerMetadata)
+	}
+	if len(h.GetAdvertisedAddr()) > maxAdvertised || strings.ContainsAny(h.GetAdvertisedAddr(), "\r\n\x00") {
+		return bad("bad_advertised_addr", "advertised_addr: at most %d bytes, without line breaks", maxAdvertised)
+	}
+	id, err := fsm.ParseID(h.GetInstanceId())
+	if err != nil {
+		return bad("bad_instance", "instance_id: %v", err)
+	}
+	return fsm.InstanceID(id), nil
+}
+
+// poolOfHello finds the pool; one without a config gets one that drains nothing.
+func (s *step) poolOfHello(ns *fsm.Namespace, name string) (*fsm.Pool, *callboardv1.Error) {
+	id := fsm.PoolID{Namespace: ns.ID, Name: name}
+	if p := s.tx.Pool(id); p != nil && p.Config != nil {
+		return p, nil
+	}
+	code := s.do(&logv1.Op{Op: &logv1.Op_PutPool{PutPool: &logv1.PutPool{
+		NamespaceId: ns.ID[:], Name: name, Config: &logv1.PoolConfig{}, AutoCreated: true,
+	}}})
+	if code == fsm.CodeFull {
+		return nil, callboardv1.Refuse("pool", "limit_reached", "the cluster has %d pools: delete some", fsm.MaxPools)
+	}
+	return s.tx.Pool(id), nil
+}
+
+// runnerOfHello finds the runner that has the key now. An instance that another one has replaced is refused while its successor is
+// there.
+func (s *step) runnerOfHello(p *fsm.Pool, key string, instance fsm.InstanceID) (*fsm.Runner, *callboardv1.Error) {
+	var live *fsm.Runner
+	for r := range s.tx.RunnersByKey(p, key) {
+		replaced := !fsm.ID(r.ReplacedBy).IsZero()
+		if r.End == fsm.NotEnded && !replaced {
+			live = r
+			if r.Instance == instance {
+				return live, nil
+			}
+		}
+		if replaced && r.Instance == instance && live != nil {
+			return nil, callboardv1.Refuse("session", "replaced",
+				"another process has connected with runner key %q and taken this one's place; give every process its own key", key)
+		}
+	}
+	return live, nil
+}
+
+func (s *step) register(p *fsm.Pool, instance fsm.InstanceID, session fsm.SessionID, replaced *fsm.Runner, report *nodev1.HelloReport) *fsm.Runner {
+	h, id := report.GetHello(), fsm.RunnerID(s.mint())
+	op := &logv1.RegisterRunner{
+		RunnerId: id[:], NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name, Key: h.GetKey(), InstanceId: instance[:], SessionId: session[:],
+		Holder: report.GetHolder(), Version: h.GetVersion(), Slots: h.GetSlots(), ThresholdMs: uint32(s.tx.LostThresholdMs(p)),
+		MetadataJson: h.GetMetadataJson(), AdvertisedAddr: h.GetAdvertisedAddr(),
+	}
+	if replaced != nil {
+		op.Replaces = replaced.ID[:]
+	}
+	if s.do(&logv1.Op{Op: &logv1.Op_RegisterRunner{RegisterRunner: op}}) != fsm.CodeOK {
+		return nil
+	}
+	if replaced != nil {
+		s.startDrain(replaced, fsm.DrainReplaced, 0, "another process has connected with its key")
+	}
+	return s.tx.Runner(id)
+}
+
+func (s *step) resume(r *fsm.Runner, session fsm.SessionID, report *nodev1.HelloReport) *fsm.Runner {
+	h := report.GetHello()
+	code := s.do(&logv1.Op{Op: &logv1.Op_ResumeRunner{ResumeRunner: &logv1.ResumeRunner{
+		RunnerId: r.ID[:], SessionId: session[:], Holder: report.GetHolder(), Version: h.GetVersion(), Slots: h.GetSlots(),
+		MetadataJson: h.GetMetadataJson(), AdvertisedAddr: h.GetAdvertisedAddr(),
+	}}})
+	if code != fsm.CodeOK {
+		return nil
+	}
+	return s.tx.Runner(r.ID)
+}
+
+// reconcile compares what a runner says with what the state has. What ended is ended; what runs unwanted is an orphan; what should
+// be there and is neither running nor ended has vanished. One that is still starting is sent again by the session.
+func (s *step) reconcile(r *fsm.Runner, h *callboardv1.Hello, resumed bool) {
+	claimed := map[fsm.Ref]bool{}
+	for _, e := range h.GetEnded() {
+		ref, refusal := parseRef(e.GetRef())
+		if refusal != nil {
+			continue
+		}
+		claimed[ref] = true
+		if a := s.tx.Actor(ref.Actor); a != nil && a.Runner == r.Number && a.Generation == ref.Generation {
+			s.endLife(a, ending{clean: e.GetClean(), message: e.GetMessage(), cause: stopCause(e.GetFenced(), e.GetAbandoned())})
+		} else if s.tx.IsOrphan(r, ref) {
+			s.do(&logv1.Op{Op: &logv1.Op_ReleaseOrphan{ReleaseOrphan: &logv1.ReleaseOrphan{RunnerId: r.ID[:], Ref: refOp(ref)}}})
+		}
+	}
+	for _, run := range h.GetRunning() {
+		ref, refusal := parseRef(run.GetRef())
+		if refusal != nil {
+			continue
+		}
+		claimed[ref] = true
+		a := s.tx.Actor(ref.Actor)
+		switch {
+		case a == nil || a.Runner != r.Number || a.Generation != ref.Generation:
+			s.holdOrphan(r, ref)
+		case a.Phase == fsm.Starting && !run.GetStarting() && !run.GetStopping():
+			s.do(&logv1.Op{Op: &logv1.Op_ActorRunning{ActorRunning: &logv1.ActorRunning{Ref: refOp(ref)}}})
+		}
+	}
+	if resumed {
+		s.endUnclaimed(r, claimed)
+	}
+}
+
+func (s *step) endUnclaimed(r *fsm.Runner, claimed map[fsm.Ref]bool) {
+	var vanished []*fsm.Actor
+	for a := range s.tx.ActorsOf(r, 0) {
+		if a.Phase != fsm.Starting && !claimed[a.Ref()] {
+			vanished = append(vanished, a)
+		}
+	}
+	for _, a := range vanished {
+		s.endLife(a, ending{cause: logv1.StopCause_STOP_CAUSE_VANISHED, message: "its runner neither runs it nor knows how it ended"})
+	}
+	var gone []fsm.Orphan
+	for o := range s.tx.OrphansOf(r) {
+		if !claimed[o.Ref] {
+			gone = append(gone, o)
+		}
+	}
+	for _, o := range gone {
+		s.do(&logv1.Op{Op: &logv1.Op_ReleaseOrphan{ReleaseOrphan: &logv1.ReleaseOrphan{RunnerId: r.ID[:], Ref: refOp(o.Ref)}}})
+	}
+}

@@ -1,0 +1,74 @@
+package scheduler
+
+import (
+	"github.com/callboard/callboard/fsm"
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+)
+
+// judge acts on what fell due: silent runners, starts and stops without an answer, back-offs, alarms.
+func (s *step) judge() {
+	due := s.tx.Due(maxDuePerStep)
+	if len(due) == maxDuePerStep {
+		s.out.Unfinished = true
+	}
+	for _, d := range due {
+		if s.full() {
+			return
+		}
+		switch d.Kind {
+		case fsm.DueLost:
+			s.lost(d.Runner)
+		case fsm.DueStart:
+			s.stop(d.Actor, fsm.StopNoResponse)
+		case fsm.DueStop:
+			s.endLife(d.Actor, ending{cause: logv1.StopCause_STOP_CAUSE_NO_RESPONSE, message: "its runner did not report the end of the stop"})
+		case fsm.DueBackoff:
+			s.do(&logv1.Op{Op: &logv1.Op_EnqueueActor{EnqueueActor: &logv1.EnqueueActor{ActorId: d.Actor.ID[:]}}})
+		case fsm.DueForgetActor:
+			s.do(&logv1.Op{Op: &logv1.Op_ForgetActor{ForgetActor: &logv1.ForgetActor{ActorId: d.Actor.ID[:]}}})
+		case fsm.DueForgetRunner:
+			s.do(&logv1.Op{Op: &logv1.Op_ForgetRunner{ForgetRunner: &logv1.ForgetRunner{RunnerId: d.Runner.ID[:]}}})
+		}
+	}
+	for _, a := range s.tx.DueAlarms(maxDuePerStep) {
+		if s.full() {
+			return
+		}
+		s.do(&logv1.Op{Op: &logv1.Op_WakeActor{WakeActor: &logv1.WakeActor{ActorId: a.ID[:]}}})
+	}
+}
+
+// lost declares a silent runner lost and ends the lives of its actors. One that has many is emptied in several Steps.
+func (s *step) lost(r *fsm.Runner) {
+	if r.End == fsm.NotEnded {
+		s.do(&logv1.Op{Op: &logv1.Op_MarkLost{MarkLost: &logv1.MarkLost{
+			RunnerId: r.ID[:], SessionId: r.Session[:], LastSeenMs: s.tx.LastSeenMs(r),
+		}}})
+	}
+	var left []*fsm.Actor
+	for a := range s.tx.ActorsOf(r, 0) {
+		if len(left) == maxStopsPerStep {
+			s.out.Unfinished = true
+			break
+		}
+		left = append(left, a)
+	}
+	for _, a := range left {
+		if s.full() {
+			return
+		}
+		s.endLife(a, ending{cause: logv1.StopCause_STOP_CAUSE_LOST, message: "its runner was lost"})
+	}
+}
+
+// forget drops what has been kept long enough, or is too much to keep.
+func (s *step) forget() {
+	for _, ns := range s.ended {
+		for _, a := range s.tx.ExcessEnded(ns, 2) { // two for each that ended: the excess shrinks
+			s.do(&logv1.Op{Op: &logv1.Op_ForgetActor{ForgetActor: &logv1.ForgetActor{ActorId: a.ID[:]}}})
+		}
+	}
+	if oldest, ok := s.tx.OldestOutcomeMs(); ok && s.tx.ClockMs()-oldest > fsm.OutcomeKeptMs {
+		s.do(&logv1.Op{Op: &logv1.Op_ForgetOutcomes{ForgetOutcomes: &logv1.ForgetOutcomes{BeforeMs: s.tx.ClockMs() - fsm.OutcomeKeptMs}}})
+	}
+}

@@ -1,0 +1,165 @@
+package scheduler
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/callboard/callboard/fsm"
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+)
+
+// How much one Step decides by itself, beyond its inputs. What is left over is taken up by the next one.
+const (
+	maxDuePerStep    = 2_000
+	maxStopsPerStep  = 2_000
+	maxPlacedPerStep = 4_000
+)
+
+// MaxOpBytes is about how many bytes of ops a Step proposes: it stops taking up due work beyond it. One input may exceed it.
+const MaxOpBytes = 1 << 20
+
+// Command is a write that a caller asks for.
+type Command struct {
+	Command        *nodev1.Command
+	IdempotencyKey string // empty: none
+	Principal      string
+}
+
+// Input is what a Step decides on, beside the state.
+type Input struct {
+	Seed       [32]byte // all randomness there is
+	Commands   []Command
+	Reports    []*nodev1.SessionReport // but for heartbeats
+	Heartbeats []*nodev1.SessionReport // every one that waits
+	Sweep      bool                    // look at every pool: after an election, or when the last Step left work
+}
+
+// Answer is what an input came to. It must not leave before the entry has committed.
+type Answer struct {
+	Success *nodev1.Success
+	Refusal *callboardv1.Error
+	Session *nodev1.SessionAnswer // to a report
+}
+
+// Output is what a Step decided.
+type Output struct {
+	Ops        []*logv1.Op
+	Commands   []Answer // Commands[i] belongs to Input.Commands[i]
+	Reports    []*nodev1.SessionAnswer
+	Heartbeats []*nodev1.SessionAnswer // nil: not taken, they wait on
+	WakeMs     int64                   // cluster clock at which there is work again; 0: never
+	Unfinished bool                    // the next Step should sweep, and soon
+}
+
+// Step decides what the cluster does next. Equal inputs give equal ops.
+func Step(tx *fsm.Tx, in Input) Output {
+	s := &step{tx: tx, seed: in.Seed}
+	if in.Sweep {
+		tx.DirtyAllPools()
+	}
+	s.admit(in) // what callers and runners asked or reported
+	s.judge()   // verdicts next: they free actors
+	s.drain()   // runners that give up their actors
+	s.place()   // oldest pending first, newest version first
+	return s.finish(in)
+}
+
+// step is one run of Step.
+type step struct {
+	tx     *fsm.Tx
+	seed   [32]byte
+	draws  uint64
+	out    Output
+	bytes  int
+	budget struct{ stops, placed int }
+	ended  []*fsm.Namespace // where actors ended
+}
+
+// do applies an op on the private Tx, and proposes it if it was legal. This is the only place where the leader calls Do.
+func (s *step) do(op *logv1.Op) fsm.Code {
+	res := s.tx.Do(op)
+	if res.Code == fsm.CodeOK {
+		s.out.Ops = append(s.out.Ops, op)
+		s.bytes += proto.Size(op) + 8
+	}
+	return res.Code
+}
+
+// full tells that no more should be taken up by itself.
+func (s *step) full() bool {
+	if s.bytes < MaxOpBytes {
+		return false
+	}
+	s.out.Unfinished = true
+	return true
+}
+
+// draw returns the next random bytes of the seed.
+func (s *step) draw() [32]byte {
+	var block [40]byte
+	copy(block[:], s.seed[:])
+	binary.LittleEndian.PutUint64(block[32:], s.draws)
+	s.draws++
+	return sha256.Sum256(block[:])
+}
+
+func (s *step) drawUint32() uint32 {
+	b := s.draw()
+	return binary.LittleEndian.Uint32(b[:])
+}
+
+func (s *step) mint() fsm.ID {
+	b := s.draw()
+	return fsm.MintID(s.tx.WallMs(), [10]byte(b[:10]))
+}
+
+// admit takes the inputs. Heartbeats first: what has been heard is not silent.
+func (s *step) admit(in Input) {
+	s.heartbeats(in.Heartbeats)
+	s.out.Reports = make([]*nodev1.SessionAnswer, len(in.Reports))
+	for i, report := range in.Reports {
+		s.out.Reports[i] = s.report(report)
+		s.out.Reports[i].Tag = report.GetTag()
+	}
+	s.out.Commands = make([]Answer, len(in.Commands))
+	for i, c := range in.Commands {
+		s.out.Commands[i] = s.command(c)
+	}
+}
+
+// finish forgets what is old and says when there is work again.
+func (s *step) finish(in Input) Output {
+	s.forget()
+	s.out.WakeMs = s.wake(in)
+	return s.out
+}
+
+func (s *step) wake(in Input) int64 {
+	tx := s.tx
+	if s.out.Unfinished {
+		return tx.ClockMs()
+	}
+	var wake int64
+	at := func(ms int64) {
+		if wake == 0 || ms < wake {
+			wake = max(ms, 1)
+		}
+	}
+	if due, ok := tx.NextDueMs(); ok {
+		at(due)
+	}
+	if alarm, ok := tx.NextAlarmMs(); ok {
+		at(tx.ClockMs() + max(0, alarm-tx.WallMs()))
+	}
+	if oldest, ok := tx.OldestOutcomeMs(); ok {
+		at(oldest + fsm.OutcomeKeptMs + 1)
+	}
+	if len(in.Heartbeats) > 0 && s.out.Heartbeats == nil {
+		at(tx.SeenMs() + heartbeatEveryMs)
+	}
+	return wake
+}
