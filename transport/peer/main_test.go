@@ -1,0 +1,115 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/test/bufconn"
+
+	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// town is where the nodes of a test live: an address leads to whichever server listens there now.
+type town struct {
+	t *testing.T
+
+	mu        sync.Mutex
+	listeners map[string]*bufconn.Listener
+	conns     map[string][]net.Conn
+}
+
+func newTown(t *testing.T) *town {
+	return &town{t: t, listeners: map[string]*bufconn.Listener{}, conns: map[string][]net.Conn{}}
+}
+
+func (w *town) dial(ctx context.Context, address string) (net.Conn, error) {
+	w.mu.Lock()
+	listener := w.listeners[address]
+	w.mu.Unlock()
+	if listener == nil {
+		return nil, errors.New("connection refused")
+	}
+	conn, err := listener.DialContext(ctx)
+	if err == nil {
+		w.mu.Lock()
+		w.conns[address] = append(w.conns[address], conn)
+		w.mu.Unlock()
+	}
+	return conn, err
+}
+
+// serve starts a node at an address; the function it returns ends it like a kill.
+func (w *town) serve(address string, leader Leader) (kill func()) {
+	listener := bufconn.Listen(1 << 16)
+	w.mu.Lock()
+	w.listeners[address] = listener
+	w.mu.Unlock()
+	server := grpc.NewServer(ServerOptions()...)
+	Register(server, leader, describer{})
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	return sync.OnceFunc(func() {
+		w.mu.Lock()
+		delete(w.listeners, address)
+		w.mu.Unlock()
+		server.Stop()
+		if err := <-done; err != nil {
+			w.t.Error(err)
+		}
+	})
+}
+
+// hangUp breaks every connection to an address; the node stays.
+func (w *town) hangUp(address string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, conn := range w.conns[address] {
+		_ = conn.Close()
+	}
+	delete(w.conns, address)
+}
+
+func (w *town) client() *Client {
+	client := NewClient(w.dial)
+	w.t.Cleanup(client.Close)
+	return client
+}
+
+// describer is a node that does not lead.
+type describer struct{}
+
+func (describer) Describe(context.Context) (*nodev1.DescribeResponse, error) {
+	return &nodev1.DescribeResponse{Name: "n1", AppliedIndex: 7}, nil
+}
+
+func (describer) ChangeMembership(context.Context, *nodev1.ChangeMembershipRequest) (*nodev1.ChangeMembershipResponse, error) {
+	return nil, ErrNotLeader
+}
+
+// loop is a fake of the leader's loop.
+type loop struct {
+	submit func(ctx context.Context) (*nodev1.SubmitResponse, error)
+	relay  func(ctx context.Context, node string, reports []*nodev1.SessionReport, answer func(uint64, []*nodev1.SessionAnswer)) error
+}
+
+func (l *loop) Submit(ctx context.Context, _ *nodev1.SubmitRequest) (*nodev1.SubmitResponse, error) {
+	return l.submit(ctx)
+}
+
+func (l *loop) ReadIndex(context.Context) (*nodev1.ReadIndexResponse, error) {
+	return &nodev1.ReadIndexResponse{Index: 42, Epoch: 3}, nil
+}
+
+func (l *loop) Relay(ctx context.Context, node string, reports []*nodev1.SessionReport, answer func(uint64, []*nodev1.SessionAnswer)) error {
+	return l.relay(ctx, node, reports, answer)
+}

@@ -1,0 +1,72 @@
+package peer
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
+	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
+)
+
+// Leader is the leader's loop. On a node that does not lead every method returns ErrNotLeader. An error promises that nothing took
+// effect if it is a refusal (callboardv1.Error) other than ErrOutcomeUnknown; every other error is passed on as ErrOutcomeUnknown.
+type Leader interface {
+	// Submit answers when the command's entry has committed.
+	Submit(ctx context.Context, request *nodev1.SubmitRequest) (*nodev1.SubmitResponse, error)
+	// ReadIndex answers with the index of an entry proposed after the call.
+	ReadIndex(ctx context.Context) (*nodev1.ReadIndexResponse, error)
+	// Relay takes the reports of a node's sessions, in order; it may wait for room until ctx ends. After an error it has taken none
+	// of them. Otherwise it calls answer from any goroutine until every report has had its one answer, with the index that the
+	// answers stand on; a leader that is deposed answers `unknown`. answer never blocks and may be called long after ctx has ended.
+	Relay(ctx context.Context, node string, reports []*nodev1.SessionReport, answer func(index uint64, answers []*nodev1.SessionAnswer)) error
+}
+
+// Node is what a node tells about itself, and how it changes the Raft configuration when it leads (ErrNotLeader when not).
+type Node interface {
+	Describe(ctx context.Context) (*nodev1.DescribeResponse, error)
+	ChangeMembership(ctx context.Context, request *nodev1.ChangeMembershipRequest) (*nodev1.ChangeMembershipResponse, error)
+}
+
+// Register offers NodeService on a gRPC server, which should have been made with ServerOptions.
+func Register(server grpc.ServiceRegistrar, leader Leader, node Node) {
+	nodev1.RegisterNodeServiceServer(server, &service{leader: leader, node: node})
+}
+
+// ServerOptions are what a server of NodeService needs: room for the largest message, and patience with the pings of its clients.
+func ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(MaxMessageBytes),
+		grpc.MaxSendMsgSize(MaxMessageBytes),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingEvery / 2, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingEvery, Timeout: pingTimeout}),
+		grpc.ConnectionTimeout(10 * time.Second),
+	}
+}
+
+type service struct {
+	nodev1.UnimplementedNodeServiceServer
+	leader Leader
+	node   Node
+}
+
+func (s *service) Submit(ctx context.Context, request *nodev1.SubmitRequest) (*nodev1.SubmitResponse, error) {
+	response, err := s.leader.Submit(ctx, request)
+	return response, toStatus(err)
+}
+
+func (s *service) ReadIndex(ctx context.Context, _ *nodev1.ReadIndexRequest) (*nodev1.ReadIndexResponse, error) {
+	response, err := s.leader.ReadIndex(ctx)
+	return response, toStatus(err)
+}
+
+func (s *service) Describe(ctx context.Context, _ *nodev1.DescribeRequest) (*nodev1.DescribeResponse, error) {
+	response, err := s.node.Describe(ctx)
+	return response, toStatus(err)
+}
+
+func (s *service) ChangeMembership(ctx context.Context, request *nodev1.ChangeMembershipRequest) (*nodev1.ChangeMembershipResponse, error) {
+	response, err := s.node.ChangeMembership(ctx, request)
+	return response, toStatus(err)
+}
