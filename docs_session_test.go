@@ -29,7 +29,7 @@ type session struct {
 	addresses  *strings.Replacer // those in the documents → those used here
 	health     string
 	patience   time.Duration // until what a command expects must have become true
-	startLimit time.Duration // for one command, and until what keeps running answers; both may have to compile first
+	startLimit time.Duration // for one command, and until what keeps running is there; both may have to compile first
 	running    []*process
 }
 
@@ -113,9 +113,9 @@ func (s *session) attempt(ctx context.Context, step step) error {
 		return errors.Join(fmt.Errorf("still running after %v", s.startLimit), command.stop())
 	}
 	if command.err != nil {
-		return fmt.Errorf("%w\n%s", command.err, command.output.String())
+		return command.said(command.err)
 	}
-	return s.misses(step, command)
+	return command.said(s.misses(step, command))
 }
 
 // start leaves a command running once the engine answers.
@@ -125,16 +125,12 @@ func (s *session) start(ctx context.Context, step step) error {
 		return err
 	}
 	s.running = append(s.running, command)
-	err = eventually(ctx, s.startLimit, func() error {
+	return command.said(eventually(ctx, s.startLimit, func() error {
 		if command.ended() {
 			return final{errors.New("it ended, but was to keep running")}
 		}
-		return s.answers(ctx)
-	})
-	if err != nil {
-		return fmt.Errorf("%w\n%s", err, command.output.String())
-	}
-	return eventually(ctx, s.patience, func() error { return s.misses(step, command) })
+		return errors.Join(s.answers(ctx), s.misses(step, command))
+	}))
 }
 
 // answers reports whether the engine says that it is well.
@@ -160,7 +156,7 @@ func (s *session) misses(step step, command *process) error {
 	output := command.output.String()
 	for _, expect := range step.expects {
 		if expect = s.addresses.Replace(expect); !strings.Contains(output, expect) {
-			return fmt.Errorf("expected %q, got:\n%s", expect, output)
+			return fmt.Errorf("expected %q", expect)
 		}
 	}
 	return nil
@@ -232,7 +228,15 @@ func (p *process) stop() error {
 	}
 	_ = syscall.Kill(-p.group, syscall.SIGKILL)
 	<-p.done
-	return fmt.Errorf("$ %s\nstill there %v after Ctrl-C\n%s", p.text, grace, p.output.String())
+	return p.said(fmt.Errorf("$ %s: still there %v after Ctrl-C", p.text, grace))
+}
+
+// said adds to an error what the command wrote.
+func (p *process) said(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w\n%s", err, p.output.String())
 }
 
 // lockedBuffer is written by a process while the test reads it.
@@ -297,7 +301,7 @@ func TestDocumentSessionCanFail(t *testing.T) {
 		{"failure", "$ false", engine.URL, "exit status 1"},
 		{"an unknown command", "$ callbord status", engine.URL, "callbord: command not found"},
 		{"failure that printed what is expected", "$ echo one; false\n# expect: one", engine.URL, "exit status 1"},
-		{"something else", "$ echo one\n# expect: two", engine.URL, `expected "two", got:` + "\none"},
+		{"something else", "$ echo one\n# expect: two", engine.URL, "expected \"two\"\none"},
 		{"the second expectation", "$ echo one\n# expect: one\n# expect: two", engine.URL, `expected "two"`},
 		{"it does not keep running", "$ echo sorry\n# keeps running", "http://" + dead, "it ended, but was to keep running\nsorry"},
 		{"no engine answers", "$ sleep 60\n# keeps running", "http://" + dead, "not within"},

@@ -20,7 +20,7 @@ import (
 //
 //	$ callboard actor list --name counter     a command; a line that ends in a backslash goes on in the next one
 //	# expect: counter                          a text that its output must contain, after 30 s at the latest
-//	# keeps running                            it is not waited for, but until the engine answers /health
+//	# keeps running                            it is not waited for, only until the engine answers /health
 //
 // All other lines are sample output, for people.
 var executedDocuments = []string{"README.md", "docs/quickstart.md"}
