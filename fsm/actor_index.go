@@ -107,6 +107,12 @@ func hashParts(namespace uint32, parts ...string) uint64 {
 
 // addActor puts a new row and all its index keys.
 func (tx *Tx) addActor(a *Actor) {
+	tx.nameActor(a)
+	tx.replaceActor(nil, a)
+}
+
+// nameActor puts the keys of a new row that stay the same for its life.
+func (tx *Tx) nameActor(a *Actor) {
 	names, _ := tx.actorNames.Get(nameCountKey{namespace: a.namespace, name: a.Name})
 	if names.actors == 0 {
 		names = nameCountKey{namespace: a.namespace, name: a.Name, hash: hashParts(a.namespace, a.Name)}
@@ -119,7 +125,6 @@ func (tx *Tx) addActor(a *Actor) {
 	tx.actorNames.Put(names)
 	tx.actorsByID.Put(idKey{id: ID(a.ID), row: a.ordinal})
 	tx.actorsByName.Put(actorNameKey{hash: names.hash, seq: a.Seq, ordinal: a.ordinal})
-	tx.replaceActor(nil, a)
 }
 
 func (tx *Tx) removeActor(a *Actor) {
@@ -142,6 +147,12 @@ func (tx *Tx) replaceActor(old, next *Actor) {
 		next.Phase != Running && next.RunnerRev == revOf(old) {
 		next.RunnerRev = tx.nextRev(next.Runner)
 	}
+	tx.writeActor(old, next)
+	tx.moveSlot(old, next)
+}
+
+// writeActor is replaceActor without what its runner holds.
+func (tx *Tx) writeActor(old, next *Actor) {
 	if next == nil {
 		tx.actors.Set(old.ordinal, nil)
 	} else {
@@ -157,7 +168,6 @@ func (tx *Tx) replaceActor(old, next *Actor) {
 	if is.queue != was.queue && next != nil {
 		tx.dirtyPool(next.pool)
 	}
-	tx.moveSlot(old, next)
 	tx.countActor(old, next)
 }
 

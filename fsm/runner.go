@@ -6,8 +6,12 @@ import (
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 )
 
-// MaxSlots bounds the slots of one runner.
-const MaxSlots = 1_000_000
+// Limits of runners.
+const (
+	MaxSlots = 1_000_000
+	// MaxRunners bounds how many a cluster knows, ended ones included, and with that their numbers.
+	MaxRunners = 1 << 20
+)
 
 // endedKeptMs is how long ended actors and runners stay readable.
 const endedKeptMs = hourMs
@@ -222,6 +226,9 @@ func (tx *Tx) registerRunner(op *logv1.RegisterRunner) Result {
 	}
 	if tx.Runner(RunnerID(id)) != nil {
 		return refuse(CodeExists)
+	}
+	if tx.runnersByID.Len() >= MaxRunners {
+		return refuse(CodeFull)
 	}
 	var replaced *Runner
 	if len(op.GetReplaces()) > 0 {

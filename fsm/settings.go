@@ -87,8 +87,10 @@ func (tx *Tx) putSettings(op *logv1.PutSettings) Result {
 	}
 	for _, v := range op.GetValues() {
 		info, _ := SettingByName(v.GetName())
-		tx.settings.set[info.Setting] = !v.GetReset_()
-		tx.settings.values[info.Setting] = v.GetValue()
+		tx.settings.set[info.Setting], tx.settings.values[info.Setting] = true, v.GetValue()
+		if v.GetReset_() {
+			tx.settings.set[info.Setting], tx.settings.values[info.Setting] = false, 0
+		}
 	}
 	return Result{}
 }

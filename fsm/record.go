@@ -1,0 +1,220 @@
+package fsm
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"iter"
+
+	"google.golang.org/protobuf/proto"
+
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+)
+
+// Records yields the state as the records of a snapshot, without the EndRecord. Equal states yield equal records in equal order on
+// every node, whatever ordinals their rows have: nothing here may depend on one. Restorer is the way back.
+//
+// A record shares memory with the state and must not be changed.
+func (s *State) Records() iter.Seq[*logv1.Record] {
+	return func(yield func(*logv1.Record) bool) {
+		_ = yield(s.stateRecord()) &&
+			s.yieldNamespaces(yield) &&
+			s.yieldPools(yield) &&
+			s.yieldRunners(yield) &&
+			s.yieldActors(yield) &&
+			s.yieldOrphans(yield) &&
+			s.yieldOutcomes(yield)
+	}
+}
+
+// Hash names the state: equal states have equal hashes on every node. It reads everything, so it costs about as much as a snapshot.
+func (s *State) Hash() [sha256.Size]byte {
+	sum := sha256.New()
+	var buf []byte
+	for record := range s.Records() {
+		buf = AppendRecord(buf[:0], record)
+		sum.Write(buf)
+	}
+	return [sha256.Size]byte(sum.Sum(nil))
+}
+
+// AppendRecord appends a record as snapshots and hashes hold it: its length as a varint, then its deterministic encoding.
+func AppendRecord(buf []byte, record *logv1.Record) []byte {
+	options := proto.MarshalOptions{Deterministic: true}
+	buf = binary.AppendUvarint(buf, uint64(options.Size(record)))
+	options.UseCachedSize = true
+	buf, err := options.MarshalAppend(buf, record)
+	if err != nil {
+		// Every text in the state came out of a decoded op, and decoding checks that text is UTF-8.
+		panic("fsm: a record of the state cannot be encoded: " + err.Error())
+	}
+	return buf
+}
+
+type yieldRecord = func(*logv1.Record) bool
+
+func (s *State) stateRecord() *logv1.Record {
+	r := &logv1.StateRecord{
+		Index: s.index, Epoch: s.epoch, Base: s.base, ClockMs: s.clockMs, WallMs: s.wallMs,
+		ClusterId: idOrNone(ID(s.cluster)), Leader: s.leader,
+		ActorSeq: s.actorSeq, QueueSeq: s.queueSeq, RunnerSeq: s.runnerSeq, SeenMs: s.seenMs,
+	}
+	for _, info := range settingInfos {
+		if s.settings.set[info.Setting] {
+			r.Settings = append(r.Settings, &logv1.SettingValue{Name: info.Name, Value: s.settings.values[info.Setting]})
+		}
+	}
+	return &logv1.Record{Record: &logv1.Record_State{State: r}}
+}
+
+func (s *State) yieldNamespaces(yield yieldRecord) bool {
+	for ns := range s.Namespaces("") {
+		if !yield(namespaceRecord(ns)) {
+			return false
+		}
+	}
+	return true
+}
+
+func namespaceRecord(ns *Namespace) *logv1.Record {
+	return &logv1.Record{Record: &logv1.Record_Namespace{Namespace: &logv1.NamespaceRecord{
+		Id: ns.ID[:], Name: ns.Name, DisplayName: ns.DisplayName, CreateWallMs: ns.CreateMs,
+	}}}
+}
+
+// poolsInOrder yields every pool by the names of its namespace and its own.
+func (s *State) poolsInOrder() iter.Seq[*Pool] {
+	return func(yield func(*Pool) bool) {
+		for ns := range s.Namespaces("") {
+			for p := range s.Pools(ns, "") {
+				if !yield(p) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// poolPositions tells for each pool's ordinal which position its record has, from 1.
+func (s *State) poolPositions() []uint32 {
+	positions := make([]uint32, s.poolCount)
+	var position uint32
+	for p := range s.poolsInOrder() {
+		position++
+		positions[p.ordinal] = position
+	}
+	return positions
+}
+
+func (s *State) yieldPools(yield yieldRecord) bool {
+	for p := range s.poolsInOrder() {
+		if !yield(poolRecord(p)) {
+			return false
+		}
+	}
+	return true
+}
+
+func poolRecord(p *Pool) *logv1.Record {
+	return &logv1.Record{Record: &logv1.Record_Pool{Pool: &logv1.PoolRecord{
+		NamespaceId: p.ID.Namespace[:], Name: p.ID.Name, Config: p.Config, AutoCreated: p.AutoCreated,
+	}}}
+}
+
+func (s *State) yieldRunners(yield yieldRecord) bool {
+	positions := s.poolPositions()
+	for number := uint32(1); number < s.runnerNumbers.next; number++ {
+		r := s.runners.Get(number)
+		if r != nil && !yield(runnerRecord(r, positions[r.pool], s.seen.Get(number))) {
+			return false
+		}
+	}
+	return true
+}
+
+func runnerRecord(r *Runner, poolPosition uint32, seenMs int64) *logv1.Record {
+	return &logv1.Record{Record: &logv1.Record_Runner{Runner: &logv1.RunnerRecord{
+		Number: r.Number, Id: r.ID[:], Seq: r.Seq, Pool: poolPosition, Key: r.Key,
+		InstanceId: r.Instance[:], SessionId: r.Session[:], Holder: r.Holder,
+		Version: r.Version, Slots: r.Slots, ThresholdMs: r.ThresholdMs, MetadataJson: r.Metadata, AdvertisedAddr: r.AdvertisedAddr,
+		Connected: r.Connected, End: uint32(r.End), ReplacedBy: idOrNone(ID(r.ReplacedBy)),
+		DrainCause: uint32(r.DrainCause), DrainDeadlineMs: r.DrainDeadlineMs, DrainReason: r.DrainReason,
+		LastSeenMs: seenMs, CreateWallMs: r.CreateMs, ConnectedWallMs: r.ConnectedMs, DrainWallMs: r.DrainMs, StopWallMs: r.StopMs,
+		EndedMs: r.EndedMs, Rev: r.Rev,
+	}}}
+}
+
+func (s *State) yieldActors(yield yieldRecord) bool {
+	positions := s.poolPositions()
+	for k := range s.actorsByID.All() {
+		a := s.actors.Get(k.row)
+		if !yield(actorRecord(a, positions[a.pool])) {
+			return false
+		}
+	}
+	return true
+}
+
+func actorRecord(a *Actor, poolPosition uint32) *logv1.Record {
+	r := &logv1.ActorRecord{
+		Id: a.ID[:], Seq: a.Seq, Pool: poolPosition, Name: a.Name,
+		CrashPolicy: uint32(a.Policy), Phase: uint32(a.Phase), StopReason: uint32(a.StopReason), WakeKept: a.WakeKept, Destroying: a.Destroying,
+		Generation: a.Generation, Runner: a.Runner, RunnerRev: a.RunnerRev, FloorVersion: a.FloorVersion, SavedVersion: a.SavedVersion,
+		QueueSeq: a.QueueSeq, DueMs: a.DueMs, StopLimitMs: a.StopLimitMs, AlarmUnixMs: a.AlarmMs, Input: a.Input, Saved: a.Saved,
+		CreateWallMs: a.CreateMs, StartWallMs: a.StartMs, ConnectableWallMs: a.ConnectableMs, SleepWallMs: a.SleepMs,
+		PendingWallMs: a.PendingMs, RescheduleWallMs: a.RescheduleMs, DestroyWallMs: a.DestroyMs,
+	}
+	if a.HasKey {
+		r.Key = &a.Key
+	}
+	if t := a.Trouble; t != nil {
+		r.Trouble = &logv1.TroubleRecord{
+			Code: uint32(t.Code), Message: t.Message, RunnerId: idOrNone(ID(t.Runner)), Retries: t.Retries,
+			RetryMs: t.RetryMs, CrashedMs: t.CrashedMs, PreferredRunnerId: idOrNone(ID(t.Preferred)),
+		}
+	}
+	if d := a.Decision; d != (Decision{}) {
+		r.Decision = &logv1.Decision{
+			InPool: d.InPool, Eligible: d.Eligible, Newest: d.Newest, RunnerUp: d.RunnerUp, Version: d.Version, Rule: uint32(d.Rule),
+		}
+		r.DecisionIndex, r.DecisionWallMs = d.Index, d.WallMs
+	}
+	return &logv1.Record{Record: &logv1.Record_Actor{Actor: r}}
+}
+
+func (s *State) yieldOrphans(yield yieldRecord) bool {
+	for k := range s.orphans.All() {
+		if !yield(orphanRecord(k)) {
+			return false
+		}
+	}
+	return true
+}
+
+func orphanRecord(k orphanKey) *logv1.Record {
+	return &logv1.Record{Record: &logv1.Record_Orphan{Orphan: &logv1.OrphanRecord{
+		Runner: k.runner, Ref: &logv1.Ref{ActorId: k.ref.Actor[:], Generation: k.ref.Generation}, Rev: k.rev,
+	}}}
+}
+
+func (s *State) yieldOutcomes(yield yieldRecord) bool {
+	for k := range s.outcomes.All() {
+		if !yield(outcomeRecord(k)) {
+			return false
+		}
+	}
+	return true
+}
+
+func outcomeRecord(k outcomeKey) *logv1.Record {
+	return &logv1.Record{Record: &logv1.Record_Outcome{Outcome: &logv1.OutcomeRecord{
+		Key: k.key, Outcome: k.outcome, Fingerprint: k.fingerprint, AtMs: k.atMs,
+	}}}
+}
+
+// idOrNone returns the bytes of an id; none where it was never set.
+func idOrNone(id ID) []byte {
+	if id.IsZero() {
+		return nil
+	}
+	return id[:]
+}

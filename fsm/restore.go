@@ -1,0 +1,408 @@
+package fsm
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+)
+
+// Restorer builds a View from the records of a snapshot, in the order in which Records yields them. It takes nothing on trust: a
+// record that does not fit is an error, never a panic, and what this build does not know is never dropped in silence.
+//
+// What is derived from rows is computed anew. Actors get new ordinals, packed in the order of their ids; runners keep their numbers.
+type Restorer struct {
+	tx    *Tx
+	base  uint64
+	pools []*Pool     // by position, from 0
+	held  []heldSlots // by runner number
+
+	kind     int // of the last record
+	added    uint64
+	lastName string
+	lastID   ID
+	lastRef  orphanKey
+	failed   error
+}
+
+// heldSlots counts what actors and orphans hold of one runner.
+type heldSlots struct{ slots, stopping int }
+
+// NewRestorer returns one that expects the first record.
+func NewRestorer() *Restorer { return &Restorer{tx: NewView().Begin(0, 0)} }
+
+// The kinds of records in their order.
+const (
+	kindNothing = iota
+	kindState
+	kindNamespace
+	kindPool
+	kindRunner
+	kindActor
+	kindOrphan
+	kindOutcome
+)
+
+// Add takes the next record. After an error the Restorer is of no more use.
+func (r *Restorer) Add(record *logv1.Record) error {
+	if r.failed != nil {
+		return r.failed
+	}
+	r.added++
+	if err := r.add(record); err != nil {
+		r.failed = fmt.Errorf("record %d: %w", r.added, err)
+	}
+	return r.failed
+}
+
+func (r *Restorer) add(record *logv1.Record) error {
+	if err := refuseUnknown(record); err != nil {
+		return err
+	}
+	switch rec := record.GetRecord().(type) {
+	case *logv1.Record_State:
+		return r.take(kindState, func() error { return r.addState(rec.State) })
+	case *logv1.Record_Namespace:
+		return r.take(kindNamespace, func() error { return r.addNamespace(rec.Namespace) })
+	case *logv1.Record_Pool:
+		return r.take(kindPool, func() error { return r.addPool(rec.Pool) })
+	case *logv1.Record_Runner:
+		return r.take(kindRunner, func() error { return r.addRunner(rec.Runner) })
+	case *logv1.Record_Actor:
+		return r.take(kindActor, func() error { return r.addActor(rec.Actor) })
+	case *logv1.Record_Orphan:
+		return r.take(kindOrphan, func() error { return r.addOrphan(rec.Orphan) })
+	case *logv1.Record_Outcome:
+		return r.take(kindOutcome, func() error { return r.addOutcome(rec.Outcome) })
+	default:
+		return fmt.Errorf("a record of the kind %T is not known to this build", rec)
+	}
+}
+
+// take holds the order of kinds: the state comes first and once.
+func (r *Restorer) take(kind int, add func() error) error {
+	switch {
+	case r.kind == kindNothing && kind != kindState:
+		return errors.New("the state's own record does not come first")
+	case kind < r.kind, kind == kindState && r.kind == kindState:
+		return fmt.Errorf("a record of kind %d comes after one of kind %d", kind, r.kind)
+	}
+	if kind != r.kind {
+		r.kind, r.lastName, r.lastID = kind, "", ID{}
+	}
+	return add()
+}
+
+// View returns what the records add up to.
+func (r *Restorer) View() (*View, error) {
+	if r.failed != nil {
+		return nil, r.failed
+	}
+	if r.kind == kindNothing {
+		return nil, errors.New("there are no records")
+	}
+	for number, held := range r.held {
+		if held.slots > 0 {
+			r.tx.hold(uint32(number), held.slots, held.stopping)
+		}
+	}
+	view := r.tx.Seal(r.tx.index)
+	view.base = r.base
+	r.failed = errors.New("this restorer has given its View")
+	return view, nil
+}
+
+func (r *Restorer) addState(rec *logv1.StateRecord) error {
+	tx := r.tx
+	tx.index, tx.epoch, r.base = rec.GetIndex(), rec.GetEpoch(), rec.GetBase()
+	tx.clockMs, tx.wallMs, tx.seenMs = rec.GetClockMs(), rec.GetWallMs(), rec.GetSeenMs()
+	tx.leader = rec.GetLeader()
+	tx.actorSeq, tx.queueSeq, tx.runnerSeq = rec.GetActorSeq(), rec.GetQueueSeq(), rec.GetRunnerSeq()
+	id, err := readID("cluster", rec.GetClusterId())
+	tx.cluster = ClusterID(id)
+	for _, v := range rec.GetSettings() {
+		info, ok := SettingByName(v.GetName())
+		if !ok {
+			return fmt.Errorf("the setting %q is not known to this build", v.GetName())
+		}
+		tx.settings.values[info.Setting], tx.settings.set[info.Setting] = v.GetValue(), true
+	}
+	return err
+}
+
+func (r *Restorer) addNamespace(rec *logv1.NamespaceRecord) error {
+	id, err := needID("namespace", rec.GetId())
+	if err != nil {
+		return err
+	}
+	if rec.GetName() <= r.lastName {
+		return fmt.Errorf("the namespace %q comes after %q", rec.GetName(), r.lastName)
+	}
+	if r.tx.NamespaceByID(NamespaceID(id)) != nil {
+		return fmt.Errorf("the namespace id %s comes twice", id)
+	}
+	r.lastName = rec.GetName()
+	r.tx.addNamespace(&Namespace{ID: NamespaceID(id), Name: rec.GetName(), DisplayName: rec.GetDisplayName(), CreateMs: rec.GetCreateWallMs()})
+	return nil
+}
+
+func (r *Restorer) addPool(rec *logv1.PoolRecord) error {
+	id, err := needID("namespace", rec.GetNamespaceId())
+	if err != nil {
+		return err
+	}
+	ns := r.tx.NamespaceByID(NamespaceID(id))
+	switch {
+	case ns == nil:
+		return fmt.Errorf("the pool %q is in the unknown namespace %s", rec.GetName(), id)
+	case rec.GetName() == "":
+		return errors.New("a pool has no name")
+	case r.tx.Pool(PoolID{ns.ID, rec.GetName()}) != nil:
+		return fmt.Errorf("the pool %q comes twice in the namespace %q", rec.GetName(), ns.Name)
+	}
+	p := &Pool{ID: PoolID{ns.ID, rec.GetName()}, Config: rec.GetConfig(), AutoCreated: rec.GetAutoCreated(), namespace: ns.ordinal}
+	r.tx.addPool(p)
+	r.pools = append(r.pools, p)
+	return nil
+}
+
+func (r *Restorer) pool(position uint32) (*Pool, error) {
+	if position < 1 || int(position) > len(r.pools) {
+		return nil, fmt.Errorf("pool %d of %d", position, len(r.pools))
+	}
+	return r.pools[position-1], nil
+}
+
+func (r *Restorer) addRunner(rec *logv1.RunnerRecord) error {
+	next, err := r.runnerFrom(rec)
+	if err != nil {
+		return fmt.Errorf("the runner of number %d: %w", rec.GetNumber(), err)
+	}
+	r.held = append(r.held, make([]heldSlots, int(next.Number)+1-len(r.held))...)
+	r.tx.runnerNumbers.claim(next.Number)
+	r.tx.addRunner(next, rec.GetLastSeenMs())
+	return nil
+}
+
+func (r *Restorer) runnerFrom(rec *logv1.RunnerRecord) (*Runner, error) {
+	id, err1 := needID("runner", rec.GetId())
+	instance, err2 := readID("instance", rec.GetInstanceId())
+	session, err3 := readID("session", rec.GetSessionId())
+	replacedBy, err4 := readID("replacing runner", rec.GetReplacedBy())
+	p, err5 := r.pool(rec.GetPool())
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+		return nil, err
+	}
+	switch {
+	case rec.GetNumber() < 1 || rec.GetNumber() > MaxRunners:
+		return nil, fmt.Errorf("the number must be 1 to %d", MaxRunners)
+	case int(rec.GetNumber()) < len(r.held):
+		return nil, fmt.Errorf("it comes after number %d", len(r.held)-1)
+	case r.tx.Runner(RunnerID(id)) != nil:
+		return nil, fmt.Errorf("its id %s comes twice", id)
+	case rec.GetSlots() < 1 || rec.GetSlots() > MaxSlots:
+		return nil, fmt.Errorf("%d slots: must be 1 to %d", rec.GetSlots(), MaxSlots)
+	case rec.GetEnd() > uint32(EndLost):
+		return nil, fmt.Errorf("the end %d is not known to this build", rec.GetEnd())
+	case rec.GetDrainCause() > uint32(DrainRequestEnd):
+		return nil, fmt.Errorf("the drain cause %d is not known to this build", rec.GetDrainCause())
+	}
+	return &Runner{
+		ID: RunnerID(id), Number: rec.GetNumber(), Seq: rec.GetSeq(), Pool: p.ID, Key: rec.GetKey(),
+		Instance: InstanceID(instance), Session: SessionID(session), Holder: rec.GetHolder(),
+		Version: rec.GetVersion(), Slots: rec.GetSlots(), ThresholdMs: rec.GetThresholdMs(),
+		Metadata: rec.GetMetadataJson(), AdvertisedAddr: rec.GetAdvertisedAddr(),
+		Connected: rec.GetConnected(), End: RunnerEnd(rec.GetEnd()), ReplacedBy: RunnerID(replacedBy),
+		DrainCause: DrainCause(rec.GetDrainCause()), DrainDeadlineMs: rec.GetDrainDeadlineMs(), DrainReason: rec.GetDrainReason(),
+		CreateMs: rec.GetCreateWallMs(), ConnectedMs: rec.GetConnectedWallMs(), DrainMs: rec.GetDrainWallMs(), StopMs: rec.GetStopWallMs(),
+		EndedMs: rec.GetEndedMs(), Rev: rec.GetRev(), pool: p.ordinal,
+	}, nil
+}
+
+// holdOn counts a slot of a runner that must be there.
+func (r *Restorer) holdOn(number uint32, stopping bool) error {
+	if r.tx.runners.Get(number) == nil {
+		return fmt.Errorf("there is no runner of number %d", number)
+	}
+	r.held[number].slots++
+	r.held[number].stopping += count(stopping)
+	return nil
+}
+
+func (r *Restorer) addActor(rec *logv1.ActorRecord) error {
+	a, err := r.actorFrom(rec)
+	if err != nil {
+		return fmt.Errorf("the actor %x: %w", rec.GetId(), err)
+	}
+	a.ordinal = r.tx.actorOrdinals.take()
+	r.tx.nameActor(a)
+	r.tx.writeActor(nil, a)
+	return nil
+}
+
+func (r *Restorer) actorFrom(rec *logv1.ActorRecord) (*Actor, error) {
+	id, err := needID("actor", rec.GetId())
+	if err != nil {
+		return nil, err
+	}
+	if !r.lastID.less(id) {
+		return nil, fmt.Errorf("it comes after %s", r.lastID)
+	}
+	r.lastID = id
+	p, err := r.pool(rec.GetPool())
+	if err != nil {
+		return nil, err
+	}
+	if err := checkActorRecord(rec); err != nil {
+		return nil, err
+	}
+	if rec.GetRunner() != 0 {
+		if err := r.holdOn(rec.GetRunner(), Phase(rec.GetPhase()) == Stopping); err != nil {
+			return nil, err
+		}
+	}
+	trouble, err := troubleFrom(rec.GetTrouble())
+	if err != nil {
+		return nil, err
+	}
+	d := rec.GetDecision()
+	return &Actor{
+		ID: ActorID(id), Seq: rec.GetSeq(), Name: rec.GetName(), Key: rec.GetKey(), HasKey: rec.Key != nil,
+		Policy: CrashPolicy(rec.GetCrashPolicy()), Phase: Phase(rec.GetPhase()), StopReason: StopReason(rec.GetStopReason()),
+		WakeKept: rec.GetWakeKept(), Destroying: rec.GetDestroying(),
+		Generation: rec.GetGeneration(), Runner: rec.GetRunner(), RunnerRev: rec.GetRunnerRev(),
+		FloorVersion: rec.GetFloorVersion(), SavedVersion: rec.GetSavedVersion(), QueueSeq: rec.GetQueueSeq(),
+		DueMs: rec.GetDueMs(), StopLimitMs: rec.GetStopLimitMs(), AlarmMs: rec.GetAlarmUnixMs(),
+		Input: rec.GetInput(), Saved: rec.GetSaved(), Trouble: trouble,
+		Decision: Decision{
+			Index: rec.GetDecisionIndex(), WallMs: rec.GetDecisionWallMs(), InPool: d.GetInPool(), Eligible: d.GetEligible(),
+			Newest: d.GetNewest(), RunnerUp: d.GetRunnerUp(), Version: d.GetVersion(), Rule: uint8(d.GetRule()),
+		},
+		CreateMs: rec.GetCreateWallMs(), StartMs: rec.GetStartWallMs(), ConnectableMs: rec.GetConnectableWallMs(),
+		SleepMs: rec.GetSleepWallMs(), PendingMs: rec.GetPendingWallMs(), RescheduleMs: rec.GetRescheduleWallMs(), DestroyMs: rec.GetDestroyWallMs(),
+		namespace: p.namespace, pool: p.ordinal,
+	}, nil
+}
+
+// checkActorRecord refuses values that no actor can have.
+func checkActorRecord(rec *logv1.ActorRecord) error {
+	phase := Phase(min(rec.GetPhase(), uint32(phaseCount)))
+	switch {
+	case len(rec.GetName()) < 1 || len(rec.GetName()) > MaxActorName:
+		return fmt.Errorf("a name of %d bytes: must be 1 to %d", len(rec.GetName()), MaxActorName)
+	case rec.Key != nil && (len(rec.GetKey()) < 1 || len(rec.GetKey()) > MaxActorKey):
+		return fmt.Errorf("a key of %d bytes: must be 1 to %d", len(rec.GetKey()), MaxActorKey)
+	case rec.GetCrashPolicy() < uint32(PolicyRestart) || rec.GetCrashPolicy() > uint32(PolicyDestroy):
+		return fmt.Errorf("the crash policy %d is not known to this build", rec.GetCrashPolicy())
+	case phase == NoPhase || phase == phaseCount:
+		return fmt.Errorf("the phase %d is not known to this build", rec.GetPhase())
+	case phase.OnRunner() != (rec.GetRunner() != 0):
+		return fmt.Errorf("%s on the runner of number %d", phase, rec.GetRunner())
+	case rec.GetStopReason() >= uint32(stopReasonCount):
+		return fmt.Errorf("the stop reason %d is not known to this build", rec.GetStopReason())
+	case rec.GetDecision().GetRule() > 0xff:
+		return fmt.Errorf("the placement rule %d is not known to this build", rec.GetDecision().GetRule())
+	case len(rec.GetInput()) > MaxInput:
+		return fmt.Errorf("an input of %d bytes: must be at most %d", len(rec.GetInput()), MaxInput)
+	case len(rec.GetSaved()) > MaxSaved:
+		return fmt.Errorf("a saved state of %d bytes: must be at most %d", len(rec.GetSaved()), MaxSaved)
+	}
+	return nil
+}
+
+func troubleFrom(rec *logv1.TroubleRecord) (*Trouble, error) {
+	if rec == nil {
+		return nil, nil //nolint:nilnil // nothing went wrong with the actor: that is a value
+	}
+	if rec.GetCode() >= uint32(errorCodeCount) {
+		return nil, fmt.Errorf("the error code %d is not known to this build", rec.GetCode())
+	}
+	runner, err1 := readID("runner", rec.GetRunnerId())
+	preferred, err2 := readID("preferred runner", rec.GetPreferredRunnerId())
+	return &Trouble{
+		Code: ErrorCode(rec.GetCode()), Message: rec.GetMessage(), Runner: RunnerID(runner), Retries: rec.GetRetries(),
+		RetryMs: rec.GetRetryMs(), CrashedMs: rec.GetCrashedMs(), Preferred: RunnerID(preferred),
+	}, errors.Join(err1, err2)
+}
+
+func (r *Restorer) addOrphan(rec *logv1.OrphanRecord) error {
+	ref, ok := refFrom(rec.GetRef())
+	if !ok {
+		return errors.New("an orphan has no actor id")
+	}
+	k := orphanKey{runner: rec.GetRunner(), ref: ref, rev: rec.GetRev()}
+	if !orphanLess(r.lastRef, k) {
+		return fmt.Errorf("the orphan %s on runner %d comes after %s on runner %d", ref, k.runner, r.lastRef.ref, r.lastRef.runner)
+	}
+	r.lastRef = k
+	if err := r.holdOn(k.runner, true); err != nil {
+		return fmt.Errorf("the orphan %s: %w", ref, err)
+	}
+	r.tx.orphans.Put(k)
+	return nil
+}
+
+func (r *Restorer) addOutcome(rec *logv1.OutcomeRecord) error {
+	if rec.GetKey() <= r.lastName {
+		return fmt.Errorf("the outcome %q comes after %q", clip(rec.GetKey(), 64), clip(r.lastName, 64))
+	}
+	r.lastName = rec.GetKey()
+	r.tx.addOutcome(outcomeKey{rec.GetKey(), rec.GetOutcome(), rec.GetFingerprint(), rec.GetAtMs()})
+	return nil
+}
+
+// readID reads an id that may be absent.
+func readID(what string, b []byte) (ID, error) {
+	if len(b) == 0 {
+		return ID{}, nil
+	}
+	return needID(what, b)
+}
+
+// needID reads an id that must be there.
+func needID(what string, b []byte) (ID, error) {
+	id, ok := idFrom(b)
+	if !ok {
+		return ID{}, fmt.Errorf("the id of the %s has %d bytes: must be 16", what, len(b))
+	}
+	return id, nil
+}
+
+// refuseUnknown finds fields that a newer build wrote and this one would lose.
+func refuseUnknown(record *logv1.Record) error {
+	switch rec := record.GetRecord().(type) {
+	case *logv1.Record_State:
+		for _, v := range rec.State.GetSettings() {
+			if err := refuseUnknownIn(v); err != nil {
+				return err
+			}
+		}
+		return refuseUnknownIn(record, rec.State)
+	case *logv1.Record_Namespace:
+		return refuseUnknownIn(record, rec.Namespace)
+	case *logv1.Record_Pool:
+		return refuseUnknownIn(record, rec.Pool, rec.Pool.GetConfig())
+	case *logv1.Record_Runner:
+		return refuseUnknownIn(record, rec.Runner)
+	case *logv1.Record_Actor:
+		return refuseUnknownIn(record, rec.Actor, rec.Actor.GetTrouble(), rec.Actor.GetDecision())
+	case *logv1.Record_Orphan:
+		return refuseUnknownIn(record, rec.Orphan, rec.Orphan.GetRef())
+	case *logv1.Record_Outcome:
+		return refuseUnknownIn(record, rec.Outcome)
+	default:
+		return refuseUnknownIn(record)
+	}
+}
+
+func refuseUnknownIn(messages ...proto.Message) error {
+	for _, m := range messages {
+		reflected := m.ProtoReflect()
+		if unknown := reflected.GetUnknown(); len(unknown) > 0 {
+			return fmt.Errorf("%s has fields that this build does not know (%d bytes)", reflected.Descriptor().Name(), len(unknown))
+		}
+	}
+	return nil
+}
