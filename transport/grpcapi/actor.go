@@ -1,0 +1,132 @@
+package grpcapi
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/callboard/callboard/fsm"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+)
+
+// actorReader turns actors of one View into messages. It counts runners at most once per namespace, and only when an actor waits.
+type actorReader struct {
+	view     *fsm.View
+	censuses map[fsm.NamespaceID]census
+}
+
+func readActors(v *fsm.View) *actorReader {
+	return &actorReader{view: v, censuses: map[fsm.NamespaceID]census{}}
+}
+
+func (r *actorReader) census(ns *fsm.Namespace) census {
+	c, ok := r.censuses[ns.ID]
+	if !ok {
+		c = takeCensus(r.view, ns)
+		r.censuses[ns.ID] = c
+	}
+	return c
+}
+
+// message returns an actor as callers see it.
+func (r *actorReader) message(a *fsm.Actor) *callboardv1.Actor {
+	ns, pool := r.view.ActorNamespace(a), r.view.ActorPool(a)
+	m := &callboardv1.Actor{
+		ActorId:             a.ID.String(),
+		Name:                a.Name,
+		Namespace:           ns.Name,
+		NamespaceId:         ns.ID.String(),
+		Pool:                pool.ID.Name,
+		CrashPolicy:         callboardv1.CrashPolicy(a.Policy),
+		State:               callboardv1.ActorState(a.Phase),
+		Generation:          a.Generation,
+		CreateTs:            a.CreateMs,
+		StartTs:             a.StartMs,
+		ConnectableTs:       a.ConnectableMs,
+		SleepTs:             a.SleepMs,
+		PendingAllocationTs: a.PendingMs,
+		RescheduleTs:        a.RescheduleMs,
+		DestroyTs:           a.DestroyMs,
+		AlarmTs:             a.AlarmMs,
+		InputBytes:          uint32(len(a.Input)),
+		StateBytes:          uint32(len(a.Saved)),
+		Error:               r.trouble(a),
+	}
+	if a.HasKey {
+		m.Key = &a.Key
+	}
+	if runner := r.view.RunnerByNumber(a.Runner); a.Runner != 0 && runner != nil {
+		m.RunnerId = runner.ID.String()
+	}
+	switch a.Phase {
+	case fsm.Pending:
+		m.Reason = r.census(ns).pool(pool.ID.Name).whyPending(a, pool.ID.Name)
+	case fsm.BackingOff:
+		m.Reason = whyBackingOff(a)
+	}
+	return m
+}
+
+// made returns the actor that a write answers with. One that is forgotten by now is told by its id alone.
+func (r *actorReader) made(id []byte) *callboardv1.Actor {
+	if len(id) != len(fsm.ActorID{}) {
+		return &callboardv1.Actor{}
+	}
+	if a := r.view.Actor(fsm.ActorID(id)); a != nil {
+		return r.message(a)
+	}
+	return &callboardv1.Actor{ActorId: fsm.ActorID(id).String(), State: callboardv1.ActorState_ACTOR_STATE_DESTROYED}
+}
+
+func whyBackingOff(a *fsm.Actor) string {
+	var retries uint32
+	if a.Trouble != nil {
+		retries = a.Trouble.Retries
+	}
+	times := "once"
+	if retries > 1 {
+		times = fmt.Sprintf("%d times in a row", retries)
+	}
+	return fmt.Sprintf("it failed %s and is placed again at %s", times, clockTime(a.RescheduleMs))
+}
+
+func (r *actorReader) trouble(a *fsm.Actor) *callboardv1.ActorError {
+	t := a.Trouble
+	if t == nil || t.Code == fsm.ErrorNone {
+		return nil
+	}
+	e := &callboardv1.ActorError{Code: t.Code.String(), Message: troubleSentence(t)}
+	if !fsm.ID(t.Runner).IsZero() {
+		e.RunnerId = t.Runner.String()
+	}
+	return e
+}
+
+// troubleSentence says what went wrong and what to do.
+func troubleSentence(t *fsm.Trouble) string {
+	var sentence string
+	switch t.Code {
+	case fsm.ErrorCrashed:
+		sentence = "it stopped with an error: look at the log of its runner"
+	case fsm.ErrorLost:
+		sentence = "its runner was lost: look whether that process or its network died"
+	case fsm.ErrorNoResponse:
+		sentence = "it did not report within actor_start_threshold that it runs: look at what its start does"
+	case fsm.ErrorStopTimeout:
+		sentence = "its stop was not confirmed in time: look at what its stop does"
+	case fsm.ErrorAbandoned:
+		sentence = "its code did not return when it was stopped and was abandoned: make it obey its context"
+	case fsm.ErrorVanished:
+		sentence = "its runner came back without it and could not say how it ended"
+	default:
+		sentence = "it failed"
+	}
+	if t.Message != "" {
+		return sentence + " (" + t.Message + ")"
+	}
+	return sentence
+}
+
+// clockTime shows a wall clock time in a sentence.
+func clockTime(unixMs int64) string {
+	return time.UnixMilli(unixMs).UTC().Format("2006-01-02 15:04:05 UTC")
+}
