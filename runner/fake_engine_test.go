@@ -1,0 +1,464 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/test/bufconn"
+)
+
+// The defaults of the cluster, which the tests run at.
+const (
+	testThreshold = 15 * time.Second
+	testInterval  = 3 * time.Second
+	testStop      = 30 * time.Second
+)
+
+// fakeNet is a network of fake engine nodes, by address.
+type fakeNet struct {
+	mu        sync.Mutex
+	listeners map[string]*bufconn.Listener
+	dials     []string
+}
+
+func (n *fakeNet) dial(ctx context.Context, addr string) (net.Conn, error) {
+	n.mu.Lock()
+	n.dials = append(n.dials, addr)
+	lis := n.listeners[addr]
+	n.mu.Unlock()
+	if lis == nil {
+		return nil, fmt.Errorf("nobody listens at %s", addr)
+	}
+	return lis.DialContext(ctx)
+}
+
+func (n *fakeNet) dialled() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.dials)
+}
+
+// fakeEngine is one engine node that does what a test says. By itself it welcomes every Hello, acknowledges every heartbeat and
+// every event, and orders nothing.
+type fakeEngine struct {
+	callboardv1.UnimplementedSessionServiceServer
+	t      *testing.T
+	net    *fakeNet
+	addr   string
+	server *grpc.Server
+
+	mu         sync.Mutex
+	threshold  time.Duration // as the settings say; what a Welcome and an acknowledgement carry
+	welcome    func(*callboardv1.Hello) *callboardv1.ConnectResponse
+	muteBeats  bool                                             // heartbeats are not acknowledged
+	muteEvents bool                                             // events are not acknowledged
+	refuse     func(*callboardv1.ActorEvent) *callboardv1.Error // nil accepts
+	sessions   []*fakeSession
+	events     []string // all that was reported, on whatever stream
+	saves      [][]byte
+}
+
+type fakeSession struct {
+	engine *fakeEngine
+	hello  *callboardv1.Hello // with its chunks joined
+	parts  int
+	stream callboardv1.SessionService_ConnectServer
+	end    chan error // the test ends the stream here
+
+	sendMu sync.Mutex
+	seq    uint64
+
+	mu       sync.Mutex // guards what follows
+	beats    []*callboardv1.Heartbeat
+	receipts []uint64
+	draining []*callboardv1.Draining
+	goodbye  bool
+	closed   bool
+}
+
+func newFakeEngine(t *testing.T, n *fakeNet, addr string) *fakeEngine {
+	lis := bufconn.Listen(1 << 16)
+	e := &fakeEngine{t: t, net: n, addr: addr, threshold: testThreshold, server: grpc.NewServer()}
+	callboardv1.RegisterSessionServiceServer(e.server, e)
+	n.mu.Lock()
+	if n.listeners == nil {
+		n.listeners = make(map[string]*bufconn.Listener)
+	}
+	n.listeners[addr] = lis
+	n.mu.Unlock()
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = e.server.Serve(lis) })
+	t.Cleanup(func() {
+		e.server.Stop()
+		serving.Wait()
+	})
+	return e
+}
+
+func (e *fakeEngine) set(change func(*fakeEngine)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	change(e)
+}
+
+// Connect is one stream.
+func (e *fakeEngine) Connect(stream callboardv1.SessionService_ConnectServer) error {
+	s := &fakeSession{engine: e, stream: stream, end: make(chan error, 1)}
+	if err := s.readHello(); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	welcome := e.welcome
+	threshold := e.threshold
+	e.sessions = append(e.sessions, s)
+	e.mu.Unlock()
+	answer := welcomeMessage(threshold, s.hello.GetPreviousRunnerId() != "")
+	if welcome != nil {
+		answer = welcome(s.hello)
+	}
+	if answer != nil {
+		s.send(answer)
+	}
+	received := make(chan error, 1)
+	go func() { received <- s.receive() }()
+	var err error
+	select {
+	case err = <-s.end:
+	case err = <-received:
+	}
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	return err
+}
+
+func welcomeMessage(threshold time.Duration, resumed bool) *callboardv1.ConnectResponse {
+	return &callboardv1.ConnectResponse{Message: &callboardv1.ConnectResponse_Welcome{Welcome: &callboardv1.Welcome{
+		RunnerId: "runner-1", SessionId: newUUID(), Resumed: resumed,
+		HeartbeatIntervalMs: milliseconds(threshold / 5),
+		LostThresholdMs:     milliseconds(threshold),
+		StopThresholdMs:     milliseconds(testStop),
+	}}}
+}
+
+func (s *fakeSession) readHello() error {
+	for {
+		m, err := s.stream.Recv()
+		if err != nil {
+			return err
+		}
+		h := m.GetHello()
+		if h == nil {
+			return errors.New("the first messages must be Hellos")
+		}
+		s.parts++
+		if s.hello == nil {
+			s.hello = h
+		} else {
+			s.hello.Running = append(s.hello.Running, h.GetRunning()...)
+			s.hello.Ended = append(s.hello.Ended, h.GetEnded()...)
+		}
+		if !h.GetMore() {
+			return nil
+		}
+	}
+}
+
+func (s *fakeSession) receive() error {
+	for {
+		m, err := s.stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		s.handle(m)
+	}
+}
+
+func (s *fakeSession) handle(m *callboardv1.ConnectRequest) {
+	e := s.engine
+	switch body := m.GetMessage().(type) {
+	case *callboardv1.ConnectRequest_Heartbeat:
+		s.mu.Lock()
+		s.beats = append(s.beats, body.Heartbeat)
+		s.mu.Unlock()
+		e.mu.Lock()
+		mute, threshold := e.muteBeats, e.threshold
+		e.mu.Unlock()
+		if !mute {
+			s.send(&callboardv1.ConnectResponse{Message: &callboardv1.ConnectResponse_HeartbeatAck{HeartbeatAck: &callboardv1.HeartbeatAck{
+				Seq: body.Heartbeat.GetSeq(), LostThresholdMs: milliseconds(threshold),
+			}}})
+		}
+	case *callboardv1.ConnectRequest_Events:
+		s.events(body.Events)
+	case *callboardv1.ConnectRequest_CommandsAck:
+		s.mu.Lock()
+		s.receipts = append(s.receipts, body.CommandsAck.GetSeq())
+		s.mu.Unlock()
+	case *callboardv1.ConnectRequest_Draining:
+		s.mu.Lock()
+		s.draining = append(s.draining, body.Draining)
+		s.mu.Unlock()
+	case *callboardv1.ConnectRequest_Goodbye:
+		s.mu.Lock()
+		s.goodbye = true
+		s.mu.Unlock()
+	}
+}
+
+func (s *fakeSession) events(batch *callboardv1.ActorEvents) {
+	e := s.engine
+	ack := &callboardv1.EventsAck{Seq: batch.GetSeq()}
+	e.mu.Lock()
+	for i, ev := range batch.GetEvents() {
+		e.events = append(e.events, describe(ev))
+		if save := ev.GetSave(); save != nil {
+			e.saves = append(e.saves, save.GetState())
+		}
+		if e.refuse != nil {
+			if refusal := e.refuse(ev); refusal != nil {
+				ack.Refused = append(ack.Refused, &callboardv1.RefusedEvent{Ref: ev.GetRef(), Error: refusal, Position: uint32(i)})
+			}
+		}
+	}
+	mute := e.muteEvents
+	e.mu.Unlock()
+	if !mute {
+		s.send(&callboardv1.ConnectResponse{Message: &callboardv1.ConnectResponse_EventsAck{EventsAck: ack}})
+	}
+}
+
+func (s *fakeSession) send(m *callboardv1.ConnectResponse) {
+	s.sendMu.Lock()
+	defer s.sendMu.Unlock()
+	_ = s.stream.Send(m)
+}
+
+// desire sends an increment with the next sequence number.
+func (s *fakeSession) desire(d *callboardv1.Desired) {
+	s.seq++
+	d.Seq = s.seq
+	s.send(&callboardv1.ConnectResponse{Message: &callboardv1.ConnectResponse_Desired{Desired: d}})
+}
+
+func (s *fakeSession) start(ids ...string) { s.startAt(1, ids...) }
+
+func (s *fakeSession) startAt(generation uint64, ids ...string) {
+	d := &callboardv1.Desired{}
+	for _, id := range ids {
+		d.Start = append(d.Start, startOf(id, generation))
+	}
+	s.desire(d)
+}
+
+func startOf(id string, generation uint64) *callboardv1.StartActor {
+	return &callboardv1.StartActor{Ref: &callboardv1.ActorRef{ActorId: id, Generation: generation}, Name: "test"}
+}
+
+func (s *fakeSession) stop(id string, generation uint64, reason callboardv1.StopReason) {
+	s.desire(&callboardv1.Desired{Stop: []*callboardv1.StopActor{{
+		Ref: &callboardv1.ActorRef{ActorId: id, Generation: generation}, Reason: reason, TimeoutMs: milliseconds(testStop),
+	}}})
+}
+
+// gone tells that the stream has ended.
+func (s *fakeSession) gone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+func (s *fakeSession) heartbeats() []*callboardv1.Heartbeat {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.beats)
+}
+
+// session returns the nth stream, waiting for it up to a minute.
+func (e *fakeEngine) session(n int) *fakeSession {
+	e.t.Helper()
+	for range 600 {
+		synctest.Wait()
+		e.mu.Lock()
+		count := len(e.sessions)
+		e.mu.Unlock()
+		if count > n {
+			return e.sessions[n]
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	e.t.Fatalf("%s: no session %d", e.addr, n)
+	return nil
+}
+
+func (e *fakeEngine) sessionCount() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.sessions)
+}
+
+// reported returns what was reported so far.
+func (e *fakeEngine) reported() []string {
+	synctest.Wait()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.events)
+}
+
+// expect fails unless exactly these events were reported, in this order, since the last expect.
+func (e *fakeEngine) expect(want ...string) {
+	e.t.Helper()
+	got := e.reported()
+	e.set(func(e *fakeEngine) { e.events = nil })
+	if !slices.Equal(got, want) {
+		e.t.Fatalf("%s: reported\n  got  %q\n  want %q", e.addr, got, want)
+	}
+}
+
+// expectSet is expect for events whose order does not matter.
+func (e *fakeEngine) expectSet(want ...string) {
+	e.t.Helper()
+	got := e.reported()
+	e.set(func(e *fakeEngine) { e.events = nil })
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		e.t.Fatalf("%s: reported\n  got  %q\n  want %q", e.addr, got, want)
+	}
+}
+
+func describe(ev *callboardv1.ActorEvent) string {
+	ref := fmt.Sprintf("%s/%d", ev.GetRef().GetActorId(), ev.GetRef().GetGeneration())
+	switch body := ev.GetEvent().(type) {
+	case *callboardv1.ActorEvent_Running:
+		return "running " + ref
+	case *callboardv1.ActorEvent_Stopped:
+		return "stopped " + ref + howEnded(body.Stopped.GetClean(), body.Stopped.GetFenced(), body.Stopped.GetAbandoned())
+	case *callboardv1.ActorEvent_Sleep:
+		return "sleep " + ref
+	case *callboardv1.ActorEvent_Alarm:
+		if body.Alarm.AtUnixMs == nil {
+			return "alarm " + ref + " off"
+		}
+		return fmt.Sprintf("alarm %s %d", ref, body.Alarm.GetAtUnixMs())
+	case *callboardv1.ActorEvent_Save:
+		return fmt.Sprintf("save %s %d bytes", ref, len(body.Save.GetState()))
+	default:
+		return "unknown " + ref
+	}
+}
+
+func howEnded(clean, fenced, abandoned bool) string {
+	s := " crashed"
+	if clean {
+		s = " clean"
+	}
+	if fenced {
+		s += " fenced"
+	}
+	if abandoned {
+		s += " abandoned"
+	}
+	return s
+}
+
+// inHello describes a Hello's full set.
+func inHello(h *callboardv1.Hello) []string {
+	var set []string
+	for _, r := range h.GetRunning() {
+		s := fmt.Sprintf("runs %s/%d", r.GetRef().GetActorId(), r.GetRef().GetGeneration())
+		if r.GetStarting() {
+			s += " starting"
+		}
+		if r.GetStopping() {
+			s += " stopping"
+		}
+		set = append(set, s)
+	}
+	for _, x := range h.GetEnded() {
+		set = append(set, fmt.Sprintf("ended %s/%d", x.GetRef().GetActorId(), x.GetRef().GetGeneration())+
+			howEnded(x.GetClean(), x.GetFenced(), x.GetAbandoned()))
+	}
+	slices.Sort(set)
+	return set
+}
+
+// testRunner is a runner under test.
+type testRunner struct {
+	*Runner
+	t      *testing.T
+	done   chan struct{}
+	err    error
+	cancel context.CancelFunc
+}
+
+// startRunner runs a runner with one handler against the fake nodes at addrs (comma list), until the test ends.
+func startRunner(t *testing.T, n *fakeNet, cfg Config, handler Handler, opts ...Option) *testRunner {
+	t.Helper()
+	setDefault(&cfg.Endpoint, "a:1")
+	cfg.Dial, cfg.IgnoreSignals = n.dial, true
+	cfg.Logger = slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if cfg.Clock == nil {
+		cfg.Clock = ProcessClock()
+	}
+	r := &testRunner{Runner: New(cfg), t: t, done: make(chan struct{})}
+	r.HandleAny(handler, opts...)
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	go func() {
+		r.err = r.Run(ctx)
+		close(r.done)
+	}()
+	t.Cleanup(func() {
+		r.Kill()
+		<-r.done
+		cancel()
+	})
+	return r
+}
+
+// ended tells whether Run has returned.
+func (r *testRunner) ended() bool {
+	synctest.Wait()
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (r *testRunner) result() error {
+	r.t.Helper()
+	if !r.ended() {
+		r.t.Fatal("Run has not returned")
+	}
+	return r.err
+}
+
+type testLog struct{ t *testing.T }
+
+func (w testLog) Write(p []byte) (int, error) {
+	w.t.Logf("%s %s", time.Now().Format("15:04:05.000"), p)
+	return len(p), nil
+}
+
+// untilStopped is the plainest handler.
+func untilStopped(ctx context.Context, _ *Actor) error {
+	<-ctx.Done()
+	return ctx.Err()
+}

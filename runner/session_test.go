@@ -1,0 +1,144 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+)
+
+func TestActorStartsRunsAndStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNet{}
+		e := newFakeEngine(t, n, "a:1")
+		startRunner(t, n, Config{}, untilStopped)
+		s := e.session(0)
+		s.start("x")
+		e.expect("running x/1")
+		s.stop("x", 1, callboardv1.StopReason_STOP_REASON_EVICT)
+		e.expect("stopped x/1 clean")
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !slices.Equal(s.receipts, []uint64{1, 2}) {
+			t.Errorf("receipts %v", s.receipts)
+		}
+	})
+}
+
+func TestBrokenStreamKeepsActors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNet{}
+		e := newFakeEngine(t, n, "a:1")
+		r := startRunner(t, n, Config{}, untilStopped)
+		first := e.session(0)
+		first.start("x", "y")
+		e.expectSet("running x/1", "running y/1")
+		first.end <- nil
+		began := time.Now()
+		second := e.session(1)
+		if d := time.Since(began); d > 2*time.Second {
+			t.Errorf("it took %v to come back", d)
+		}
+		if got := inHello(second.hello); !slices.Equal(got, []string{"runs x/1", "runs y/1"}) {
+			t.Errorf("full set %q", got)
+		}
+		if a, b := first.hello, second.hello; a.GetInstanceId() != b.GetInstanceId() || b.GetAttempt() <= a.GetAttempt() || b.GetPreviousRunnerId() != "runner-1" {
+			t.Errorf("not the same instance on a later attempt: %v %v", a, b)
+		}
+		time.Sleep(time.Minute)
+		e.expect()
+		if r.Status().Actors != 2 {
+			t.Errorf("status %+v", r.Status())
+		}
+	})
+}
+
+// The full set names what runs, what is starting and stopping, and every end without an acknowledgement.
+func TestFullSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNet{}
+		e := newFakeEngine(t, n, "a:1")
+		wake := make(chan struct{})
+		startRunner(t, n, Config{}, func(ctx context.Context, a *Actor) error {
+			switch a.ID() {
+			case "crasher":
+				return fmt.Errorf("broken")
+			case "stopper":
+				<-wake
+				return nil
+			}
+			return untilStopped(ctx, a)
+		}, OnWake(func(_ context.Context, a *Actor) error {
+			if a.ID() == "starter" {
+				<-wake
+			}
+			return nil
+		}))
+		s := e.session(0)
+		e.set(func(e *fakeEngine) { e.muteEvents = true })
+		s.start("crasher", "stopper", "starter", "plain")
+		s.stop("stopper", 1, callboardv1.StopReason_STOP_REASON_EVICT)
+		synctest.Wait()
+		s.end <- nil
+		s = e.session(1)
+		want := []string{"ended crasher/1 crashed", "runs plain/1", "runs starter/1 starting", "runs stopper/1 stopping"}
+		if got := inHello(s.hello); !slices.Equal(got, want) {
+			t.Errorf("full set\n  got  %q\n  want %q", got, want)
+		}
+		// The Welcome has acknowledged the end that the Hello named; it is not told again.
+		e.set(func(e *fakeEngine) { e.muteEvents, e.events = false, nil })
+		s.end <- nil
+		s = e.session(2)
+		if got := inHello(s.hello); !slices.Equal(got, want[1:]) {
+			t.Errorf("second full set\n  got  %q\n  want %q", got, want[1:])
+		}
+		close(wake)
+		synctest.Wait()
+	})
+}
+
+func TestFullSetComesInChunks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNet{}
+		e := newFakeEngine(t, n, "a:1")
+		startRunner(t, n, Config{Slots: 3000}, untilStopped)
+		s := e.session(0)
+		var ids []string
+		for i := range 2500 {
+			ids = append(ids, fmt.Sprint(i))
+		}
+		s.start(ids...)
+		if got := len(e.reported()); got != 2500 {
+			t.Fatalf("%d actors run", got)
+		}
+		s.end <- nil
+		s = e.session(1)
+		if s.parts != 3 || len(s.hello.GetRunning()) != 2500 {
+			t.Errorf("%d parts with %d actors", s.parts, len(s.hello.GetRunning()))
+		}
+	})
+}
+
+func TestGapEndsTheStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNet{}
+		e := newFakeEngine(t, n, "a:1")
+		startRunner(t, n, Config{}, untilStopped)
+		s := e.session(0)
+		s.start("x")
+		e.expect("running x/1")
+		s.seq++ // one is lost
+		s.start("y")
+		e.expect()
+		if !s.gone() {
+			t.Error("the stream goes on")
+		}
+		if got := inHello(e.session(1).hello); !slices.Equal(got, []string{"runs x/1"}) {
+			t.Errorf("full set %q", got)
+		}
+	})
+}
