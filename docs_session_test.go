@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -155,11 +156,27 @@ func (s *session) answers(ctx context.Context) error {
 func (s *session) misses(step step, command *process) error {
 	output := command.output.String()
 	for _, expect := range step.expects {
-		if expect = s.addresses.Replace(expect); !strings.Contains(output, expect) {
+		if !wholeWords(s.addresses.Replace(expect)).MatchString(output) {
 			return fmt.Errorf("expected %q", expect)
 		}
 	}
 	return nil
+}
+
+var wordAtEdge = regexp.MustCompile(`^\w|\w$`)
+
+// wholeWords matches a text where it is no part of a longer word: "connected" is not in "disconnected".
+func wholeWords(text string) *regexp.Regexp {
+	pattern := regexp.QuoteMeta(text)
+	for _, edge := range wordAtEdge.FindAllStringIndex(text, -1) {
+		if edge[0] == 0 {
+			pattern = `\b` + pattern
+		}
+		if edge[1] == len(text) {
+			pattern += `\b`
+		}
+	}
+	return regexp.MustCompile(pattern)
 }
 
 // stop ends what keeps running, the last one first, as Ctrl-C would.
@@ -292,6 +309,7 @@ func TestDocumentSessionCanFail(t *testing.T) {
 		{"success", "$ true", engine.URL, ""},
 		{"what is expected", "$ echo one two\n# expect: one", engine.URL, ""},
 		{"variables and directories carry over", "$ export A=7\n$ cd docs\n$ echo $A $PWD\n# expect: 7 /", engine.URL, ""},
+		{"part of a text", `$ echo '{"generation":7}'` + "\n# expect: \"generation\"", engine.URL, ""},
 		{"a command of two lines", "$ echo one \\\n    two\n# expect: one two", engine.URL, ""},
 		{"the test command is left out", "$ go test ./...", engine.URL, ""},
 		{"it becomes true", "$ echo x >>$TMPDIR/n; wc -l <$TMPDIR/n\n# expect: 3", engine.URL, ""},
@@ -302,6 +320,7 @@ func TestDocumentSessionCanFail(t *testing.T) {
 		{"an unknown command", "$ callbord status", engine.URL, "callbord: command not found"},
 		{"failure that printed what is expected", "$ echo one; false\n# expect: one", engine.URL, "exit status 1"},
 		{"something else", "$ echo one\n# expect: two", engine.URL, "expected \"two\"\none"},
+		{"part of a word", "$ echo disconnected\n# expect: connected", engine.URL, `expected "connected"`},
 		{"the second expectation", "$ echo one\n# expect: one\n# expect: two", engine.URL, `expected "two"`},
 		{"it does not keep running", "$ echo sorry\n# keeps running", "http://" + dead, "it ended, but was to keep running\nsorry"},
 		{"no engine answers", "$ sleep 60\n# keeps running", "http://" + dead, "not within"},
