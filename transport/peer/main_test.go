@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -25,11 +26,24 @@ type town struct {
 
 	mu        sync.Mutex
 	listeners map[string]*bufconn.Listener
-	conns     map[string][]net.Conn
+	conns     map[string][]*wire
+}
+
+// wire is a connection that can go dead: nothing arrives, and nobody is told.
+type wire struct {
+	net.Conn
+	frozen atomic.Bool
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	if w.frozen.Load() {
+		return len(p), nil
+	}
+	return w.Conn.Write(p)
 }
 
 func newTown(t *testing.T) *town {
-	return &town{t: t, listeners: map[string]*bufconn.Listener{}, conns: map[string][]net.Conn{}}
+	return &town{t: t, listeners: map[string]*bufconn.Listener{}, conns: map[string][]*wire{}}
 }
 
 func (w *town) dial(ctx context.Context, address string) (net.Conn, error) {
@@ -40,12 +54,14 @@ func (w *town) dial(ctx context.Context, address string) (net.Conn, error) {
 		return nil, errors.New("connection refused")
 	}
 	conn, err := listener.DialContext(ctx)
-	if err == nil {
-		w.mu.Lock()
-		w.conns[address] = append(w.conns[address], conn)
-		w.mu.Unlock()
+	if err != nil {
+		return nil, err
 	}
-	return conn, err
+	wire := &wire{Conn: conn}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.conns[address] = append(w.conns[address], wire)
+	return wire, nil
 }
 
 // serve starts a node at an address; the function it returns ends it like a kill.
@@ -77,6 +93,15 @@ func (w *town) hangUp(address string) {
 		_ = conn.Close()
 	}
 	delete(w.conns, address)
+}
+
+// freeze lets every connection to an address go dead.
+func (w *town) freeze(address string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, conn := range w.conns[address] {
+		conn.frozen.Store(true)
+	}
 }
 
 func (w *town) client() *Client {
