@@ -24,7 +24,6 @@ type cluster struct {
 type node struct {
 	raft  *raft.Raft
 	list  *list
-	disk  *Disk
 	store *Stores
 }
 

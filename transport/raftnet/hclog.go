@@ -99,14 +99,14 @@ func (w infoLines) Write(line []byte) (int, error) {
 }
 
 func toSlog(level hclog.Level) slog.Level {
-	switch level {
-	case hclog.Trace:
+	switch {
+	case level == hclog.Trace:
 		return levelTrace
-	case hclog.Debug:
+	case level == hclog.Debug:
 		return slog.LevelDebug
-	case hclog.Warn:
+	case level == hclog.Warn:
 		return slog.LevelWarn
-	case hclog.Error:
+	case level >= hclog.Error:
 		return slog.LevelError
 	}
 	return slog.LevelInfo

@@ -163,12 +163,12 @@ func TestRPCsRespectTheirTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := NewMemory()
 		a, b := network.Join("a"), network.Join("b")
-		vote := func() (error, time.Duration) {
+		vote := func() (time.Duration, error) {
 			begin := time.Now()
 			err := a.RequestVote("b", "b", &raft.RequestVoteRequest{}, &raft.RequestVoteResponse{})
-			return err, time.Since(begin)
+			return time.Since(begin), err
 		}
-		if err, took := vote(); !errors.Is(err, errLost) || took != memoryTimeout {
+		if took, err := vote(); !errors.Is(err, errLost) || took != memoryTimeout {
 			t.Fatalf("a node that does not read: %v after %v", err, took)
 		}
 		go func() {
@@ -177,15 +177,15 @@ func TestRPCsRespectTheirTimeout(t *testing.T) {
 				rpc.Respond(&raft.RequestVoteResponse{Granted: true}, nil)
 			}
 		}()
-		if err, took := vote(); err != nil || took != 2*memoryLatency {
+		if took, err := vote(); err != nil || took != 2*memoryLatency {
 			t.Fatalf("a node that answers: %v after %v", err, took)
 		}
 		network.Cut("b", "a")
-		if err, took := vote(); !errors.Is(err, errLost) || took != memoryTimeout {
+		if took, err := vote(); !errors.Is(err, errLost) || took != memoryTimeout {
 			t.Fatalf("an answer that is lost: %v after %v", err, took)
 		}
 		network.Kill("b")
-		if err, took := vote(); !errors.Is(err, errRefused) || took != memoryLatency {
+		if took, err := vote(); !errors.Is(err, errRefused) || took != memoryLatency {
 			t.Fatalf("a dead node: %v after %v", err, took)
 		}
 	})

@@ -143,7 +143,7 @@ func TestOpenRefusesWhatItCannotRead(t *testing.T) {
 			must(t, stores.Log.StoreLogs(entries(1, 1000)))
 			must(t, stores.Close())
 			test.spoil(t, filepath.Join(dir, logFile))
-			stores, err := Open(dir, quiet)
+			_, err := Open(dir, quiet)
 			if !errors.Is(err, test.want) {
 				t.Fatalf("got %v, want %v", err, test.want)
 			}
