@@ -47,6 +47,7 @@ func (h *Host) Serve(ctx context.Context, wire Wire) error {
 
 	go s.read()
 	err := s.run()
+	reason := err
 	if said := (*farewell)(nil); errors.As(err, &said) {
 		// A stream that does not take a Disconnect any more is broken, which ends it just as well.
 		_ = s.disconnect(said)
@@ -55,20 +56,20 @@ func (h *Host) Serve(ctx context.Context, wire Wire) error {
 		}
 	}
 	if slow := (*callboardv1.Error)(nil); errors.As(context.Cause(s.ctx), &slow) {
-		err = slow // why Send came back
+		err, reason = slow, slow // why Send came back
 	}
 	toPart := s.opened
 	if errors.Is(err, errGoodbye) {
 		err, toPart = nil, false
-		s.part(err) // the runner waits for this
+		s.part(reason) // the runner waits for this
 	}
 	s.cancel(err)
 	for range s.inbox { // the reader closes it when it has ended
 	}
 	if toPart {
-		s.part(err)
+		s.part(reason)
 	}
-	s.log.Debug("stream ended", "runner_id", s.runner.String(), "error", err)
+	s.log.Debug("stream ended", "reason", reason)
 	return err
 }
 

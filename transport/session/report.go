@@ -71,7 +71,9 @@ func (o *outbox) pop() {
 	}
 }
 
-func (o *outbox) full(cfg Config) bool { return len(o.events) >= cfg.MaxBacklog || o.bytes >= cfg.MaxBacklogBytes }
+func (o *outbox) full(cfg Config) bool {
+	return len(o.events) >= cfg.MaxBacklog || o.bytes >= cfg.MaxBacklogBytes
+}
 
 // empty tells that nothing is left that must come before a Goodbye.
 func (o *outbox) empty() bool { return len(o.events) == 0 }
@@ -200,11 +202,7 @@ func (s *session) parting(reason error) *nodev1.SessionReport {
 	if s.goodbye {
 		return &nodev1.SessionReport{Report: &nodev1.SessionReport_Goodbye{Goodbye: &callboardv1.Goodbye{}}}
 	}
-	text := "the engine ended the stream"
-	if reason != nil {
-		text = reason.Error()
-	}
-	return &nodev1.SessionReport{Report: &nodev1.SessionReport_Broken{Broken: &nodev1.Broken{Reason: text}}}
+	return &nodev1.SessionReport{Report: &nodev1.SessionReport_Broken{Broken: &nodev1.Broken{Reason: reason.Error()}}}
 }
 
 // parted waits for the answer to the last report, past those that are still under way.
