@@ -401,7 +401,7 @@ func (x *RunningActor) GetStarting() bool {
 	return false
 }
 
-// EndedActor is an end that the engine has not acknowledged yet.
+// EndedActor is an end that the engine has not acknowledged yet. The Welcome acknowledges those that its Hello named.
 type EndedActor struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ref           *ActorRef              `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
@@ -761,7 +761,7 @@ type StoppedEvent struct {
 	Clean         bool                   `protobuf:"varint,1,opt,name=clean,proto3" json:"clean,omitempty"`
 	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`      // at most 1 KiB
 	Abandoned     bool                   `protobuf:"varint,3,opt,name=abandoned,proto3" json:"abandoned,omitempty"` // the code did not return in time
-	Fenced        bool                   `protobuf:"varint,4,opt,name=fenced,proto3" json:"fenced,omitempty"`       // the lease ran out; an eviction, not a crash
+	Fenced        bool                   `protobuf:"varint,4,opt,name=fenced,proto3" json:"fenced,omitempty"`       // an eviction, not a crash: the lease ran out, or the runner stopped it of its own accord to shut down
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1230,6 +1230,8 @@ func (*ConnectResponse_DrainNotice) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Disconnect) isConnectResponse_Message() {}
 
+// Welcome renews the lease from the moment the Hello was sent. A runner that resumes keeps the lost threshold of its last session,
+// whatever the settings say now: a change reaches it by a HeartbeatAck, and holds once a heartbeat that carries it is acknowledged.
 type Welcome struct {
 	state               protoimpl.MessageState `protogen:"open.v1"`
 	RunnerId            string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
@@ -1322,6 +1324,7 @@ func (x *Welcome) GetEngineAddrs() []string {
 	return nil
 }
 
+// HeartbeatAck follows the commit of a heartbeat and stands for those before it as well.
 type HeartbeatAck struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Seq             uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
@@ -1374,6 +1377,7 @@ func (x *HeartbeatAck) GetLostThresholdMs() uint32 {
 	return 0
 }
 
+// EventsAck answers one ActorEvents, in their order; it stands for those before it as well.
 type EventsAck struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
@@ -1837,6 +1841,8 @@ func (x *DrainNotice) GetDrained() bool {
 	return false
 }
 
+// Disconnect ends the stream. Three codes of the group session matter to a runner: replaced (another instance has its key),
+// superseded (a newer stream of this very instance has taken over; it never means that the runner is not wanted), and ended.
 type Disconnect struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Error         *Error                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
