@@ -28,6 +28,11 @@ func (l *loop) commanded(now time.Duration, m linkMessage, d *callboardv1.Desire
 	}}) {
 		return
 	}
+	if len(l.unsettled) > int(l.cfg.Slots)+maxUnacknowledgedEnds {
+		l.endLink(now, k, fmt.Errorf("%w: it acknowledges no ends", errProtocol))
+		return
+	}
+	l.settledIn = l.settledIn || d.GetComplete()
 	for _, s := range d.GetStart() {
 		l.mayStart(now, &waitingStart{link: k, start: s})
 	}
@@ -97,8 +102,6 @@ func (l *loop) start(now time.Duration, w *waitingStart) {
 		l.refuseStart(ref, "the runner shuts down")
 	case len(l.actors) >= int(l.cfg.Slots):
 		l.refuseStart(ref, "the runner has no free slot")
-	case len(l.unsettled) > int(l.cfg.Slots)+maxUnacknowledgedEnds:
-		l.endLink(now, w.link, fmt.Errorf("%w: it acknowledges no ends but sends Starts", errProtocol))
 	case reg == nil:
 		l.log.Error("no handler is registered for an actor's name", "name", s.GetName(), "actor_id", id)
 		l.settle(nil, ending{ref: ref, message: fmt.Sprintf("this runner has no handler for actors named %q", cut(s.GetName(), 100))})
@@ -183,13 +186,17 @@ func (l *loop) announceEviction(e *callboardv1.EvictNotice) {
 func (l *loop) drainNoticed(n *callboardv1.DrainNotice) {
 	if n.GetCancelled() {
 		l.log.Info("the drain is called off")
-		l.drain, l.drained = nil, false
+		l.drain, l.drained, l.standby = nil, false, false
 		for _, a := range l.actors {
 			a.setDrain(nil)
 		}
 		return
 	}
 	cause := drainCauseOf(n.GetCause())
+	if !l.settledIn && cause == DrainNewerVersion {
+		l.standby = true
+		l.log.Info("a newer version is here already; standing by")
+	}
 	l.log.Info("the runner drains", "cause", cause, "drained", n.GetDrained())
 	l.drained = n.GetDrained()
 	l.drain = &Drain{Cause: cause}

@@ -133,10 +133,10 @@ func (c *Config) check() error {
 		name, value string
 		limit       int
 	}{
-		{"Namespace", c.Namespace, maxNameBytes},
-		{"Pool", c.Pool, maxNameBytes},
-		{"Key", c.Key, maxNameBytes},
-		{"AdvertisedAddr", c.AdvertisedAddr, maxNameBytes},
+		{"Namespace", c.Namespace, maxNamespaceBytes},
+		{"Pool", c.Pool, maxPoolBytes},
+		{"Key", c.Key, maxKeyBytes},
+		{"AdvertisedAddr", c.AdvertisedAddr, maxAdvertisedBytes},
 		{"Token", c.Token, maxTokenBytes},
 		{"MetadataJSON", c.MetadataJSON, maxMetadataBytes},
 	} {

@@ -16,11 +16,15 @@ const (
 	DefaultShutdownGrace = 120 * time.Second
 	MaxShutdownGrace     = 30 * time.Minute
 
-	// maxNameBytes bounds names, keys and addresses in a Config: longer ones are refused.
+	// maxNameBytes bounds actor names and engine addresses: longer ones are refused.
 	maxNameBytes = 1024
-	// maxTokenBytes and maxMetadataBytes bound those fields of a Config: more is refused.
-	maxTokenBytes    = 16 << 10
-	maxMetadataBytes = 64 << 10
+	// These bound the fields of a Config as the engine does: more is refused before it is sent.
+	maxNamespaceBytes  = 64
+	maxPoolBytes       = 128
+	maxKeyBytes        = 256
+	maxAdvertisedBytes = 256
+	maxTokenBytes      = 16 << 10
+	maxMetadataBytes   = 64 << 10
 
 	// setChunk is how many actors one Hello names; more go into the next.
 	setChunk = 1000

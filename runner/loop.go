@@ -49,6 +49,8 @@ type loop struct {
 	waitingBytes int
 	drain        *Drain
 	drained      bool // the engine says that the drain is finished
+	settledIn    bool // a complete set has come: what the engine says is news from now on
+	standby      bool // it was outdated when it came, and waits in case the newer ones go
 
 	// the end
 	shutdown *shutdown

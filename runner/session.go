@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -20,6 +21,13 @@ var (
 	errOverdue    = errors.New("events are not acknowledged although heartbeats are")
 	errWelcomed   = errors.New("another stream has taken over")
 	errDisconnect = errors.New("the engine ended the stream")
+)
+
+// Codes of a Disconnect that mean something to this library.
+const (
+	codeReplaced   = "replaced"   // another instance has taken the runner's key
+	codeSuperseded = "superseded" // a newer stream of this instance has taken over
+	codeEnded      = "ended"      // the engine knows that nothing is left of this runner
 )
 
 // minds keeps the session alive: heartbeats, the next dial, the deadline of a Welcome.
@@ -262,11 +270,17 @@ func (l *loop) send(now time.Duration, k *link, m *callboardv1.ConnectRequest) b
 
 func (l *loop) disconnected(now time.Duration, k *link, d *callboardv1.Disconnect) {
 	l.book.learn(d.GetEngineAddrs())
-	err := fmt.Errorf("%w: %w", errDisconnect, refusalOf(d.GetError()))
-	if !d.GetReconnect() {
+	code := d.GetError().GetCode()
+	switch {
+	case code == codeSuperseded:
+		// A later dial of this very instance has taken over: either its Welcome is on its way, or it was given up too early and
+		// the next dial will be welcomed.
+	case !d.GetReconnect():
 		l.refuse(now, d.GetError())
+	case code == codeEnded && l.shutdown != nil && len(l.actors) == 0:
+		l.finish(l.outcome(l.shutdown.leftBehind)) // the engine saw the last end, and needs no Goodbye
 	}
-	l.endLink(now, k, err)
+	l.endLink(now, k, fmt.Errorf("%w: %w", errDisconnect, refusalOf(d.GetError())))
 }
 
 // endLink closes a stream from this side.
@@ -283,7 +297,11 @@ func (l *loop) linkEnded(now time.Duration, k *link, why error) {
 		l.failures++
 		l.book.failed(k.target)
 		l.dialAt = now + l.pause()
-		l.log.Warn("cannot connect", "target", k.target, "attempt", l.failures, "error", why)
+		level := slog.LevelDebug
+		if l.failures&(l.failures-1) == 0 { // 1, 2, 4, 8 …: an engine that is away for long need not fill the log
+			level = slog.LevelWarn
+		}
+		l.log.Log(l.base, level, "cannot connect", "target", k.target, "failures", l.failures, "error", why)
 		if code := status.Code(why); code == codes.Unauthenticated || code == codes.PermissionDenied || code == codes.InvalidArgument {
 			l.refuse(now, &callboardv1.Error{Group: "session", Code: code.String(), Message: status.Convert(why).Message()})
 		}

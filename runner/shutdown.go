@@ -70,7 +70,7 @@ func (l *loop) endings(now time.Duration) {
 		}
 	case l.shutdown != nil:
 		l.shutDown(now)
-	case l.drained && l.cfg.WhenDrained == Exit && len(l.actors) == 0 && len(l.unsettled) == 0:
+	case l.drained && !l.standby && l.cfg.WhenDrained == Exit && len(l.actors) == 0 && len(l.unsettled) == 0:
 		l.log.Info("drained; a newer version has taken over")
 		l.bye(now, nil)
 	}
@@ -142,9 +142,6 @@ func (l *loop) refuse(now time.Duration, e *callboardv1.Error) {
 	}
 	l.stopAll(StopReplaced, timeout)
 }
-
-// codeReplaced is the code of the Disconnect of a runner whose key another instance has taken.
-const codeReplaced = "replaced"
 
 func (l *loop) outcome(left int) error {
 	if left == 0 {
