@@ -1,0 +1,284 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/callboard/callboard/fsm"
+	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+	"github.com/callboard/callboard/runner"
+	"github.com/callboard/callboard/transport/peer"
+	"github.com/callboard/callboard/transport/raftnet"
+	"github.com/callboard/callboard/transport/session"
+)
+
+// testCluster is a whole cluster in virtual time: real Raft, real gRPC, real runners; only the network and the disks are memory.
+type testCluster struct {
+	t       *testing.T
+	log     *slog.Logger
+	network *raftnet.Memory
+	names   []string
+	nodes   map[string]*testNode
+	disks   map[string]*raftnet.Disk
+
+	mu    sync.Mutex
+	doors map[string]*bufconn.Listener // gRPC doors by address
+	cuts  map[string]bool              // doors that nobody new gets through
+}
+
+type testNode struct {
+	name   string
+	core   *core
+	server *grpc.Server
+	stop   context.CancelFunc
+	done   chan error
+}
+
+// inCluster runs a test on a cluster of n nodes, in virtual time.
+func inCluster(t *testing.T, n int, test func(t *testing.T, c *testCluster)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		level := slog.LevelError
+		if os.Getenv("CALLBOARD_TEST_LOG") != "" {
+			level = slog.LevelDebug
+		}
+		c := &testCluster{
+			t: t, network: raftnet.NewMemory(), nodes: map[string]*testNode{}, disks: map[string]*raftnet.Disk{},
+			doors: map[string]*bufconn.Listener{}, cuts: map[string]bool{},
+			log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level})),
+		}
+		var servers []raft.Server
+		for i := range n {
+			name := fmt.Sprintf("n%d", i+1)
+			c.names = append(c.names, name)
+			c.disks[name] = raftnet.NewDisk()
+			servers = append(servers, raft.Server{ID: raft.ServerID(name), Address: raft.ServerAddress(name)})
+		}
+		for _, name := range c.names {
+			c.start(name)
+		}
+		if err := c.nodes["n1"].core.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil {
+			t.Fatal(err)
+		}
+		defer c.shutdown()
+		test(t, c)
+	})
+}
+
+func (c *testCluster) shutdown() {
+	for _, name := range c.names {
+		if c.nodes[name] != nil {
+			c.stopNode(name)
+		}
+	}
+}
+
+// GRPCAddr makes the cluster the directory of its nodes.
+func (c *testCluster) GRPCAddr(nodeID string) string { return nodeID + ":6421" }
+
+func (c *testCluster) addrs() (addrs []string) {
+	for _, name := range c.names {
+		addrs = append(addrs, c.GRPCAddr(name))
+	}
+	return addrs
+}
+
+// Changed never tells: addresses never change here.
+func (c *testCluster) Changed() <-chan struct{} { return nil }
+
+func (c *testCluster) dial(ctx context.Context, addr string) (net.Conn, error) {
+	c.mu.Lock()
+	door, cut := c.doors[addr], c.cuts[addr]
+	c.mu.Unlock()
+	if door == nil || cut {
+		return nil, fmt.Errorf("%s: connection refused", addr)
+	}
+	return door.DialContext(ctx)
+}
+
+// start starts a node on its disk, for the first time or again.
+func (c *testCluster) start(name string) {
+	c.t.Helper()
+	n := &testNode{name: name, done: make(chan error, 1)}
+	var err error
+	n.core, err = newCore(parts{
+		name: name, id: name, log: c.log.With("node", name), registry: prometheus.NewRegistry(), timing: raftnet.DefaultTiming(),
+		stores: c.disks[name].Open(), transport: c.network.Join(name), directory: c,
+		dial: c.dial, addrs: c.addrs,
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	door := bufconn.Listen(256 << 10)
+	n.server = grpc.NewServer(peer.ServerOptions()...)
+	session.Register(n.server, n.core.sessions)
+	peer.Register(n.server, peerLeader{n.core.engine}, noMembership{})
+	var ctx context.Context
+	ctx, n.stop = context.WithCancel(context.Background())
+	served := make(chan struct{})
+	go func() { defer close(served); _ = n.server.Serve(door) }()
+	go func() {
+		err := n.core.run(ctx)
+		<-served
+		n.done <- err
+	}()
+	c.mu.Lock()
+	c.doors[c.GRPCAddr(name)] = door
+	c.mu.Unlock()
+	c.nodes[name] = n
+}
+
+// noMembership answers for nodes whose membership never changes.
+type noMembership struct{ peer.Node }
+
+// stopNode stops a node cleanly.
+func (c *testCluster) stopNode(name string) {
+	c.t.Helper()
+	n := c.forget(name)
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownWait)
+	defer cancel()
+	n.core.sessions.Shutdown(ctx)
+	n.server.Stop()
+	n.stop()
+	if err := <-n.done; err != nil {
+		c.t.Errorf("%s: %v", name, err)
+	}
+}
+
+const shutdownWait = 5 * time.Second
+
+// kill ends a node as kill -9 does: from one instant to the next nothing of it is heard or written any more.
+func (c *testCluster) kill(name string) {
+	c.t.Helper()
+	n := c.forget(name)
+	c.network.Kill(name)
+	c.disks[name].Open() // what the dead still write is not kept
+	n.server.Stop()
+	n.stop()
+	<-n.done
+}
+
+func (c *testCluster) forget(name string) *testNode {
+	n := c.nodes[name]
+	if n == nil {
+		c.t.Fatalf("%s does not run", name)
+	}
+	delete(c.nodes, name)
+	c.mu.Lock()
+	delete(c.doors, c.GRPCAddr(name))
+	c.mu.Unlock()
+	return n
+}
+
+// leader waits until one node leads and takes requests.
+func (c *testCluster) leader() *testNode {
+	c.t.Helper()
+	var leader *testNode
+	c.eventually(30*time.Second, "a leader", func() bool {
+		for _, n := range c.nodes {
+			if n.core.engine.inbox.gate.isOpen() {
+				leader = n
+				return true
+			}
+		}
+		return false
+	})
+	return leader
+}
+
+// follower returns a node that does not lead.
+func (c *testCluster) follower() *testNode {
+	leader := c.leader()
+	for _, name := range c.names {
+		if n := c.nodes[name]; n != nil && n != leader {
+			return n
+		}
+	}
+	c.t.Fatal("no follower")
+	return nil
+}
+
+// eventually lets virtual time pass until something holds.
+func (c *testCluster) eventually(within time.Duration, what string, holds func() bool) {
+	c.t.Helper()
+	deadline := time.Now().Add(within)
+	for !holds() {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("after %v there is still not: %s", within, what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func (c *testCluster) create(n *testNode, name, key string) (fsm.ActorID, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	request := &callboardv1.CreateRequest{Namespace: "default", Name: name, Pool: "default"}
+	if key != "" {
+		request.Key = &key
+	}
+	out, err := n.core.engine.Submit(ctx, &nodev1.SubmitRequest{Command: &nodev1.Command{Command: &nodev1.Command_CreateActor{CreateActor: request}}})
+	if err != nil {
+		return fsm.ActorID{}, err
+	}
+	if refusal := out.GetRefusal(); refusal != nil {
+		return fsm.ActorID{}, refusal
+	}
+	return fsm.ActorID(out.GetSuccess().GetId()), nil
+}
+
+// testRunner is a real runner process's worth of library, with a record of what it ran.
+type testRunner struct {
+	runner *runner.Runner
+	stop   context.CancelFunc
+	done   chan error
+
+	mu   sync.Mutex
+	runs map[string][]uint64 // generations by actor
+	live map[string]uint64
+}
+
+// run starts a runner that accepts any actor and holds it until it is stopped.
+func (c *testCluster) run(cfg runner.Config) *testRunner {
+	cfg.Dial, cfg.Clock, cfg.IgnoreSignals, cfg.Logger = c.dial, runner.ProcessClock(), true, c.log.With("runner", cfg.Key)
+	if cfg.Endpoint == "" {
+		cfg.Endpoint = strings.Join(c.addrs(), ",")
+	}
+	r := &testRunner{done: make(chan error, 1), runs: map[string][]uint64{}, live: map[string]uint64{}}
+	r.runner = runner.New(cfg)
+	r.runner.HandleAny(func(ctx context.Context, a *runner.Actor) error {
+		r.mu.Lock()
+		r.runs[a.ID()] = append(r.runs[a.ID()], a.Generation())
+		r.live[a.ID()] = a.Generation()
+		r.mu.Unlock()
+		<-ctx.Done()
+		r.mu.Lock()
+		delete(r.live, a.ID())
+		r.mu.Unlock()
+		return ctx.Err()
+	})
+	var ctx context.Context
+	ctx, r.stop = context.WithCancel(context.Background())
+	go func() { r.done <- r.runner.Run(ctx) }()
+	return r
+}
+
+func (r *testRunner) running() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.live)
+}

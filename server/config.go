@@ -1,0 +1,101 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/callboard/callboard/transport/raftnet"
+)
+
+// The ports of a node.
+const (
+	DefaultHTTPAddr    = "127.0.0.1:6420"
+	DefaultGRPCAddr    = "127.0.0.1:6421"
+	DefaultRaftAddr    = "127.0.0.1:6422"
+	DefaultGossipAddr  = "127.0.0.1:6423"
+	DefaultMetricsAddr = "127.0.0.1:6430"
+)
+
+// Config says how a node runs. The same on every start; what a node is (its id, its cluster) is in its data directory.
+type Config struct {
+	Name        string // unique in the cluster
+	DataDir     string
+	HTTPAddr    string // public HTTP API
+	GRPCAddr    string // public gRPC API, runners, and other nodes
+	RaftAddr    string
+	GossipAddr  string
+	MetricsAddr string // empty: no metrics
+	Advertise   string // host that others reach this node by; empty: the host of each address
+
+	BootstrapExpect int      // how many nodes found the cluster
+	Join            []string // gossip addresses of other nodes
+	Insecure        bool     // allows addresses outside loopback
+
+	Timing  raftnet.Timing
+	Version string
+	Log     *slog.Logger
+
+	// Ready is called once, when the doors are open, with the addresses that they really have.
+	Ready func(Addrs)
+}
+
+// Addrs are the addresses of a running node's doors.
+type Addrs struct{ HTTP, GRPC, Metrics string }
+
+// Validate refuses a configuration that cannot work, naming the flag.
+func (c *Config) Validate() error {
+	if c.Name == "" || len(c.Name) > 64 || strings.ContainsAny(c.Name, " /,\t\n\r") {
+		return errors.New("--name: 1 to 64 characters without space, comma or slash")
+	}
+	if c.DataDir == "" {
+		return errors.New("--data-dir: name the directory that holds this node's log and snapshots")
+	}
+	if c.BootstrapExpect < 1 || c.BootstrapExpect > 9 {
+		return fmt.Errorf("--bootstrap-expect: 1 to 9 nodes, got %d", c.BootstrapExpect)
+	}
+	if c.BootstrapExpect > 1 && len(c.Join) == 0 {
+		return fmt.Errorf("--bootstrap-expect %d needs --join with the gossip address of at least one other node", c.BootstrapExpect)
+	}
+	for _, a := range []struct{ flag, addr string }{
+		{"--http-addr", c.HTTPAddr},
+		{"--grpc-addr", c.GRPCAddr},
+		{"--raft-addr", c.RaftAddr},
+		{"--gossip-addr", c.GossipAddr},
+		{"--metrics-addr", c.MetricsAddr},
+	} {
+		if a.addr == "" && a.flag == "--metrics-addr" {
+			continue
+		}
+		if err := c.validateAddr(a.flag, a.addr); err != nil {
+			return err
+		}
+	}
+	for _, seed := range c.Join {
+		if _, _, err := net.SplitHostPort(seed); err != nil {
+			return fmt.Errorf("--join %q: want HOST:GOSSIPPORT: %w", seed, err)
+		}
+	}
+	return c.Timing.Validate()
+}
+
+func (c *Config) validateAddr(flag, addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%s %q: want HOST:PORT: %w", flag, addr, err)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("%s %q: the port must be a number from 0 to 65535", flag, addr)
+	}
+	if c.Insecure || host == "localhost" {
+		return nil
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		return fmt.Errorf("%s %q is not a loopback address: TLS and tokens are not built yet, so that anyone who reaches it may do anything; "+
+			"give --insecure if the network is yours alone", flag, addr)
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/callboard/callboard/transport/peer"
+	"github.com/callboard/callboard/transport/raftnet"
+	"github.com/callboard/callboard/transport/session"
+)
+
+// parts is what a core is made of: real ones for a node, in-memory ones for a test in virtual time.
+type parts struct {
+	name      string // of the node
+	id        string // of the node, as Raft knows it
+	log       *slog.Logger
+	registry  prometheus.Registerer
+	timing    raftnet.Timing
+	stores    *raftnet.Stores
+	transport raft.Transport
+	directory directory
+	dial      peer.Dial       // nil: TCP
+	addrs     func() []string // gRPC addresses of the engine nodes, for runners
+}
+
+// core is an engine node without its doors: the replica, the leadership, and the sessions of its runners.
+type core struct {
+	parts
+	raft       *raft.Raft
+	replica    *replica
+	engine     *engine
+	leadership *leadership
+	relay      *peer.Relay
+	sessions   *session.Host
+	reporter   *reporter
+}
+
+// newCore starts Raft on what the stores hold. Run must follow.
+func newCore(p parts) (*core, error) {
+	c := &core{parts: p, replica: newReplica(p.log)}
+	config := raftnet.Config(p.id, p.timing, p.log)
+	r, err := raft.NewRaft(config, c.replica, p.stores.Log, p.stores.Stable, p.stores.Snapshots, p.transport)
+	if err != nil {
+		return nil, fmt.Errorf("start raft: %w", err)
+	}
+	c.raft = r
+	box := newInbox()
+	where := newLeaders(p.id, r, p.directory)
+	peers := peer.NewClient(p.dial)
+	c.engine = &engine{replica: c.replica, inbox: box, leaders: where, peers: peers}
+	c.leadership = &leadership{log: p.log, node: p.name, raft: r, replica: c.replica, inbox: box, metrics: newLoopMetrics(p.registry)}
+	c.relay = peer.NewRelay(peers, p.name, where, c.replica, p.log)
+	c.reporter = &reporter{engine: c.engine, relay: c.relay}
+	c.sessions = session.NewHost(session.Config{Node: p.name, EngineAddrs: p.addrs, Logger: p.log}, c.replica, c.reporter)
+	return c, nil
+}
+
+// WaitIndex lets the relay wait for this node's own View.
+func (r *replica) WaitIndex(ctx context.Context, index uint64) error {
+	_, err := r.waitIndex(ctx, index)
+	return err
+}
+
+// run works until ctx ends or the node must stop, then hands the leadership over if it has it, and shuts Raft down.
+func (c *core) run(ctx context.Context) error {
+	// Sessions and the relay outlive nothing; Raft goes last, so that what is on its way can still be answered.
+	tasks, ctx := errgroup.WithContext(ctx)
+	c.reporter.ctx = ctx
+	tasks.Go(func() error { return c.leadership.run(ctx) })
+	tasks.Go(func() error { return c.relay.Run(ctx) })
+	tasks.Go(func() error { return c.watchLeader(ctx) })
+	err := tasks.Wait()
+	if c.raft.State() == raft.Leader {
+		_ = c.raft.LeadershipTransfer().Error() // alone, or nobody is ready: they will elect
+	}
+	if stop := c.raft.Shutdown().Error(); err == nil {
+		err = stop
+	}
+	c.engine.peers.Close()
+	return err
+}
+
+// watchLeader tells the relay when the leader, or the place where it is, may have changed.
+func (c *core) watchLeader(ctx context.Context) error {
+	news := make(chan raft.Observation, 16)
+	observer := raft.NewObserver(news, false, func(o *raft.Observation) bool {
+		_, leader := o.Data.(raft.LeaderObservation)
+		return leader
+	})
+	c.raft.RegisterObserver(observer)
+	defer c.raft.DeregisterObserver(observer)
+	for {
+		select {
+		case <-news:
+		case <-c.directory.Changed():
+		case <-time.After(time.Second): // an observation may have been dropped: looking again costs nothing
+		case <-ctx.Done():
+			return nil
+		}
+		c.engine.leaders.note()
+	}
+}

@@ -1,0 +1,149 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/callboard/callboard/fsm"
+	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+	"github.com/callboard/callboard/scheduler"
+	"github.com/callboard/callboard/transport/peer"
+)
+
+// retryLeaderFor is how long a call looks for a leader before it gives up; every try that found none took no effect.
+const retryLeaderFor = 10 * time.Second
+
+// engine is what the doors of this node see: reads, writes and waits, wherever the leader is.
+type engine struct {
+	replica *replica
+	inbox   *inbox
+	leaders *leaders
+	peers   *peer.Client
+}
+
+// Submit hands a command to the leader. It returns when this node's own View has the answer's index.
+func (e *engine) Submit(ctx context.Context, in *nodev1.SubmitRequest) (*nodev1.SubmitResponse, error) {
+	var out *nodev1.SubmitResponse
+	err := e.untilLeader(ctx, func() (err error) {
+		if e.inbox.gate.isOpen() {
+			out, err = e.submitHere(ctx, in, false)
+			return err
+		}
+		addr, _ := e.leaders.Leader()
+		if addr == "" {
+			return callboardv1.ErrNoLeader
+		}
+		out, err = e.peers.Submit(ctx, addr, in)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := e.replica.waitIndex(ctx, out.GetIndex()); err != nil {
+		return nil, callboardv1.ErrOutcomeUnknown // it is committed, but the caller's time is up before this node can show it
+	}
+	return out, nil
+}
+
+// submitHere is Submit on the leader itself; on another node it answers ErrNoLeader.
+func (e *engine) submitHere(ctx context.Context, in *nodev1.SubmitRequest, remote bool) (*nodev1.SubmitResponse, error) {
+	r := commandRequest(&scheduler.Command{
+		Command: in.GetCommand(), IdempotencyKey: in.GetIdempotencyKey(), Principal: in.GetPrincipal(),
+	})
+	r.remote = remote
+	o := e.inbox.call(ctx, r)
+	if o.err != nil {
+		return nil, o.err
+	}
+	out := &nodev1.SubmitResponse{Index: o.index}
+	if o.answer.Refusal != nil {
+		out.Outcome = &nodev1.SubmitResponse_Refusal{Refusal: o.answer.Refusal}
+	} else {
+		out.Outcome = &nodev1.SubmitResponse_Success{Success: o.answer.Success}
+	}
+	return out, nil
+}
+
+// untilLeader repeats a try that took no effect for want of a leader.
+func (e *engine) untilLeader(ctx context.Context, try func() error) error {
+	const pause = 20 * time.Millisecond
+	give := time.Now().Add(retryLeaderFor)
+	for {
+		err := try()
+		if err == nil || !tookNoEffect(err) || time.Now().After(give) {
+			return noLeader(err)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return noLeader(err)
+		}
+	}
+}
+
+// tookNoEffect tells an error after which a try may be repeated, here or elsewhere.
+func tookNoEffect(err error) bool {
+	return errors.Is(err, callboardv1.ErrNoLeader) || errors.Is(err, peer.ErrNotLeader) || errors.Is(err, peer.ErrUnreachable)
+}
+
+// noLeader gives all the reasons why nothing took effect one name.
+func noLeader(err error) error {
+	if err != nil && tookNoEffect(err) {
+		return callboardv1.ErrNoLeader
+	}
+	return err
+}
+
+// readIndex returns the index of an entry that was proposed after this call came.
+func (e *engine) readIndex(ctx context.Context) (uint64, error) {
+	var index uint64
+	err := e.untilLeader(ctx, func() error {
+		if e.inbox.gate.isOpen() {
+			got, err := e.readIndexHere(ctx, false)
+			index = got.GetIndex()
+			return err
+		}
+		addr, _ := e.leaders.Leader()
+		if addr == "" {
+			return callboardv1.ErrNoLeader
+		}
+		got, err := e.peers.ReadIndex(ctx, addr)
+		index = got.GetIndex()
+		if err != nil && ctx.Err() == nil {
+			return callboardv1.ErrNoLeader // a read that failed had no effect: ask again
+		}
+		return err
+	})
+	return index, err
+}
+
+// readIndexHere is readIndex on the leader itself.
+func (e *engine) readIndexHere(ctx context.Context, remote bool) (*nodev1.ReadIndexResponse, error) {
+	o := e.inbox.call(ctx, &request{barrier: true, remote: remote})
+	if o.err != nil {
+		if ctx.Err() == nil {
+			return nil, callboardv1.ErrNoLeader // a read without an index had no effect, whatever became of the entry
+		}
+		return nil, o.err
+	}
+	return &nodev1.ReadIndexResponse{Index: o.index, Epoch: e.replica.Current().Epoch()}, nil
+}
+
+// View returns a View to read from: linearizable unless the caller asked for a stale one.
+func (e *engine) View(ctx context.Context, consistency callboardv1.Consistency) (*fsm.View, error) {
+	if consistency == callboardv1.Consistency_CONSISTENCY_STALE {
+		return e.replica.Current(), nil
+	}
+	index, err := e.readIndex(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return e.replica.waitIndex(ctx, index)
+}
+
+// Wait returns the first View of this node that satisfies the predicate.
+func (e *engine) Wait(ctx context.Context, enough func(*fsm.View) bool) (*fsm.View, error) {
+	return e.replica.Wait(ctx, enough)
+}

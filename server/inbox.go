@@ -1,0 +1,93 @@
+package server
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/proto"
+
+	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+
+	"github.com/callboard/callboard/scheduler"
+)
+
+// inboxLimit is how many inputs may wait for the leader's loop. Beyond it callers are told that nothing took effect.
+const inboxLimit = 32_768
+
+// request is one input for the leader's loop. It is answered exactly once.
+type request struct {
+	command   *scheduler.Command
+	report    *nodev1.SessionReport
+	heartbeat bool
+	barrier   bool // only the index of an entry proposed after this came
+	remote    bool // it came from another node, which waits for its own View to have the index
+	size      int
+	reply     func(outcome)
+}
+
+// outcome is what became of a request.
+type outcome struct {
+	index  uint64
+	answer scheduler.Answer
+	err    error // ErrOutcomeUnknown, ErrNoLeader or ErrOverloaded
+}
+
+// inbox holds what waits for the leader's loop. It outlives epochs; while no loop runs its gate is shut.
+type inbox struct {
+	requests chan *request
+	gate     gate
+}
+
+func newInbox() *inbox { return &inbox{requests: make(chan *request, inboxLimit)} }
+
+// put queues a request. An error means that it was not taken: nothing took effect, and it will have no answer.
+func (b *inbox) put(r *request) error {
+	if !b.gate.enter() {
+		return callboardv1.ErrNoLeader
+	}
+	defer b.gate.leave()
+	select {
+	case b.requests <- r:
+		return nil
+	default:
+		return callboardv1.ErrOverloaded
+	}
+}
+
+// refuseAll answers everything that no loop has taken: it never entered the log.
+func (b *inbox) refuseAll() {
+	for {
+		select {
+		case r := <-b.requests:
+			r.reply(outcome{err: callboardv1.ErrNoLeader})
+		default:
+			return
+		}
+	}
+}
+
+// call queues a request and waits for its answer.
+func (b *inbox) call(ctx context.Context, r *request) outcome {
+	done := make(chan outcome, 1)
+	r.reply = func(o outcome) { done <- o }
+	if err := b.put(r); err != nil {
+		return outcome{err: err}
+	}
+	select {
+	case o := <-done:
+		return o
+	case <-ctx.Done():
+		if r.barrier {
+			return outcome{err: ctx.Err()}
+		}
+		return outcome{err: callboardv1.ErrOutcomeUnknown}
+	}
+}
+
+func commandRequest(c *scheduler.Command) *request {
+	return &request{command: c, size: proto.Size(c.Command)}
+}
+
+func reportRequest(report *nodev1.SessionReport, reply func(outcome)) *request {
+	return &request{report: report, heartbeat: report.GetHeartbeat() != nil, size: proto.Size(report), reply: reply}
+}

@@ -1,0 +1,389 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/callboard/callboard/fsm"
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+	"github.com/callboard/callboard/scheduler"
+)
+
+const (
+	// maxBatchBytes bounds the inputs of one Step, but for a single large one.
+	maxBatchBytes = 1 << 20
+	// maxBatch bounds how many inputs one Step takes: it keeps one entry's work on every node at a few milliseconds.
+	maxBatch = 1024
+	// tickEvery is how often the cluster clock moves at least while anything can fall due.
+	tickEvery = time.Second
+	// maxClockStep is what the cluster clock counts at most between two entries.
+	maxClockStep = 2 * time.Second
+	// maxHeartbeats bounds the set of waiting heartbeats: one per session.
+	maxHeartbeats = 100_000
+	// enqueueTimeout is how long Raft may take to accept an entry into its queue.
+	enqueueTimeout = 5 * time.Second
+)
+
+var errEpochOver = errors.New("the epoch is over")
+
+// proposer is what the loop needs of Raft.
+type proposer interface {
+	Apply(data []byte, timeout time.Duration) raft.ApplyFuture
+}
+
+// loop is one epoch of leadership: it takes inputs, has the scheduler decide, and proposes one entry at a time. It owns all its
+// fields; it ends with its epoch and is never used again.
+type loop struct {
+	log     *slog.Logger
+	node    string // name of this node
+	replica *replica
+	raft    proposer
+	inbox   *inbox
+	metrics *loopMetrics
+
+	proposedAt time.Time // up to where the cluster clock has counted real time
+	heartbeats map[string]*request
+	carried    *request   // taken from the inbox, too large for the last batch
+	singles    []*request // inputs of a batch that broke: one by one now
+	sweep      bool
+	chase      bool      // a follower waits for news of the last commit
+	wakeAt     time.Time // zero: nothing can fall due
+}
+
+// run works until the epoch ends. Everything it took is answered when it returns.
+func (l *loop) run(ctx context.Context) error {
+	l.heartbeats = map[string]*request{}
+	l.sweep, l.proposedAt = true, time.Now()
+	defer l.abandon()
+	for first := true; ; first = false {
+		batch, ok := l.gather(ctx, first)
+		if !ok {
+			return nil
+		}
+		if err := l.turn(batch); err != nil {
+			return err
+		}
+	}
+}
+
+// batch is what one Step works on.
+type batch struct {
+	commands []*request
+	reports  []*request
+	barriers []*request
+	chaser   bool // an empty entry, so that followers hear of the commit before it
+}
+
+func (b *batch) add(r *request) {
+	switch {
+	case r.barrier:
+		b.barriers = append(b.barriers, r)
+	case r.command != nil:
+		b.commands = append(b.commands, r)
+	default:
+		b.reports = append(b.reports, r)
+	}
+}
+
+func (b *batch) inputs() int { return len(b.commands) + len(b.reports) }
+
+func (b *batch) all() []*request {
+	all := append([]*request(nil), b.barriers...)
+	return append(append(all, b.reports...), b.commands...)
+}
+
+// gather waits until there is something to do, then takes what is there, never waiting for more.
+func (l *loop) gather(ctx context.Context, atOnce bool) (*batch, bool) {
+	b := &batch{}
+	if len(l.singles) > 0 {
+		b.add(l.singles[0])
+		l.singles = l.singles[1:]
+		return b, ctx.Err() == nil
+	}
+	size := 0
+	take := func(r *request) {
+		if r.heartbeat {
+			l.keepHeartbeat(r)
+			return
+		}
+		size += r.size
+		b.add(r)
+	}
+	if l.carried != nil {
+		take(l.carried)
+		l.carried = nil
+	} else if !atOnce && !l.chase {
+		timer := time.NewTimer(l.idleFor())
+		select {
+		case r := <-l.inbox.requests:
+			take(r)
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+	b.chaser, l.chase = l.chase, false
+	for size < maxBatchBytes && b.inputs() < maxBatch {
+		select {
+		case r := <-l.inbox.requests:
+			if size > 0 && size+r.size > maxBatchBytes {
+				l.carried = r
+				return b, ctx.Err() == nil
+			}
+			take(r)
+			continue
+		default:
+		}
+		break
+	}
+	return b, ctx.Err() == nil
+}
+
+// keepHeartbeat keeps the newest heartbeat of each session: a set, never a queue.
+func (l *loop) keepHeartbeat(r *request) {
+	key := string(r.report.GetSessionId())
+	if old := l.heartbeats[key]; old != nil {
+		old.reply(outcome{err: callboardv1.ErrOverloaded}) // a newer one says as much
+	} else if len(l.heartbeats) >= maxHeartbeats {
+		r.reply(outcome{err: callboardv1.ErrOverloaded})
+		return
+	}
+	l.heartbeats[key] = r
+	if at := l.heartbeatsDue(); l.wakeAt.IsZero() || at.Before(l.wakeAt) {
+		l.wakeAt = at
+	}
+}
+
+// heartbeatsDue is when waiting heartbeats may be committed: a second after the last.
+func (l *loop) heartbeatsDue() time.Time {
+	v := l.replica.Current()
+	return l.proposedAt.Add(time.Duration(v.SeenMs()+1000-v.ClockMs()) * time.Millisecond)
+}
+
+func (l *loop) idleFor() time.Duration {
+	if l.wakeAt.IsZero() {
+		return time.Hour
+	}
+	return max(0, min(time.Until(l.wakeAt), tickEvery))
+}
+
+// turn decides on one batch and proposes the entry. An error ends the epoch.
+func (l *loop) turn(b *batch) error {
+	began := time.Now()
+	view := l.replica.Current()
+	clockMs, upTo := l.clock(view, began)
+	in, waiting := l.input(b)
+	tx, out, err := step(view.Begin(clockMs, began.UnixMilli()), in)
+	if err != nil {
+		return l.isolate(b, err)
+	}
+	l.metrics.stepped(time.Since(began), len(out.Ops), b.inputs())
+	if len(out.Ops) == 0 && b.inputs() == 0 && len(b.barriers) == 0 && out.Heartbeats == nil && out.WakeMs == 0 && !b.chaser {
+		l.sweep, l.wakeAt = false, time.Time{}
+		return nil // nothing to say, and nothing that the clock must run for
+	}
+	entry := &logv1.Entry{
+		Format: fsm.EntryFormat, Epoch: view.Epoch(), Base: view.Base(), ClockMs: tx.ClockMs(), WallMs: tx.WallMs(), Ops: out.Ops,
+	}
+	l.proposedAt = upTo
+	index, err := l.propose(entry)
+	if err != nil {
+		answerAll(b.all(), outcome{err: mapRaftError(err)})
+		return fmt.Errorf("%w: %w", errEpochOver, err)
+	}
+	l.metrics.committed(time.Since(began))
+	l.sweep = out.Unfinished
+	l.schedule(out, tx.ClockMs())
+	l.chase = (len(out.Ops) > 0 || b.inputs() > 0 || len(b.barriers) > 0) && l.followersWait(b, waiting)
+	l.answer(index, b, waiting, out)
+	return nil
+}
+
+// clock returns the cluster clock of the next entry: it counts real time since the last proposal, at most two seconds of it. What is
+// less than a millisecond is carried over.
+func (l *loop) clock(view *fsm.View, now time.Time) (clockMs int64, upTo time.Time) {
+	elapsed := now.Sub(l.proposedAt)
+	if elapsed > maxClockStep {
+		return view.ClockMs() + maxClockStep.Milliseconds(), now
+	}
+	ms := max(0, elapsed.Milliseconds())
+	return view.ClockMs() + ms, l.proposedAt.Add(time.Duration(ms) * time.Millisecond)
+}
+
+func (l *loop) input(b *batch) (in scheduler.Input, waiting []*request) {
+	in.Sweep = l.sweep
+	_, _ = rand.Read(in.Seed[:]) // never fails
+	for _, r := range b.commands {
+		in.Commands = append(in.Commands, *r.command)
+	}
+	for _, r := range b.reports {
+		in.Reports = append(in.Reports, r.report)
+	}
+	for _, r := range l.heartbeats {
+		waiting = append(waiting, r)
+		in.Heartbeats = append(in.Heartbeats, r.report)
+	}
+	return in, waiting
+}
+
+// step runs the scheduler and checks what it did. A panic or a broken invariant is an error: nothing poisonous reaches the log.
+func step(tx *fsm.Tx, in scheduler.Input) (_ *fsm.Tx, out scheduler.Output, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("scheduler panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	out = scheduler.Step(tx, in)
+	if c, ok := any(tx).(interface{ Check() error }); ok {
+		if err := c.Check(); err != nil {
+			return nil, out, fmt.Errorf("broken invariant: %w", err)
+		}
+	}
+	return tx, out, nil
+}
+
+// isolate finds the input that breaks the scheduler: each of a batch is tried alone, and one that breaks it alone is refused. When
+// nothing but due work breaks it, the node stops: another one may do better, and an operator must know.
+func (l *loop) isolate(b *batch, broken error) error {
+	switch {
+	case b.inputs() > 1:
+		l.log.Error("a batch of inputs was refused by the invariants: trying them one by one", "inputs", b.inputs(), "error", broken)
+		l.singles = append(l.singles, append(append([]*request(nil), b.reports...), b.commands...)...)
+	case b.inputs() == 1:
+		l.log.Error("an input was refused: it would have broken the state", "error", broken, "input", describe(b))
+		l.metrics.poisoned()
+		answerAll(append(b.reports, b.commands...), outcome{answer: scheduler.Answer{Refusal: callboardv1.Refuse("cluster", "internal_error",
+			"the request would have broken an invariant of the state and was refused; please report this with the leader's log")}})
+	default:
+		answerAll(b.barriers, outcome{err: callboardv1.ErrNoLeader})
+		return fmt.Errorf("the scheduler cannot go on: %w", broken)
+	}
+	l.singles = append(b.barriers, l.singles...)
+	return nil
+}
+
+func describe(b *batch) string {
+	if len(b.commands) == 1 {
+		return fmt.Sprintf("%T", b.commands[0].command.Command.GetCommand())
+	}
+	return fmt.Sprintf("%T", b.reports[0].report.GetReport())
+}
+
+// propose commits one entry and returns when this node has applied it, after comparing what it did with what was decided.
+func (l *loop) propose(entry *logv1.Entry) (uint64, error) {
+	data, err := proto.Marshal(entry)
+	if err != nil {
+		return 0, fmt.Errorf("marshal entry: %w", err)
+	}
+	l.metrics.proposed(len(data))
+	future := l.raft.Apply(data, enqueueTimeout)
+	if err := future.Error(); err != nil {
+		return 0, err
+	}
+	got, ok := future.Response().(applied)
+	if !ok || !got.accepted {
+		return 0, raft.ErrNotLeader // refused by its fence: it changed nothing
+	}
+	for i, res := range got.results {
+		if res.Code != fsm.CodeOK {
+			panic(fmt.Sprintf("entry %d: op %d (%T) was legal when it was decided and is %v when applied: the state machine is not deterministic",
+				future.Index(), i, entry.GetOps()[i].GetOp(), res.Code))
+		}
+	}
+	return future.Index(), nil
+}
+
+// followersWait tells whether another node waits for the entry that has just committed. A follower learns of a commit with the next
+// append: an empty entry after it (the chaser, which is not chased) brings the news within a round trip.
+func (l *loop) followersWait(b *batch, heartbeats []*request) bool {
+	for _, r := range b.all() {
+		if r.remote {
+			return true
+		}
+	}
+	for _, r := range heartbeats {
+		if r.remote {
+			return true
+		}
+	}
+	v := l.replica.Current()
+	for _, number := range v.Touched() {
+		if r := v.RunnerByNumber(number); r != nil && r.Holder != l.node {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *loop) schedule(out scheduler.Output, clockMs int64) {
+	l.wakeAt = time.Time{}
+	if out.WakeMs != 0 {
+		l.wakeAt = l.proposedAt.Add(time.Duration(max(0, out.WakeMs-clockMs)) * time.Millisecond)
+	}
+}
+
+func (l *loop) answer(index uint64, b *batch, waiting []*request, out scheduler.Output) {
+	for _, r := range b.barriers {
+		r.reply(outcome{index: index})
+	}
+	for i, r := range b.reports {
+		r.reply(outcome{index: index, answer: scheduler.Answer{Session: out.Reports[i]}})
+	}
+	for i, r := range b.commands {
+		r.reply(outcome{index: index, answer: out.Commands[i]})
+	}
+	if out.Heartbeats == nil {
+		return
+	}
+	clear(l.heartbeats)
+	for i, r := range waiting {
+		r.reply(outcome{index: index, answer: scheduler.Answer{Session: out.Heartbeats[i]}})
+	}
+}
+
+// abandon answers what the loop took and did not propose.
+func (l *loop) abandon() {
+	nothing := outcome{err: callboardv1.ErrNoLeader}
+	for _, r := range l.heartbeats {
+		r.reply(nothing)
+	}
+	answerAll(l.singles, nothing)
+	if l.carried != nil {
+		l.carried.reply(nothing)
+	}
+}
+
+func answerAll(requests []*request, o outcome) {
+	for _, r := range requests {
+		r.reply(o)
+	}
+}
+
+// mapRaftError is the one place where Raft's errors become outcomes: what never entered the log took no effect, all else is unknown.
+func mapRaftError(err error) error {
+	if errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrEnqueueTimeout) || errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+		return callboardv1.ErrNoLeader
+	}
+	return callboardv1.ErrOutcomeUnknown
+}
+
+// sessionAnswer makes the answer of a report from its outcome.
+func sessionAnswer(o outcome) (*nodev1.SessionAnswer, error) {
+	if o.err != nil {
+		return nil, o.err
+	}
+	if o.answer.Session == nil {
+		return &nodev1.SessionAnswer{Refusal: o.answer.Refusal, Retry: true}, nil
+	}
+	return o.answer.Session, nil
+}

@@ -1,0 +1,161 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/callboard/callboard/fsm"
+	"github.com/callboard/callboard/fsm/snapshot"
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+)
+
+// replica applies the log on this node and publishes the Views. It is Raft's FSM: Raft calls Apply, Snapshot and Restore from one
+// goroutine, everybody else only reads.
+type replica struct {
+	log     *slog.Logger
+	current atomic.Pointer[published]
+
+	mu          sync.Mutex // guards subscribers: sessions come and go while Views are published
+	subscribers map[uint32]map[*subscriber]struct{}
+}
+
+// published is a View, and the signal that it is no longer the newest.
+type published struct {
+	view       *fsm.View
+	superseded chan struct{}
+}
+
+type subscriber struct{ wake chan struct{} }
+
+// applied is what the leader learns of its own entry.
+type applied struct {
+	results  []fsm.Result
+	accepted bool
+}
+
+func newReplica(log *slog.Logger) *replica {
+	r := &replica{log: log, subscribers: map[uint32]map[*subscriber]struct{}{}}
+	r.current.Store(&published{view: fsm.NewView(), superseded: make(chan struct{})})
+	return r
+}
+
+// Current returns the newest View of this node.
+func (r *replica) Current() *fsm.View { return r.current.Load().view }
+
+// Wait returns the first View that satisfies the predicate, beginning with the newest.
+func (r *replica) Wait(ctx context.Context, enough func(*fsm.View) bool) (*fsm.View, error) {
+	for {
+		now := r.current.Load()
+		if enough(now.view) {
+			return now.view, nil
+		}
+		select {
+		case <-now.superseded:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// waitIndex returns the first View at or after an index.
+func (r *replica) waitIndex(ctx context.Context, index uint64) (*fsm.View, error) {
+	return r.Wait(ctx, func(v *fsm.View) bool { return v.Index() >= index })
+}
+
+// Subscribe returns a channel that gets a token whenever a View has something for a runner's session to look at.
+func (r *replica) Subscribe(number uint32) (wake <-chan struct{}, cancel func()) {
+	s := &subscriber{wake: make(chan struct{}, 1)}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.subscribers[number] == nil {
+		r.subscribers[number] = map[*subscriber]struct{}{}
+	}
+	r.subscribers[number][s] = struct{}{}
+	return s.wake, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.subscribers[number], s)
+		if len(r.subscribers[number]) == 0 {
+			delete(r.subscribers, number)
+		}
+	}
+}
+
+func (r *replica) publish(v *fsm.View) {
+	old := r.current.Swap(&published{view: v, superseded: make(chan struct{})})
+	close(old.superseded)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, number := range v.Touched() {
+		for s := range r.subscribers[number] {
+			s.nudge()
+		}
+	}
+}
+
+func (s *subscriber) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default: // a token is there already
+	}
+}
+
+// Apply applies one committed entry. A corrupt entry stops the node: passing over it would part this node from the others.
+func (r *replica) Apply(entry *raft.Log) any {
+	var e logv1.Entry
+	if err := proto.Unmarshal(entry.Data, &e); err != nil || e.GetFormat() != fsm.EntryFormat {
+		panic(fmt.Sprintf("log entry %d (term %d, %d bytes, format %d) cannot be read: %v; this node's log is damaged or newer than this build: "+
+			"wipe its data directory and let it rejoin, or upgrade it", entry.Index, entry.Term, len(entry.Data), e.GetFormat(), err))
+	}
+	before := r.Current()
+	next, results, accepted := before.Apply(entry.Index, entry.Term, &e)
+	if !accepted {
+		r.log.Warn("entry of a stale leader refused", "index", entry.Index, "term", entry.Term, "epoch", e.GetEpoch(), "base", e.GetBase(),
+			"state_epoch", before.Epoch(), "state_base", before.Base())
+		return applied{}
+	}
+	r.publish(next)
+	return applied{results: results, accepted: true}
+}
+
+// Snapshot hands out the current View: it never changes, so that writing it stalls nobody.
+func (r *replica) Snapshot() (raft.FSMSnapshot, error) { return viewSnapshot{r.Current()}, nil }
+
+// Restore replaces the state. Every session looks at it anew.
+func (r *replica) Restore(from io.ReadCloser) error {
+	defer func() { _ = from.Close() }()
+	v, err := snapshot.Read(from)
+	if err != nil {
+		return fmt.Errorf("restore snapshot: %w", err)
+	}
+	r.publish(v)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, of := range r.subscribers {
+		for s := range of {
+			s.nudge()
+		}
+	}
+	return nil
+}
+
+type viewSnapshot struct{ view *fsm.View }
+
+// Persist writes the View to Raft's snapshot store.
+func (s viewSnapshot) Persist(sink raft.SnapshotSink) error {
+	if err := snapshot.Write(sink, s.view); err != nil {
+		_ = sink.Cancel()
+		return fmt.Errorf("write snapshot at index %d: %w", s.view.Index(), err)
+	}
+	return sink.Close()
+}
+
+// Release has nothing to give back.
+func (viewSnapshot) Release() {}
