@@ -29,10 +29,12 @@ type town struct {
 	conns     map[string][]*wire
 }
 
-// wire is a connection that can go dead: nothing arrives, and nobody is told.
+// wire is a connection that can go dead: nothing goes either way any more, and nobody is told.
 type wire struct {
 	net.Conn
 	frozen atomic.Bool
+	closed chan struct{}
+	once   sync.Once
 }
 
 func (w *wire) Write(p []byte) (int, error) {
@@ -40,6 +42,20 @@ func (w *wire) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	return w.Conn.Write(p)
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if w.frozen.Load() {
+		<-w.closed
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+func (w *wire) Close() error {
+	w.once.Do(func() { close(w.closed) })
+	return w.Conn.Close()
 }
 
 func newTown(t *testing.T) *town {
@@ -57,7 +73,7 @@ func (w *town) dial(ctx context.Context, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	wire := &wire{Conn: conn}
+	wire := &wire{Conn: conn, closed: make(chan struct{})}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.conns[address] = append(w.conns[address], wire)

@@ -333,8 +333,8 @@ func TestABrokenStreamIsReplacedAndOrderIsKept(t *testing.T) {
 		}
 		gate := make(chan struct{})
 		desk.gate = gate // the leader's loop is busy: the first messages fill the pipe, the others queue
-		for _, name := range []string{"a", "b", "c", "d"} {
-			send(name, 500<<10)
+		for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+			send(name, 2<<20)
 			synctest.Wait()
 		}
 		if len(office.relay.inbox) == 0 {
@@ -343,11 +343,11 @@ func TestABrokenStreamIsReplacedAndOrderIsKept(t *testing.T) {
 		town.hangUp("n1:1")
 		synctest.Wait()
 		close(gate)
-		office.expect("a?", "b?", "c?", "d?")
+		office.expect("a?", "b?", "c?", "d?", "e?", "f?")
 		pass(2 * time.Second)
-		desk.expect(t, "a'", "b'", "c'", "d'")
-		desk.answer(4, 1)
-		office.expect("a?", "b?", "c?", "d?", "a'", "b'", "c'", "d'")
+		desk.expect(t, "a'", "b'", "c'", "d'", "e'", "f'")
+		desk.answer(6, 1)
+		office.expect("a?", "b?", "c?", "d?", "e?", "f?", "a'", "b'", "c'", "d'", "e'", "f'")
 		office.stop()
 	})
 }
