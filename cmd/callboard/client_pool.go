@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/callboard/callboard/client"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+)
+
+// poolJSON is a pool as programs read it. Fields are added, never renamed.
+type poolJSON struct {
+	Namespace        string          `json:"namespace"`
+	Name             string          `json:"name"`
+	Config           *poolConfigJSON `json:"config"`
+	AutoCreated      bool            `json:"auto_created"`
+	ConnectedRunners uint32          `json:"connected_runners"`
+	NewestVersion    uint32          `json:"newest_version"`
+	TotalSlots       uint64          `json:"total_slots"`
+	FreeSlots        uint64          `json:"free_slots"`
+	PendingActors    uint64          `json:"pending_actors"`
+	LiveActors       uint64          `json:"live_actors"`
+}
+
+type poolConfigJSON struct {
+	DrainOnVersionUpgrade bool            `json:"drain_on_version_upgrade"`
+	ActorEvictionDelay    uint32          `json:"actor_eviction_delay"`
+	ActorEvictionPeriod   uint32          `json:"actor_eviction_period"`
+	ActorEvictionRate     float64         `json:"actor_eviction_rate"`
+	RunnerLostThreshold   uint32          `json:"runner_lost_threshold"`
+	Placement             string          `json:"placement"`
+	Metadata              json.RawMessage `json:"metadata"`
+}
+
+func poolOf(p *callboardv1.Pool) poolJSON {
+	j := poolJSON{
+		Namespace: p.GetNamespace(), Name: p.GetName(), AutoCreated: p.GetAutoCreated(), ConnectedRunners: p.GetConnectedRunners(),
+		NewestVersion: p.GetNewestVersion(), TotalSlots: p.GetTotalSlots(), FreeSlots: p.GetFreeSlots(),
+		PendingActors: p.GetPendingActors(), LiveActors: p.GetLiveActors(),
+	}
+	if c := p.GetConfig(); c != nil {
+		j.Config = &poolConfigJSON{
+			DrainOnVersionUpgrade: c.GetDrainOnVersionUpgrade(), ActorEvictionDelay: c.GetActorEvictionDelay(), ActorEvictionPeriod: c.GetActorEvictionPeriod(),
+			ActorEvictionRate: float64(c.GetActorEvictionRateMicros()) / 1e6, RunnerLostThreshold: c.GetRunnerLostThreshold(),
+			Placement: enumText(c.GetPlacement().String(), "PLACEMENT_"), Metadata: rawJSON(c.GetMetadataJson()),
+		}
+	}
+	return j
+}
+
+func poolCommand(g *globals) *cobra.Command {
+	return group("pool", "Look at pools and set what they do", poolListCommand(g), poolShowCommand(g), poolSetCommand(g), poolDeleteCommand(g))
+}
+
+func poolListCommand(g *globals) *cobra.Command {
+	var stale bool
+	cmd := leaf("list", "List pools", nil, func(cmd *cobra.Command, _ []string) error {
+		return g.call(cmd, func(ctx context.Context, c *client.Client) error {
+			page, err := c.Pools.List(ctx, &callboardv1.PoolServiceListRequest{Consistency: consistency(stale)})
+			if err != nil {
+				return err
+			}
+			answer := struct {
+				Pools []poolJSON `json:"pools"`
+				Index uint64     `json:"index"`
+			}{[]poolJSON{}, page.GetIndex()}
+			for _, p := range page.GetPools() {
+				answer.Pools = append(answer.Pools, poolOf(p))
+			}
+			return g.print(answer, func(t *table) {
+				t.row("POOL", "RUNNERS", "NEWEST VERSION", "SLOTS FREE", "ACTORS", "PENDING", "CONFIG")
+				for _, p := range answer.Pools {
+					t.row(p.Name, p.ConnectedRunners, p.NewestVersion, fmt.Sprintf("%d of %d", p.FreeSlots, p.TotalSlots), p.LiveActors, p.PendingActors, p.configNote())
+				}
+			})
+		})
+	})
+	addStale(cmd, &stale)
+	return cmd
+}
+
+// configNote says where the config comes from.
+func (j poolJSON) configNote() string {
+	switch {
+	case j.Config == nil:
+		return "none"
+	case j.AutoCreated:
+		return "made when a runner connected"
+	default:
+		return "written"
+	}
+}
+
+func poolShowCommand(g *globals) *cobra.Command {
+	var stale bool
+	cmd := leaf("show", "Show one pool with its effective config", []string{"POOL"}, func(cmd *cobra.Command, args []string) error {
+		return g.call(cmd, func(ctx context.Context, c *client.Client) error {
+			answer, err := c.Pools.Get(ctx, &callboardv1.PoolServiceGetRequest{Name: args[0], Consistency: consistency(stale)})
+			if err != nil {
+				return err
+			}
+			return g.printPool(poolAnswer{Pool: poolOf(answer.GetPool()), Index: answer.GetIndex()})
+		})
+	})
+	addStale(cmd, &stale)
+	return cmd
+}
+
+type poolAnswer struct {
+	Pool     poolJSON `json:"pool"`
+	Warnings []string `json:"warnings,omitempty"`
+	Index    uint64   `json:"index"`
+}
+
+func (g *globals) printPool(answer poolAnswer) error {
+	return g.print(answer, func(t *table) {
+		p := answer.Pool
+		t.row("pool", p.Name)
+		t.row("namespace", p.Namespace)
+		t.row("runners connected", p.ConnectedRunners)
+		t.row("newest version", p.NewestVersion)
+		t.row("slots free", fmt.Sprintf("%d of %d", p.FreeSlots, p.TotalSlots))
+		t.row("actors", p.LiveActors)
+		t.row("pending", p.PendingActors)
+		t.row("config", p.configNote())
+		if c := p.Config; c != nil {
+			t.row("  drain_on_version_upgrade", c.DrainOnVersionUpgrade)
+			t.row("  actor_eviction_delay", fmt.Sprintf("%d s", c.ActorEvictionDelay))
+			t.row("  actor_eviction_period", fmt.Sprintf("%d s", c.ActorEvictionPeriod))
+			t.row("  actor_eviction_rate", fmt.Sprintf("%g actors/s", c.ActorEvictionRate))
+			t.row("  runner_lost_threshold", fmt.Sprintf("%d s", c.RunnerLostThreshold))
+			t.row("  placement", c.Placement)
+			t.row("  metadata", string(c.Metadata))
+		}
+		for _, w := range answer.Warnings {
+			t.line("Warning: %s", w)
+		}
+	})
+}
+
+func poolDeleteCommand(g *globals) *cobra.Command {
+	var key string
+	cmd := leaf("delete", "Delete a pool's config; its runners and actors stay", []string{"POOL"}, func(cmd *cobra.Command, args []string) error {
+		return g.call(cmd, func(ctx context.Context, c *client.Client) error {
+			answer, err := c.Pools.Delete(ctx, &callboardv1.PoolServiceDeleteRequest{Name: args[0], IdempotencyKey: key})
+			if err != nil {
+				return err
+			}
+			j := struct {
+				Name  string `json:"name"`
+				Index uint64 `json:"index"`
+			}{args[0], answer.GetIndex()}
+			return g.print(j, func(t *table) { t.line("the config of pool %s is deleted", j.Name) })
+		})
+	})
+	addIdempotencyKey(cmd, &key)
+	return cmd
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/callboard/callboard/client"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+)
+
+// Exit codes of client commands.
+const (
+	exitOK          = 0
+	exitRefused     = 1
+	exitUsage       = 2
+	exitUnknown     = 3
+	exitUnreachable = 4
+)
+
+// usageError is a command line that cannot be meant.
+type usageError struct {
+	command string // to ask for help
+	text    string
+}
+
+func (e *usageError) Error() string { return e.text }
+
+func usage(cmd *cobra.Command, format string, args ...any) error {
+	return &usageError{command: cmd.CommandPath(), text: fmt.Sprintf(format, args...)}
+}
+
+// exitError ends the process with a code of its own.
+type exitError struct {
+	code int
+	err  error // nil: everything is said already
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+func exitCode(err error) int {
+	var (
+		own         *exitError
+		wrong       *usageError
+		unreachable *client.UnreachableError
+		late        *client.TimeoutError
+	)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &own):
+		return own.code
+	case errors.As(err, &wrong):
+		return exitUsage
+	case errors.Is(err, callboardv1.ErrOutcomeUnknown):
+		return exitUnknown
+	case errors.As(err, &unreachable), errors.As(err, &late):
+		return exitUnreachable
+	default:
+		return exitRefused
+	}
+}
+
+// printError says what happened, why, and what to do.
+func (g *globals) printError(err error) {
+	if err.Error() == "" {
+		return
+	}
+	if g.output == "json" {
+		g.printErrorJSON(err)
+		return
+	}
+	g.progress("Error: %v", plain(err))
+	var (
+		wrong       *usageError
+		unreachable *client.UnreachableError
+	)
+	if errors.As(err, &wrong) {
+		g.progress("See `%s --help`.", wrong.command)
+	}
+	if errors.As(err, &unreachable) {
+		g.progress("Is a node running there? Start one with `callboard dev`, or name others with --address or CALLBOARD_ADDRESS.")
+	}
+	if refusal, ok := callboardv1.AsRefusal(err); ok {
+		g.progress("Code: %s", refusal.Name())
+		if key := refusal.GetMetadata()["idempotency_key"]; key != "" {
+			g.progress("Retry: the same command with --idempotency-key %s takes effect once, whatever became of this one.", key)
+		}
+	}
+}
+
+// plain is a refusal's own text, without its code in front.
+func plain(err error) string {
+	if refusal, ok := callboardv1.AsRefusal(err); ok {
+		return refusal.GetMessage()
+	}
+	return err.Error()
+}
+
+func (g *globals) printErrorJSON(err error) {
+	e := errorJSON{Group: "cli", Code: "failed", Message: err.Error(), ExitCode: exitCode(err)}
+	var (
+		wrong       *usageError
+		unreachable *client.UnreachableError
+		late        *client.TimeoutError
+	)
+	switch refusal, refused := callboardv1.AsRefusal(err); {
+	case refused:
+		e.Group, e.Code, e.Message, e.Metadata = refusal.GetGroup(), refusal.GetCode(), refusal.GetMessage(), refusal.GetMetadata()
+	case errors.As(err, &wrong):
+		e.Code = "usage"
+	case errors.As(err, &unreachable):
+		e.Code = "unreachable"
+	case errors.As(err, &late):
+		e.Code = "timeout"
+	}
+	text, marshalErr := json.Marshal(struct {
+		Error errorJSON `json:"error"`
+	}{e})
+	if marshalErr != nil {
+		g.progress("Error: %v", err)
+		return
+	}
+	g.progress("%s", text)
+}
+
+type errorJSON struct {
+	Group    string            `json:"group"`
+	Code     string            `json:"code"`
+	Message  string            `json:"message"`
+	Metadata map[string]string `json:"metadata,omitempty"`
+	ExitCode int               `json:"exit_code"`
+}
