@@ -53,6 +53,10 @@ test: ## Run every test
 race: ## Run every test under the race detector (needs a C compiler)
 	go test -race ./...
 
+.PHONY: bench
+bench: ## Run the Go benchmarks (compare within one run; machines differ)
+	go test -run '^$$' -bench . -benchmem ./...
+
 .PHONY: lint
 lint: $(GOLANGCI_LINT) $(BUF) ## Check style and likely mistakes, in Go and in the protos
 	$(BIN)/golangci-lint run
