@@ -109,6 +109,9 @@ func (s *session) handOver(now time.Time) {
 		return
 	}
 	o.retryAt = time.Time{}
+	if o.beat != nil && now.Sub(o.beatAt) > s.heartbeatEvery {
+		o.beat = nil // the next one should be here: a runner that has fallen silent must not live on
+	}
 	if o.beat != nil && o.sentBeat == nil {
 		beat := &nodev1.SessionReport{Report: &nodev1.SessionReport_Heartbeat{Heartbeat: o.beat}}
 		if !s.try(ofHeartbeat, beat, now) {
@@ -152,8 +155,8 @@ func (s *session) answered(r reply) error {
 	}
 	switch r.kind {
 	case ofHeartbeat:
-		if undecided && o.beat == nil && now.Sub(o.sentAt) < s.heartbeatEvery {
-			o.beat, o.beatAt = o.sentBeat, o.sentAt // the next one is not there yet
+		if undecided && o.beat == nil {
+			o.beat, o.beatAt = o.sentBeat, o.sentAt
 		}
 		if !undecided {
 			s.beatAck = &callboardv1.HeartbeatAck{Seq: o.sentBeat.GetSeq(), LostThresholdMs: r.answer.GetLostThresholdMs()}
