@@ -154,8 +154,10 @@ func (tx *Tx) replaceActor(old, next *Actor) {
 // writeActor is replaceActor without what its runner holds.
 func (tx *Tx) writeActor(old, next *Actor) {
 	if next == nil {
+		tx.noteActor(old.ordinal)
 		tx.actors.Set(old.ordinal, nil)
 	} else {
+		tx.noteActor(next.ordinal)
 		tx.actors.Set(next.ordinal, next)
 	}
 	was, is := keysOf(old), keysOf(next)

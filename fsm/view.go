@@ -103,6 +103,8 @@ func NewView() *View {
 // Tx is a private copy of a View that ops change. It belongs to one goroutine.
 type Tx struct {
 	State
+	before         *State // what the Tx began on, for Check
+	touchedActors  []uint32
 	touchedRunners []uint32
 	touchedSet     map[uint32]bool
 	dirtyPools     []uint32 // pools whose queue or capacity changed
@@ -112,7 +114,7 @@ type Tx struct {
 // Begin opens a private copy at the given cluster clock and wall clock (ms). A clock that is behind the state's is the state's:
 // neither ever goes back.
 func (v *View) Begin(clockMs, wallMs int64) *Tx {
-	tx := &Tx{touchedSet: map[uint32]bool{}, dirtySet: map[uint32]bool{}}
+	tx := &Tx{before: &v.State, touchedSet: map[uint32]bool{}, dirtySet: map[uint32]bool{}}
 	v.begin.Lock() // cloning an index writes to the original's bookkeeping
 	tx.State = v.State.clone()
 	v.begin.Unlock()
