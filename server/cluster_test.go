@@ -52,7 +52,7 @@ type testNode struct {
 func inCluster(t *testing.T, n int, test func(t *testing.T, c *testCluster)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		level := slog.LevelError
+		level := slog.LevelError + 1
 		if os.Getenv("CALLBOARD_TEST_LOG") != "" {
 			level = slog.LevelDebug
 		}
@@ -169,6 +169,9 @@ func (c *testCluster) kill(name string) {
 	c.disks[name].Open() // what the dead still write is not kept
 	n.server.Stop()
 	n.stop()
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	n.core.sessions.Shutdown(ended)
 	<-n.done
 }
 

@@ -68,6 +68,7 @@ func (l *loop) run(ctx context.Context) error {
 	for first := true; ; first = false {
 		batch, ok := l.gather(ctx, first)
 		if !ok {
+			answerAll(batch.all(), outcome{err: callboardv1.ErrNoLeader})
 			return nil
 		}
 		if err := l.turn(batch); err != nil {
