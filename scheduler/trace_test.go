@@ -1,0 +1,245 @@
+package scheduler
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/callboard/callboard/fsm"
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+)
+
+// tell writes an entry into the trace: its time, then one line per op. Heartbeats are left out: they would drown the rest.
+func (w *world) tell(ops []*logv1.Op) {
+	if w.quiet {
+		return
+	}
+	var lines []string
+	for _, op := range ops {
+		if op.GetRunnersSeen() == nil {
+			lines = append(lines, w.opText(op))
+		}
+	}
+	if len(lines) == 0 {
+		return
+	}
+	fmt.Fprintf(&w.trace, "@%s\n", seconds(w.clockMs))
+	for _, line := range lines {
+		fmt.Fprintf(&w.trace, "  %s\n", line)
+	}
+}
+
+// seconds prints whole seconds: what is between them is jitter, or the story shows it otherwise.
+func seconds(ms int64) string { return fmt.Sprintf("%ds", ms/1000) }
+
+func (w *world) refText(ref *logv1.Ref) string {
+	return fmt.Sprintf("%s/%d", w.label(ref.GetActorId()), ref.GetGeneration())
+}
+
+// opText says in a few words what an op does.
+func (w *world) opText(op *logv1.Op) string {
+	if text := w.runnerOpText(op); text != "" {
+		return text
+	}
+	switch o := op.GetOp().(type) {
+	case *logv1.Op_PutSettings:
+		var values []string
+		for _, v := range o.PutSettings.GetValues() {
+			text := fmt.Sprintf("%s=%d", v.GetName(), v.GetValue())
+			if v.GetReset_() {
+				text = v.GetName() + "=default"
+			}
+			values = append(values, text)
+		}
+		return "settings " + strings.Join(values, " ")
+	case *logv1.Op_PutNamespace:
+		return fmt.Sprintf("namespace %s %q", o.PutNamespace.GetName(), o.PutNamespace.GetDisplayName())
+	case *logv1.Op_PutPool:
+		return "pool " + o.PutPool.GetName() + poolText(o.PutPool)
+	case *logv1.Op_DeletePool:
+		return "delete pool " + o.DeletePool.GetName()
+	case *logv1.Op_RememberOutcome:
+		return "remember " + strings.TrimPrefix(o.RememberOutcome.GetKey(), "\x00")
+	case *logv1.Op_ForgetOutcomes:
+		return fmt.Sprintf("forget outcomes before %s", seconds(o.ForgetOutcomes.GetBeforeMs()))
+	}
+	return w.actorOpText(op)
+}
+
+func poolText(op *logv1.PutPool) string {
+	var text string
+	if op.GetAutoCreated() {
+		text += " auto"
+	}
+	if op.GetConfig().LostThresholdS != nil {
+		text += fmt.Sprintf(" lost=%ds", op.GetConfig().GetLostThresholdS())
+	}
+	if p := op.GetConfig().GetPlacement(); p != 0 {
+		text += fmt.Sprintf(" placement=%d", p)
+	}
+	return text
+}
+
+func (w *world) runnerOpText(op *logv1.Op) string {
+	switch o := op.GetOp().(type) {
+	case *logv1.Op_RegisterRunner:
+		r := o.RegisterRunner
+		text := fmt.Sprintf("register %s v%d slots=%d T=%s", w.label(r.GetRunnerId()), r.GetVersion(), r.GetSlots(), seconds(int64(r.GetThresholdMs())))
+		if len(r.GetReplaces()) > 0 {
+			text += " in place of " + w.label(r.GetReplaces())
+		}
+		return text
+	case *logv1.Op_ResumeRunner:
+		return fmt.Sprintf("resume %s v%d slots=%d", w.label(o.ResumeRunner.GetRunnerId()), o.ResumeRunner.GetVersion(), o.ResumeRunner.GetSlots())
+	case *logv1.Op_DisconnectRunner:
+		return "disconnect " + w.label(o.DisconnectRunner.GetRunnerId())
+	case *logv1.Op_RunnersSeen:
+		return fmt.Sprintf("seen %v", o.RunnersSeen.GetNumberDeltas())
+	case *logv1.Op_MarkLost:
+		return "lost " + w.label(o.MarkLost.GetRunnerId())
+	case *logv1.Op_EndRunner:
+		return "end " + w.label(o.EndRunner.GetRunnerId())
+	case *logv1.Op_SetRunnerThreshold:
+		return fmt.Sprintf("threshold of %s is %s", w.label(o.SetRunnerThreshold.GetRunnerId()), seconds(int64(o.SetRunnerThreshold.GetThresholdMs())))
+	case *logv1.Op_HoldOrphan:
+		return fmt.Sprintf("orphan %s on %s", w.refText(o.HoldOrphan.GetRef()), w.label(o.HoldOrphan.GetRunnerId()))
+	case *logv1.Op_ReleaseOrphan:
+		return fmt.Sprintf("release %s on %s", w.refText(o.ReleaseOrphan.GetRef()), w.label(o.ReleaseOrphan.GetRunnerId()))
+	case *logv1.Op_ForgetRunner:
+		return "forget " + w.label(o.ForgetRunner.GetRunnerId())
+	case *logv1.Op_StartDrain:
+		d := o.StartDrain
+		text := fmt.Sprintf("drain %s: %s", w.label(d.GetRunnerId()), short("DRAIN_CAUSE_", callboardv1.DrainCause(d.GetCause())))
+		if d.GetDeadlineMs() > 0 {
+			text += fmt.Sprintf(", within %s", seconds(d.GetDeadlineMs()-w.clockMs))
+		}
+		return text
+	}
+	return ""
+}
+
+func (w *world) actorOpText(op *logv1.Op) string {
+	switch o := op.GetOp().(type) {
+	case *logv1.Op_CreateActor:
+		return "create " + w.label(o.CreateActor.GetActorId())
+	case *logv1.Op_AssignActor:
+		a := o.AssignActor
+		rule, _, _ := strings.Cut(Rule(a.GetDecision().GetRule()).String(), ":")
+		return fmt.Sprintf("assign %s to %s (%s)", w.refText(a.GetRef()), w.label(a.GetRunnerId()), rule)
+	case *logv1.Op_EnqueueActor:
+		return "enqueue " + w.label(o.EnqueueActor.GetActorId())
+	case *logv1.Op_ActorRunning:
+		return "running " + w.refText(o.ActorRunning.GetRef())
+	case *logv1.Op_StopActor:
+		s := o.StopActor
+		return fmt.Sprintf("stop %s: %s", w.refText(s.GetRef()), short("STOP_REASON_", callboardv1.StopReason(s.GetReason())))
+	case *logv1.Op_ActorStopped:
+		return w.stoppedText(o.ActorStopped)
+	case *logv1.Op_SleepActor:
+		return "sleep " + w.label(o.SleepActor.GetActorId())
+	case *logv1.Op_WakeActor:
+		return "wake " + w.label(o.WakeActor.GetActorId())
+	case *logv1.Op_SetAlarm:
+		if o.SetAlarm.GetAtUnixMs() == 0 {
+			return "no alarm for " + w.label(o.SetAlarm.GetActorId())
+		}
+		return fmt.Sprintf("alarm of %s in %s", w.label(o.SetAlarm.GetActorId()), seconds(o.SetAlarm.GetAtUnixMs()-w.wallMs()))
+	case *logv1.Op_DestroyActor:
+		return "destroy " + w.label(o.DestroyActor.GetActorId())
+	case *logv1.Op_ForgetActor:
+		return "forget " + w.label(o.ForgetActor.GetActorId())
+	case *logv1.Op_SaveState:
+		return fmt.Sprintf("save %d bytes of %s", len(o.SaveState.GetState()), w.refText(o.SaveState.GetRef()))
+	case *logv1.Op_RaiseGeneration:
+		return fmt.Sprintf("raise %s to %d", w.label(o.RaiseGeneration.GetActorId()), o.RaiseGeneration.GetGeneration())
+	}
+	return fmt.Sprintf("%T", op.GetOp())
+}
+
+func (w *world) stoppedText(s *logv1.ActorStopped) string {
+	how := short("STOP_CAUSE_", s.GetCause())
+	if s.GetClean() {
+		how += " clean"
+	}
+	text := fmt.Sprintf("stopped %s %s, now %s", w.refText(s.GetRef()), how, short("NEXT_STATE_", s.GetNext()))
+	if s.GetNext() == logv1.NextState_NEXT_STATE_BACKING_OFF {
+		text += " for " + w.waitText(s)
+	}
+	if s.GetPenalty() {
+		text += ", with penalty"
+	}
+	if s.GetPreferRunner() {
+		text += ", may return"
+	}
+	return text
+}
+
+// waitText prints a back-off without its jitter, and holds the jitter to its bound.
+func (w *world) waitText(s *logv1.ActorStopped) string {
+	waitMs := s.GetRescheduleMs() - w.clockMs
+	if jitter := waitMs % 1000; jitter > 500 {
+		w.t.Fatalf("a back-off of %d ms: more than 500 ms of jitter", waitMs)
+	}
+	return seconds(waitMs)
+}
+
+// short is the name of an enum value without its prefix.
+func short(prefix string, value fmt.Stringer) string {
+	return strings.ToLower(strings.TrimPrefix(value.String(), prefix))
+}
+
+// actorLine describes an actor in the words of a story.
+func (w *world) actorLine(name string, a *fsm.Actor) string {
+	if a == nil {
+		return name + " is not known"
+	}
+	text := fmt.Sprintf("%s %s", name, a.Phase)
+	if a.Generation > 0 {
+		text += fmt.Sprintf(" gen=%d", a.Generation)
+	}
+	if r := w.view.RunnerByNumber(a.Runner); a.Runner != 0 {
+		text += " on " + w.label(r.ID[:])
+	}
+	if a.Phase == fsm.Stopping {
+		text += ": " + short("STOP_REASON_", callboardv1.StopReason(a.StopReason))
+		if a.WakeKept {
+			text += ", wake kept"
+		}
+	}
+	if a.DueMs != 0 && a.Phase != fsm.Destroyed {
+		text += fmt.Sprintf(", due at %s", seconds(a.DueMs))
+	}
+	if a.AlarmMs != 0 {
+		text += fmt.Sprintf(", alarm in %s", seconds(a.AlarmMs-w.wallMs()))
+	}
+	if len(a.Saved) > 0 {
+		text += fmt.Sprintf(", saved %q by v%d", a.Saved, a.SavedVersion)
+	}
+	if a.Trouble != nil && a.Trouble.Code != fsm.ErrorNone {
+		text += fmt.Sprintf(", %s", a.Trouble.Code)
+	}
+	if n := w.view.Retries(a); n > 0 {
+		text += fmt.Sprintf(", retries=%d", n)
+	}
+	return text
+}
+
+// runnerLine describes a runner in the words of a story.
+func (w *world) runnerLine(r *fsm.Runner) string {
+	text := fmt.Sprintf("%s v%d %d/%d", w.label(r.ID[:]), r.Version, r.Held, r.Slots)
+	switch {
+	case r.End == fsm.EndLost:
+		return text + " lost"
+	case r.End == fsm.EndStopped:
+		return text + " stopped"
+	case r.DrainCause != fsm.NotDraining:
+		text += " draining: " + short("DRAIN_CAUSE_", callboardv1.DrainCause(r.DrainCause))
+	}
+	if !r.Connected {
+		text += " disconnected"
+	}
+	for o := range w.view.OrphansOf(r) {
+		text += fmt.Sprintf(" orphan=%s/%d", w.label(o.Ref.Actor[:]), o.Ref.Generation)
+	}
+	return text
+}
