@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/callboard/callboard/fsm/table"
 )
@@ -110,15 +111,15 @@ func (c *checker) err() error { return errors.Join(c.problems...) }
 
 // differ notes a violation: which row, what of it, and both values.
 func (c *checker) differ(row any, what string, want, got any) {
-	if len(c.problems) < maxProblems {
-		c.problems = append(c.problems, fmt.Errorf("%v: %s: should be %v, is %v", row, what, want, got))
-	}
+	c.wrong(row, fmt.Sprintf("%s: should be %v, is %v", what, want, got))
 }
 
-// wrong notes a violation that is one sentence.
+// wrong notes a violation that is one sentence, once.
 func (c *checker) wrong(row any, sentence string) {
-	if len(c.problems) < maxProblems {
-		c.problems = append(c.problems, fmt.Errorf("%v: %s", row, sentence))
+	text := fmt.Sprintf("%v: %s", row, sentence)
+	known := slices.ContainsFunc(c.problems, func(p error) bool { return p.Error() == text })
+	if !known && len(c.problems) < maxProblems {
+		c.problems = append(c.problems, errors.New(text))
 	}
 }
 
@@ -505,20 +506,24 @@ func (c *checker) checkCounts(a *Actor) {
 		c.differ(fmt.Sprintf("the name %q", clip(a.Name, 64)), "actors", want, is.actors)
 	}
 	if want, got := int(c.before.endedCount.Get(a.namespace))+c.delta.ended[a.namespace], int(c.endedCount.Get(a.namespace)); want != got {
-		c.differ(fmt.Sprint("namespace ", c.namespaces.Get(a.namespace).Name), "ended actors", want, got)
+		c.differ(fmt.Sprint("namespace ordinal ", a.namespace), "ended actors", want, got)
 	}
 	c.checkPool(a.pool)
 }
 
 // checkPool compares what a pool counts with what its rows' change amounts to.
 func (c *checker) checkPool(ordinal uint32) {
+	p := c.pools.Get(ordinal)
+	if p == nil {
+		return // said already, of whoever is in it
+	}
 	was, is, d := c.before.poolStats.Get(ordinal), c.poolStats.Get(ordinal), c.delta.pools[ordinal]
 	want := poolTally{
 		int(was.Runners) + d.runners, int(was.Connected) + d.connected, int(was.Candidates) + d.candidates,
 		int(was.Pending) + d.pending, int(was.Live) + d.live,
 	}
 	if got := (poolTally{int(is.Runners), int(is.Connected), int(is.Candidates), int(is.Pending), int(is.Live)}); got != want {
-		c.differ(fmt.Sprintf("pool %q", c.pools.Get(ordinal).ID.Name), "counts", fmt.Sprintf("%+v", want), fmt.Sprintf("%+v", got))
+		c.differ(fmt.Sprintf("pool %q", p.ID.Name), "counts", fmt.Sprintf("%+v", want), fmt.Sprintf("%+v", got))
 	}
 }
 
