@@ -1,5 +1,7 @@
 package runner
 
+import "slices"
+
 // endedMemory knows the newest generation of each actor that this runner has ended or refused: an older or equal one is never
 // started.
 //
@@ -28,12 +30,15 @@ func (m *endedMemory) remember(actorID string, generation uint64) {
 	}
 	m.newest[actorID] = generation
 	m.order = append(m.order, endedEntry{actorID, generation})
-	for len(m.newest) > m.limit || len(m.order) > 2*m.limit {
-		e := m.order[0]
-		m.order = m.order[1:]
-		if m.newest[e.actorID] == e.generation {
+	leftover := func(e endedEntry) bool { return m.newest[e.actorID] != e.generation }
+	for len(m.newest) > m.limit {
+		if e := m.order[0]; !leftover(e) {
 			delete(m.newest, e.actorID)
 		}
+		m.order = m.order[1:]
+	}
+	if len(m.order) > 2*m.limit {
+		m.order = slices.DeleteFunc(m.order, leftover)
 	}
 }
 
