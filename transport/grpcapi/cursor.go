@@ -20,6 +20,7 @@ const (
 	listRunners
 	listRunnerNames
 	listNamespaces
+	listPoolConfigs
 )
 
 // question names what is listed: the kind and everything that selects items.

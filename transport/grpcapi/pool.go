@@ -112,3 +112,22 @@ func (s *poolService) Delete(ctx context.Context, req *callboardv1.PoolServiceDe
 	}
 	return &callboardv1.PoolServiceDeleteResponse{Index: index}, nil
 }
+
+// PoolConfigs answers with the pools that have a config, by name, a page at a time.
+func (a *API) PoolConfigs(ctx context.Context, namespace, cursor string, limit uint32) (pools []*callboardv1.Pool, next string, index uint64, err error) {
+	view, ns, q, after, size, err := a.namesPage(ctx, listPoolConfigs, namespace, cursor, limit)
+	if err != nil {
+		return nil, "", 0, err
+	}
+	runners := takeCensus(view, ns)
+	for p := range view.Pools(ns, after) {
+		if p.Config == nil {
+			continue
+		}
+		if len(pools) == size {
+			return pools, q.cursorAtName(pools[size-1].GetName()), view.Index(), nil
+		}
+		pools = append(pools, poolMessage(view, ns, p, runners.pool(p.ID.Name)))
+	}
+	return pools, "", view.Index(), nil
+}

@@ -1,0 +1,149 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// bodyTimeout bounds how long a caller may take to send a body, leftoverTimeout what it sends after the answer.
+const (
+	bodyTimeout     = 30 * time.Second
+	leftoverTimeout = 2 * time.Second
+)
+
+// withJSONErrors answers in JSON where the mux itself would answer in text: unknown paths and wrong methods.
+func withJSONErrors(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		// Without a pattern it is the mux's own handler for 404 or 405: ask it which, and with which header.
+		asked := &statusOnly{header: http.Header{}}
+		handler.ServeHTTP(asked, r)
+		if asked.status == http.StatusMethodNotAllowed {
+			allow := asked.header.Get("Allow")
+			w.Header().Set("Allow", allow)
+			writeError(w, &errorBody{
+				status: http.StatusMethodNotAllowed, Group: "api", Code: "method_not_allowed",
+				Message: r.Method + " is not possible here: want " + allow, Metadata: map[string]string{"allow": allow},
+			})
+			return
+		}
+		writeError(w, &errorBody{
+			status: http.StatusNotFound, Group: "api", Code: "not_found", Message: "there is nothing at " + r.URL.Path + ": GET /openapi.json lists what there is",
+		})
+	})
+}
+
+// statusOnly listens to a handler without letting it answer.
+type statusOnly struct {
+	header http.Header
+	status int
+}
+
+func (s *statusOnly) Header() http.Header         { return s.header }
+func (s *statusOnly) Write(b []byte) (int, error) { return len(b), nil }
+func (s *statusOnly) WriteHeader(status int)      { s.status = status }
+
+func writeError(w http.ResponseWriter, e *errorBody) {
+	w.Header().Set("Content-Type", "application/json")
+	for name, values := range e.GetHeaders() {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(e.status)
+	_ = json.NewEncoder(w).Encode(e) // the caller has gone: nobody to tell
+}
+
+// withBodyDeadline bounds how long reading the body may take, and only that: a deadline that stayed would end the wait of a blocking
+// call, because the server watches the connection meanwhile.
+func withBodyDeadline(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body == nil || r.Body == http.NoBody {
+			next.ServeHTTP(w, r)
+			return
+		}
+		body := &timedBody{ReadCloser: r.Body, connection: http.NewResponseController(w)}
+		r.Body = body
+		next.ServeHTTP(w, r)
+		if !body.ended {
+			body.deadline(leftoverTimeout)
+		}
+	})
+}
+
+type timedBody struct {
+	io.ReadCloser
+	connection   *http.ResponseController
+	begun, ended bool
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	if !b.begun {
+		b.begun = true
+		b.deadline(bodyTimeout)
+	}
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !b.ended {
+		b.ended = true
+		_ = b.connection.SetReadDeadline(time.Time{}) // not every writer of a test has deadlines
+	}
+	return n, err
+}
+
+func (b *timedBody) deadline(in time.Duration) {
+	_ = b.connection.SetReadDeadline(time.Now().Add(in)) // not every writer of a test has deadlines
+}
+
+// withRecovery answers 500 when a handler panics, and logs why. The process goes on: nothing here owns state.
+func (a *api) withRecovery(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			reason := recover()
+			if reason == nil {
+				return
+			}
+			if reason == http.ErrAbortHandler { //nolint:errorlint // the very value, as net/http compares it
+				panic(reason)
+			}
+			a.Log.ErrorContext(r.Context(), "httpapi: a handler panicked", "method", r.Method, "path", r.URL.Path, "panic", reason, "stack", string(debug.Stack()))
+			writeError(w, &errorBody{
+				status: http.StatusInternalServerError, Group: "cluster", Code: "internal_error", Message: "the node failed while it answered: its log says more",
+			})
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// withCORS lets pages of other origins use the API: what they ask for is mirrored.
+func withCORS(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		origin := r.Header.Get("Origin")
+		if origin == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		h := w.Header()
+		h.Add("Vary", "Origin")
+		h.Set("Access-Control-Allow-Origin", origin)
+		h.Set("Access-Control-Allow-Credentials", "true")
+		h.Set("Access-Control-Expose-Headers", "X-Callboard-Index, Retry-After")
+		method := r.Header.Get("Access-Control-Request-Method")
+		if r.Method != http.MethodOptions || method == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		h.Add("Vary", "Access-Control-Request-Method, Access-Control-Request-Headers")
+		h.Set("Access-Control-Allow-Methods", method)
+		if headers := r.Header.Values("Access-Control-Request-Headers"); len(headers) > 0 {
+			h.Set("Access-Control-Allow-Headers", strings.Join(headers, ", "))
+		}
+		h.Set("Access-Control-Max-Age", "600")
+		w.WriteHeader(http.StatusNoContent)
+	})
+}
