@@ -250,7 +250,8 @@ func (tx *Tx) stopActor(op *logv1.StopActor) Result {
 	}
 	if a.Phase == Stopping {
 		// The stop under way goes on with its own deadline; only what follows it changes.
-		if reason != StopDestroy && reason != StopSleep || a.Destroying || reason == a.StopReason {
+		again := reason == a.StopReason && !a.WakeKept // nothing would change; but a kept wake is taken back by another sleep
+		if reason != StopDestroy && reason != StopSleep || a.Destroying || again {
 			return refuse(CodeIllegal)
 		}
 		next.StopReason = reason
