@@ -106,7 +106,7 @@ type Trouble struct {
 	Message   string
 	Runner    RunnerID // where
 	Retries   uint32   // starts over by a clean stop or after retry_reset_duration
-	RetryMs   int64    // cluster clock of the last retry
+	RetryMs   int64    // cluster clock of the last retry: the end of its back-off
 	CrashedMs int64    // cluster clock; the runner above is avoided for a while
 	Preferred RunnerID // where it was fenced and may return to
 }
@@ -323,13 +323,13 @@ func (tx *Tx) recordTrouble(a, next *Actor, op *logv1.ActorStopped) {
 	if op.GetPreferRunner() {
 		t.Preferred = runner
 	}
-	if op.GetClean() {
+	if op.GetClean() && a.StopReason != StopNoResponse { // a start without an answer stays one, however clean its stop
 		t.Code, t.Message, t.Runner, t.Retries, t.RetryMs, t.CrashedMs = ErrorNone, "", RunnerID{}, 0, 0, 0
 	} else if code := troubleOf(op.GetCause(), a.StopReason); code != ErrorNone {
 		t.Code, t.Message, t.Runner, t.CrashedMs = code, op.GetMessage(), runner, tx.clockMs
 	}
 	if op.GetPenalty() {
-		t.Retries, t.RetryMs = t.Retries+1, tx.clockMs
+		t.Retries, t.RetryMs = t.Retries+1, max(tx.clockMs, op.GetRescheduleMs())
 	}
 	next.Trouble = &t
 	if t == (Trouble{}) {
