@@ -371,6 +371,13 @@ func (tx *Tx) sleepActor(op *logv1.SleepActor) Result {
 		return res
 	}
 	next.DueMs, next.QueueSeq, next.PendingMs, next.RescheduleMs, next.SleepMs = 0, 0, 0, 0, tx.wallMs
+	if a.Trouble != nil { // it was to return to its runner at once; when it wakes it goes where everybody goes
+		t := *a.Trouble
+		t.Preferred = RunnerID{}
+		if next.Trouble = &t; t == (Trouble{}) {
+			next.Trouble = nil
+		}
+	}
 	tx.replaceActor(a, next)
 	return Result{}
 }
