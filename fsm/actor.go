@@ -155,7 +155,7 @@ func (tx *Tx) createActor(op *logv1.CreateActor) Result {
 	if op.Key != nil && tx.ActorByKey(p.ID.Namespace, op.GetName(), op.GetKey()) != nil {
 		return refuse(CodeExists)
 	}
-	if tx.storedBytes+int64(len(op.GetInput())) > tx.Setting(StoredBytesLimit) {
+	if !tx.mayStore(len(op.GetInput())) {
 		return refuse(CodeFull)
 	}
 	tx.actorSeq++
@@ -459,13 +459,19 @@ func (tx *Tx) saveState(op *logv1.SaveState) Result {
 	if len(op.GetState()) > MaxSaved {
 		return refuse(CodeMalformed)
 	}
-	if tx.storedBytes+int64(len(op.GetState())-len(a.Saved)) > tx.Setting(StoredBytesLimit) {
+	if !tx.mayStore(len(op.GetState()) - len(a.Saved)) {
 		return refuse(CodeFull)
 	}
 	next := *a
 	next.Saved, next.SavedVersion = op.GetState(), tx.runners.Get(a.Runner).Version
 	tx.replaceActor(a, &next)
 	return Result{}
+}
+
+// mayStore tells whether the state may grow by so many bytes of inputs and saved states. It may always shrink, also when the limit
+// has been set below what is there.
+func (tx *Tx) mayStore(by int) bool {
+	return by <= 0 || tx.storedBytes+int64(by) <= tx.Setting(StoredBytesLimit)
 }
 
 // raiseGeneration lifts the counter past a generation that the state did not know: one that a runner claims to run. It may only
