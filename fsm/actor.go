@@ -12,6 +12,9 @@ const (
 	MaxSaved     = 64 << 10
 	// MaxEnded bounds how many ended actors of a namespace stay readable.
 	MaxEnded = 10_000
+	// MaxRaised bounds the generation that a runner may claim: what is above it is no generation but noise. It leaves every actor
+	// room to go on, and fits the numbers of JavaScript.
+	MaxRaised = 1 << 52
 )
 
 // CrashPolicy says what happens to an actor after a crash, numbered as callboard.v1.CrashPolicy.
@@ -188,6 +191,9 @@ func (tx *Tx) assignActor(op *logv1.AssignActor) Result {
 	if !r.Placeable() || r.pool != a.pool || r.FreeSlots() == 0 {
 		return refuse(CodeFull)
 	}
+	if tx.IsOrphan(r, Ref{a.ID, a.Generation + 1}) {
+		return refuse(CodeIllegal) // it runs there already, unwanted: one ref cannot be both
+	}
 	if op.GetStartDeadlineMs() <= tx.clockMs {
 		return refuse(CodeMalformed)
 	}
@@ -276,7 +282,7 @@ func (tx *Tx) actorStopped(op *logv1.ActorStopped) Result {
 	if res.Code != CodeOK {
 		return res
 	}
-	if a.Destroying && to != Destroyed {
+	if a.Destroying && to != Destroyed || a.WakeKept && to == Sleeping {
 		return refuse(CodeIllegal)
 	}
 	if to == BackingOff && op.GetRescheduleMs() <= tx.clockMs {
@@ -480,6 +486,9 @@ func (tx *Tx) raiseGeneration(op *logv1.RaiseGeneration) Result {
 	a := tx.actorFrom(op.GetActorId())
 	if a == nil {
 		return refuse(CodeNotFound)
+	}
+	if op.GetGeneration() > MaxRaised {
+		return refuse(CodeMalformed)
 	}
 	if a.Phase.OnRunner() || op.GetGeneration() <= a.Generation {
 		return refuse(CodeIllegal)

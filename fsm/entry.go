@@ -16,7 +16,11 @@ func (v *View) Apply(index, term uint64, entry *logv1.Entry) (next *View, result
 	if !v.accepts(term, entry) {
 		return v, nil, false
 	}
-	tx := v.Begin(entry.GetClockMs(), entry.GetWallMs())
+	clockMs := entry.GetClockMs()
+	if establishes(entry) {
+		clockMs = v.clockMs
+	}
+	tx := v.Begin(clockMs, entry.GetWallMs())
 	results = make([]Result, len(entry.GetOps()))
 	for i, op := range entry.GetOps() {
 		if op.GetLeaderEstablished() != nil {
@@ -27,8 +31,13 @@ func (v *View) Apply(index, term uint64, entry *logv1.Entry) (next *View, result
 	return tx.Seal(index), results, true
 }
 
+// establishes tells whether an entry begins an epoch.
+func establishes(entry *logv1.Entry) bool {
+	return len(entry.GetOps()) > 0 && entry.GetOps()[0].GetLeaderEstablished() != nil
+}
+
 func (v *View) accepts(term uint64, entry *logv1.Entry) bool {
-	if len(entry.GetOps()) > 0 && entry.GetOps()[0].GetLeaderEstablished() != nil {
+	if establishes(entry) {
 		return term > v.epoch
 	}
 	return entry.GetEpoch() == v.epoch && term == v.epoch && entry.GetBase() == v.base

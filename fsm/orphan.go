@@ -6,7 +6,7 @@ import (
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 )
 
-// MaxOrphansPerRunner bounds how many unwanted generations one runner may claim.
+// MaxOrphansPerRunner bounds how far unwanted generations may fill a runner beyond its slots.
 const MaxOrphansPerRunner = 100_000
 
 // orphanKey is a generation that runs on a runner although the state does not want it there: its slot is held until its end is
@@ -41,6 +41,9 @@ func (tx *Tx) holdOrphan(op *logv1.HoldOrphan) Result {
 	}
 	if _, held := tx.orphans.Get(orphanKey{runner: r.Number, ref: ref}); held {
 		return refuse(CodeExists)
+	}
+	if r.Held >= r.Slots+MaxOrphansPerRunner {
+		return refuse(CodeFull)
 	}
 	rev := tx.nextRev(r.Number)
 	tx.orphans.Put(orphanKey{runner: r.Number, ref: ref, rev: rev})

@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"iter"
 	"sync"
 
 	"github.com/callboard/callboard/fsm/table"
@@ -272,14 +271,11 @@ func (n *numbers) claim(number uint32) {
 	n.free.Delete(number)
 }
 
-func (n *numbers) release(number uint32) { n.free.Put(number) }
-
-func (n *numbers) each(taken func(number uint32) bool) iter.Seq[uint32] {
-	return func(yield func(uint32) bool) {
-		for number := uint32(1); number < n.next; number++ {
-			if taken(number) && !yield(number) {
-				return
-			}
-		}
+// release gives a number back. Free ones at the end are forgotten, so that next follows from what is taken: else it would differ on a
+// node that was restored, and the order of candidates with it.
+func (n *numbers) release(number uint32) {
+	n.free.Put(number)
+	for n.next > 1 && n.free.Delete(n.next-1) {
+		n.next--
 	}
 }
