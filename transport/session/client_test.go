@@ -237,11 +237,11 @@ func welcomed(t *testing.T, host *Host, change ...func(*callboardv1.Hello)) (*cl
 }
 
 // startedOn is welcomed with some actors that run.
-func startedOn(t *testing.T, e *engine, host *Host, n int, change ...func(*callboardv1.Hello)) (*client, *callboardv1.Welcome, []*callboardv1.ActorRef) {
+func startedOn(t *testing.T, e *engine, host *Host, n int) (*client, *callboardv1.Welcome, []*callboardv1.ActorRef) {
 	t.Helper()
-	c, w := welcomed(t, host, change...)
+	c, w := welcomed(t, host)
 	for range n {
-		e.create("counter", nil)
+		e.create(nil)
 	}
 	var refs []*callboardv1.ActorRef
 	var events []*callboardv1.ActorEvent

@@ -26,15 +26,16 @@ type engine struct {
 	t     *testing.T
 	start time.Time
 
-	mu      sync.Mutex
-	head    *fsm.View   // the leader's
-	behind  []*fsm.View // committed, not on this node yet
-	view    *fsm.View   // this node's
-	moved   chan struct{}
-	subs    map[uint32][]chan struct{}
-	queue   []waiting
-	steps   uint64
-	reports []*nodev1.SessionReport // that the leader has taken, in order
+	mu         sync.Mutex
+	head       *fsm.View   // the leader's
+	behind     []*fsm.View // committed, not on this node yet
+	view       *fsm.View   // this node's
+	moved      chan struct{}
+	subs       map[uint32][]chan struct{}
+	queue      []waiting
+	steps      uint64
+	unfinished bool                    // the last step left work
+	reports    []*nodev1.SessionReport // that the leader has taken, in order
 
 	lagging    bool          // the node's View stands still
 	early      bool          // replies do not wait for the View
@@ -87,7 +88,7 @@ func (e *engine) lead(ctx context.Context) {
 			}
 		case <-timer.C:
 		}
-		if wakeMs := e.step(nil); wakeMs > 0 {
+		if wakeMs := e.step(nil); wakeMs > 0 { //nolint:contextcheck // replies outlive a step
 			timer.Reset(time.Duration(max(wakeMs-e.clockMs(), 1)) * time.Millisecond)
 		}
 	}
@@ -119,6 +120,7 @@ func (e *engine) step(command *nodev1.Command) (wakeMs int64) {
 	if command != nil {
 		in.Commands = []scheduler.Command{{Command: command}}
 	}
+	in.Sweep = e.unfinished
 	e.steps++
 	binary.BigEndian.PutUint64(in.Seed[:], e.steps)
 	out := scheduler.Step(e.head.Begin(e.clockMs(), time.Now().UnixMilli()), in)
@@ -127,6 +129,9 @@ func (e *engine) step(command *nodev1.Command) (wakeMs int64) {
 	}
 	if len(out.Ops) > 0 {
 		e.applyLocked(out.Ops)
+	}
+	if e.unfinished = out.Unfinished; e.unfinished {
+		e.nudge()
 	}
 	for i, w := range reports {
 		e.answerLocked(w, out.Reports[i])
@@ -287,18 +292,17 @@ func (e *engine) reported(is func(*nodev1.SessionReport) bool) int {
 	return n
 }
 
-func isHello(r *nodev1.SessionReport) bool     { return r.GetHello() != nil }
-func isBroken(r *nodev1.SessionReport) bool    { return r.GetBroken() != nil }
-func isGoodbye(r *nodev1.SessionReport) bool   { return r.GetGoodbye() != nil }
-func isEvents(r *nodev1.SessionReport) bool    { return r.GetEvents() != nil }
-func isHeartbeat(r *nodev1.SessionReport) bool { return r.GetHeartbeat() != nil }
-func isDraining(r *nodev1.SessionReport) bool  { return r.GetDraining() != nil }
+func isHello(r *nodev1.SessionReport) bool    { return r.GetHello() != nil }
+func isBroken(r *nodev1.SessionReport) bool   { return r.GetBroken() != nil }
+func isGoodbye(r *nodev1.SessionReport) bool  { return r.GetGoodbye() != nil }
+func isEvents(r *nodev1.SessionReport) bool   { return r.GetEvents() != nil }
+func isDraining(r *nodev1.SessionReport) bool { return r.GetDraining() != nil }
 
 // Commands
 
-func (e *engine) create(name string, input []byte) {
+func (e *engine) create(input []byte) {
 	e.step(&nodev1.Command{Command: &nodev1.Command_CreateActor{CreateActor: &callboardv1.CreateRequest{
-		Namespace: "default", Name: name, Pool: "default", Input: input,
+		Namespace: "default", Name: "counter", Pool: "default", Input: input,
 	}}})
 }
 

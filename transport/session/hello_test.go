@@ -288,7 +288,7 @@ func TestShutdownDoesNotWaitForTheDeafNorForALeader(t *testing.T) {
 		resume := deaf.stopListening()
 		defer resume()
 		for range 4 {
-			e.create("counter", nil)
+			e.create(nil)
 		}
 		cut, _ := welcomed(t, host, key("key-2"), instance(2))
 		e.set(func(e *engine) { e.leaderless = true })

@@ -46,7 +46,7 @@ func (h *Host) Serve(ctx context.Context, wire Wire) error {
 	defer h.dismiss(s)
 
 	go s.read()
-	err := s.run()
+	err := s.run() //nolint:contextcheck // the session holds the stream's context, which is made of this one
 	reason := err
 	if said := (*farewell)(nil); errors.As(err, &said) {
 		// A stream that does not take a Disconnect any more is broken, which ends it just as well.
@@ -55,7 +55,7 @@ func (h *Host) Serve(ctx context.Context, wire Wire) error {
 			err = said.refusal
 		}
 	}
-	if slow := (*callboardv1.Error)(nil); errors.As(context.Cause(s.ctx), &slow) {
+	if slow := (*callboardv1.Error)(nil); errors.As(context.Cause(s.ctx), &slow) { //nolint:contextcheck // as above
 		err, reason = slow, slow // why Send came back
 	}
 	toPart := s.opened
