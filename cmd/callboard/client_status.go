@@ -41,7 +41,7 @@ func statusCommand(g *globals) *cobra.Command {
 				return err
 			}
 			if !status.PlacingWorks {
-				return &exitError{code: exitRefused}
+				return quietExit(exitRefused)
 			}
 			return nil
 		})

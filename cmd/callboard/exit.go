@@ -32,24 +32,21 @@ func usage(cmd *cobra.Command, format string, args ...any) error {
 	return &usageError{command: cmd.CommandPath(), text: fmt.Sprintf(format, args...)}
 }
 
-// exitError ends the process with a code of its own.
-type exitError struct {
-	code int
-	err  error // nil: everything is said already
+// exitError is an error with an exit code of its own, such as the runner library's.
+type exitError interface {
+	error
+	ExitCode() int
 }
 
-func (e *exitError) Error() string {
-	if e.err == nil {
-		return ""
-	}
-	return e.err.Error()
-}
+// quietExit ends the process with a code when everything is said already.
+type quietExit int
 
-func (e *exitError) Unwrap() error { return e.err }
+func (quietExit) Error() string   { return "" }
+func (q quietExit) ExitCode() int { return int(q) }
 
 func exitCode(err error) int {
 	var (
-		own         *exitError
+		own         exitError
 		wrong       *usageError
 		unreachable *client.UnreachableError
 		late        *client.TimeoutError
@@ -58,7 +55,7 @@ func exitCode(err error) int {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &own):
-		return own.code
+		return own.ExitCode()
 	case errors.As(err, &wrong):
 		return exitUsage
 	case errors.Is(err, callboardv1.ErrOutcomeUnknown):

@@ -44,6 +44,7 @@ Exit codes: 0 ok, 1 refused, 2 usage, 3 the outcome is unknown, 4 no node can be
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return flagsFromEnvironment(cmd, os.LookupEnv) }
 	g.addFlags(root)
 	root.AddCommand(
+		devCommand(g), serverCommand(g),
 		actorCommand(g), runnerCommand(g), poolCommand(g), namespaceCommand(g), statusCommand(g), operatorCommand(g), versionCommand(g),
 	)
 	return root, g

@@ -62,6 +62,7 @@ func (r *actorReader) message(a *fsm.Actor) *callboardv1.Actor {
 		m.Reason = r.census(ns).pool(pool.ID.Name).whyPending(a, pool.ID.Name)
 	case fsm.BackingOff:
 		m.Reason = whyBackingOff(a)
+	default: // nothing to explain
 	}
 	return m
 }

@@ -27,6 +27,9 @@ func (s *actorService) Resolve(ctx context.Context, req *callboardv1.ResolveRequ
 	if err != nil {
 		return nil, err
 	}
+	if a.Phase == fsm.Destroyed || a.Destroying {
+		return nil, callboardv1.Refuse("actor", "destroyed", "actor %s is destroyed or being destroyed: it will not run again", id).With("actor_id", id.String())
+	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	index := view.Index()

@@ -29,8 +29,8 @@ func badField(field, format string, args ...any) *callboardv1.Error {
 }
 
 // invalidInput refuses a request whose fields do not go together.
-func invalidInput(field, format string, args ...any) *callboardv1.Error {
-	return callboardv1.Refuse("validation", "invalid_input", format, args...).With("field", field)
+func invalidInput(field, reason string) *callboardv1.Error {
+	return callboardv1.Refuse("validation", "invalid_input", "%s", reason).With("field", field)
 }
 
 // problem makes sure that no refusal means a nil error, not an error that holds a nil pointer.

@@ -103,20 +103,22 @@ func (b *timedBody) deadline(in time.Duration) {
 // withRecovery answers 500 when a handler panics, and logs why. The process goes on: nothing here owns state.
 func (a *api) withRecovery(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			reason := recover()
-			if reason == nil {
-				return
-			}
-			if reason == http.ErrAbortHandler { //nolint:errorlint // the very value, as net/http compares it
-				panic(reason)
-			}
-			a.Log.ErrorContext(r.Context(), "httpapi: a handler panicked", "method", r.Method, "path", r.URL.Path, "panic", reason, "stack", string(debug.Stack()))
-			writeError(w, &errorBody{
-				status: http.StatusInternalServerError, Group: "cluster", Code: "internal_error", Message: "the node failed while it answered: its log says more",
-			})
-		}()
+		defer a.recovered(w, r)
 		next.ServeHTTP(w, r)
+	})
+}
+
+func (a *api) recovered(w http.ResponseWriter, r *http.Request) {
+	reason := recover()
+	if reason == nil {
+		return
+	}
+	if reason == http.ErrAbortHandler { //nolint:errorlint // the very value, as net/http compares it
+		panic(reason)
+	}
+	a.Log.ErrorContext(r.Context(), "httpapi: a handler panicked", "method", r.Method, "path", r.URL.Path, "panic", reason, "stack", string(debug.Stack()))
+	writeError(w, &errorBody{
+		status: http.StatusInternalServerError, Group: "cluster", Code: "internal_error", Message: "the node failed while it answered: its log says more",
 	})
 }
 

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/callboard/callboard/server"
+	"github.com/callboard/callboard/transport/raftnet"
+)
+
+// nodeFlags are the flags of a node. Each is also a key of the file that --config names, and a variable CALLBOARD_<FLAG>; the command
+// line wins over the environment, and that over the file.
+type nodeFlags struct {
+	cfg      server.Config
+	config   string
+	join     []string
+	logLevel string
+	logJSON  bool
+}
+
+func (f *nodeFlags) add(flags *pflag.FlagSet) {
+	host, _ := os.Hostname()
+	host, _, _ = strings.Cut(host, ".")
+	timing := raftnet.DefaultTiming()
+	flags.StringVar(&f.config, "config", "", "YAML `file` with a key for every flag")
+	flags.StringVar(&f.cfg.Name, "name", host, "`name` of this node, unique in the cluster")
+	flags.StringVar(&f.cfg.DataDir, "data-dir", "", "`directory` of this node's log and snapshots")
+	flags.StringVar(&f.cfg.HTTPAddr, "http-addr", server.DefaultHTTPAddr, "`address` of the HTTP API")
+	flags.StringVar(&f.cfg.GRPCAddr, "grpc-addr", server.DefaultGRPCAddr, "`address` for runners, gRPC clients and other nodes")
+	flags.StringVar(&f.cfg.RaftAddr, "raft-addr", server.DefaultRaftAddr, "`address` for the Raft of other nodes")
+	flags.StringVar(&f.cfg.GossipAddr, "gossip-addr", server.DefaultGossipAddr, "`address` where nodes find each other (TCP and UDP)")
+	flags.StringVar(&f.cfg.MetricsAddr, "metrics-addr", server.DefaultMetricsAddr, "`address` of metrics and profiles; empty: none")
+	flags.StringVar(&f.cfg.Advertise, "advertise", "", "`host` by which others reach this node; empty: that of each address")
+	flags.IntVar(&f.cfg.BootstrapExpect, "bootstrap-expect", 1, "`number` of nodes that found the cluster together")
+	flags.StringSliceVar(&f.join, "join", nil, "gossip `addresses` of other nodes, separated by commas; its own does no harm")
+	flags.BoolVar(&f.cfg.Insecure, "insecure", false, "allow addresses outside loopback, where anyone who reaches them may do anything")
+	flags.DurationVar(&f.cfg.Timing.Heartbeat, "raft-heartbeat-timeout", timing.Heartbeat, "silence of the leader after which a node asks for votes")
+	flags.DurationVar(&f.cfg.Timing.Election, "raft-election-timeout", timing.Election, "how long a candidate waits for votes")
+	flags.DurationVar(&f.cfg.Timing.LeaderLease, "raft-leader-lease", timing.LeaderLease, "silence of a majority after which a leader steps down")
+	flags.DurationVar(&f.cfg.Timing.Commit, "raft-commit-timeout", timing.Commit, "how long a follower waits at most for news of a commit")
+	flags.StringVar(&f.logLevel, "log-level", "info", "`level` of the log: debug, info, warn, error")
+	flags.BoolVar(&f.logJSON, "log-json", false, "log as JSON")
+}
+
+// complete reads the file and makes the logger.
+func (f *nodeFlags) complete(cmd *cobra.Command, errOut io.Writer) error {
+	if err := f.readFile(cmd); err != nil {
+		return err
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return usage(cmd, "--log-level %s: want debug, info, warn or error", f.logLevel)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	var handler slog.Handler = slog.NewTextHandler(errOut, options)
+	if f.logJSON {
+		handler = slog.NewJSONHandler(errOut, options)
+	}
+	f.cfg.Log, f.cfg.Join, f.cfg.Version = slog.New(handler), f.join, version
+	return nil
+}
+
+// readFile sets the flags that neither the command line nor the environment did. A key that is no flag is a mistake.
+func (f *nodeFlags) readFile(cmd *cobra.Command) error {
+	if f.config == "" {
+		return nil
+	}
+	data, err := os.ReadFile(f.config)
+	if err != nil {
+		return usage(cmd, "--config: %v", err)
+	}
+	var keys map[string]any
+	if err := yaml.Unmarshal(data, &keys); err != nil {
+		return usage(cmd, "--config %s: %v", f.config, err)
+	}
+	for key, value := range keys {
+		flag := cmd.LocalFlags().Lookup(key)
+		if flag == nil || key == "config" {
+			return usage(cmd, "--config %s: %q is not a setting of this command", f.config, key)
+		}
+		if flag.Changed {
+			continue
+		}
+		if err := cmd.LocalFlags().Set(key, yamlText(value)); err != nil {
+			return usage(cmd, "--config %s: %s: %v", f.config, key, err)
+		}
+	}
+	return nil
+}
+
+// yamlText is a value as it would stand on the command line.
+func yamlText(value any) string {
+	list, ok := value.([]any)
+	if !ok {
+		return fmt.Sprint(value)
+	}
+	texts := make([]string, len(list))
+	for i, v := range list {
+		texts[i] = fmt.Sprint(v)
+	}
+	return strings.Join(texts, ",")
+}
+
+func serverCommand(g *globals) *cobra.Command {
+	f := &nodeFlags{}
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run one engine node",
+		Long: `Run one engine node. The same line on every node and at every start: nodes that find each other found a cluster when
+--bootstrap-expect of them have met, and join it later. A node whose data directory was wiped joins as a new one.`,
+		Example: `  callboard server --name n1 --data-dir /var/lib/callboard
+  callboard server --name n1 --data-dir /var/lib/callboard --bootstrap-expect 3 --join n1:6423,n2:6423,n3:6423`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.complete(cmd, g.errOut); err != nil {
+				return err
+			}
+			if err := f.cfg.Validate(); err != nil {
+				return usage(cmd, "%v", err)
+			}
+			return server.Run(cmd.Context(), f.cfg)
+		},
+	}
+	f.add(cmd.Flags())
+	return cmd
+}
+
+// temporaryDir makes a directory that lives as long as the command.
+func temporaryDir() (dir string, remove func() error, err error) {
+	dir, err = os.MkdirTemp("", "callboard-dev-")
+	if err != nil {
+		return "", nil, fmt.Errorf("temporary data directory: %w", err)
+	}
+	return dir, func() error { return os.RemoveAll(dir) }, nil
+}
