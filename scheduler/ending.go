@@ -41,8 +41,8 @@ func afterEnd(a *fsm.Actor, r *fsm.Runner, e ending) after {
 		}
 		return moved(e.clean || fenced)
 	case fenced:
-		// An eviction for want of a lease: nothing went wrong with the actor.
-		return after{next: toPending, prefer: true}
+		// An eviction for want of a lease: nothing went wrong with the actor. It may return, unless it was on its way elsewhere.
+		return after{next: toPending, prefer: a.Phase != fsm.Stopping}
 	case a.Phase == fsm.Stopping:
 		return moved(e.clean && a.StopReason != fsm.StopNoResponse)
 	case e.clean && r.DrainCause != fsm.DrainShutdown:
@@ -68,8 +68,8 @@ func moved(clean bool) after {
 	return after{next: toBackOff, penalty: true}
 }
 
-// endLife ends the current life of an actor.
-func (s *step) endLife(a *fsm.Actor, e ending) {
+// endLife ends the current life of an actor, and tells whether it was not over yet.
+func (s *step) endLife(a *fsm.Actor, e ending) bool {
 	what := afterEnd(a, s.tx.RunnerByNumber(a.Runner), e)
 	op := &logv1.ActorStopped{
 		Ref: refOp(a.Ref()), Clean: e.clean, Message: clipText(e.message), Cause: e.cause,
@@ -82,9 +82,21 @@ func (s *step) endLife(a *fsm.Actor, e ending) {
 			op.Next = toPending
 		}
 	}
-	s.do(&logv1.Op{Op: &logv1.Op_ActorStopped{ActorStopped: op}})
+	if s.do(&logv1.Op{Op: &logv1.Op_ActorStopped{ActorStopped: op}}) != fsm.CodeOK {
+		return false
+	}
 	if op.Next == toDestroyed {
 		s.ended = append(s.ended, s.tx.ActorNamespace(a))
+	}
+	return true
+}
+
+// giveUp ends a life whose stop was never reported. Nobody has confirmed that it has ended: if its runner is there still, its slot is
+// held until it does.
+func (s *step) giveUp(a *fsm.Actor) {
+	r := s.tx.RunnerByNumber(a.Runner)
+	if s.endLife(a, ending{cause: logv1.StopCause_STOP_CAUSE_NO_RESPONSE, message: "its runner did not report the end of the stop"}) {
+		s.holdOrphan(r, a.Ref())
 	}
 }
 

@@ -21,7 +21,7 @@ func (s *step) judge() {
 		case fsm.DueStart:
 			s.stop(d.Actor, fsm.StopNoResponse)
 		case fsm.DueStop:
-			s.endLife(d.Actor, ending{cause: logv1.StopCause_STOP_CAUSE_NO_RESPONSE, message: "its runner did not report the end of the stop"})
+			s.giveUp(d.Actor)
 		case fsm.DueBackoff:
 			s.do(&logv1.Op{Op: &logv1.Op_EnqueueActor{EnqueueActor: &logv1.EnqueueActor{ActorId: d.Actor.ID[:]}}})
 		case fsm.DueForgetActor:
