@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/callboard/callboard/fsm"
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
@@ -24,7 +25,7 @@ func (s *step) createNamespace(r *callboardv1.NamespaceServiceCreateRequest) Ans
 	if display == "" {
 		display = r.GetName()
 	}
-	if len(display) > 4*maxDisplayName || len([]rune(display)) > maxDisplayName || display != strings.Join(strings.Fields(display), " ") {
+	if !utf8.ValidString(display) || len(display) > 4*maxDisplayName || len([]rune(display)) > maxDisplayName || display != strings.Join(strings.Fields(display), " ") {
 		return refuse(callboardv1.Refuse("namespace", "failed_to_create", "display_name: 1 to %d characters, only single spaces between words", maxDisplayName))
 	}
 	id := s.mint()
@@ -41,6 +42,8 @@ func (s *step) createNamespace(r *callboardv1.NamespaceServiceCreateRequest) Ans
 // notBuilt names the pool fields whose behaviour this build does not have: they are refused, not stored and ignored.
 func notBuilt(c *callboardv1.PoolConfig) string {
 	switch {
+	case c == nil:
+		return ""
 	case c.GetDrainOnVersionUpgrade():
 		return "drain_on_version_upgrade"
 	case c.ActorEvictionDelay != nil:
@@ -79,19 +82,27 @@ func poolConfig(r *callboardv1.PoolServicePutRequest) (*logv1.PoolConfig, *callb
 	if field := notBuilt(c); field != "" {
 		return nil, callboardv1.Refuse("pool", "not_built", "%s: this build does not do what the field says yet, so it refuses it", field).With("field", field)
 	}
+	if c == nil {
+		return invalid("config: missing; to delete the pool's config use delete")
+	}
 	if t := c.RunnerLostThreshold; t != nil && (*t < 10 || *t > 600) {
 		return invalid("runner_lost_threshold: 10 to 600 seconds, got %d", *t)
 	}
 	if c.GetPlacement() < 0 || c.GetPlacement() > callboardv1.Placement_PLACEMENT_BINPACK {
 		return invalid("placement: spread or binpack")
 	}
-	if len(c.GetMetadataJson()) > maxPoolMetadata || c.GetMetadataJson() != "" && !json.Valid([]byte(c.GetMetadataJson())) {
+	if !validMetadata(c.GetMetadataJson(), maxPoolMetadata) {
 		return invalid("metadata: valid JSON of at most %d bytes", maxPoolMetadata)
 	}
 	return &logv1.PoolConfig{
 		DrainOnVersionUpgrade: c.DrainOnVersionUpgrade, LostThresholdS: c.RunnerLostThreshold,
 		Placement: uint32(c.GetPlacement()), MetadataJson: c.GetMetadataJson(),
 	}, nil
+}
+
+// validMetadata tells whether a text is empty or JSON of at most so many bytes. JSON may hold bytes that are no UTF-8; the log may not.
+func validMetadata(text string, most int) bool {
+	return text == "" || len(text) <= most && utf8.ValidString(text) && json.Valid([]byte(text))
 }
 
 func (s *step) deletePool(r *callboardv1.PoolServiceDeleteRequest) Answer {
@@ -131,6 +142,7 @@ func (s *step) putSettings(r *callboardv1.PutSettingsRequest) Answer {
 	if code := s.do(&logv1.Op{Op: &logv1.Op_PutSettings{PutSettings: op}}); code != fsm.CodeOK {
 		return refuse(callboardv1.Refuse("cluster", "setting_invalid", "the settings were refused (%v)", code))
 	}
+	s.tx.DirtyAllPools() // runners that were too silent may not be any more
 	return done(nil)
 }
 

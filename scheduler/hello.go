@@ -1,8 +1,8 @@
 package scheduler
 
 import (
-	"encoding/json"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/callboard/callboard/fsm"
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
@@ -43,12 +43,12 @@ func (s *step) hello(report *nodev1.HelloReport) *nodev1.SessionAnswer {
 	resumed := live != nil && live.Instance == instance
 	var r *fsm.Runner
 	if resumed {
-		r = s.resume(live, session, report)
+		r, refusal = s.resume(live, session, report)
 	} else {
-		r = s.register(pool, instance, session, live, report)
+		r, refusal = s.register(pool, instance, session, live, report)
 	}
-	if r == nil {
-		return refuseHello(true, callboardv1.Refuse("cluster", "internal_error", "the runner could not be registered; it may try again"))
+	if refusal != nil {
+		return refuseHello(true, refusal)
 	}
 	s.reconcile(r, h, resumed)
 	return &nodev1.SessionAnswer{
@@ -74,16 +74,16 @@ func (s *step) validateHello(h *callboardv1.Hello) (fsm.InstanceID, *callboardv1
 	if !fsm.ValidPoolName(h.GetPool()) {
 		return bad("bad_pool", "pool: 1 to 128 printable characters without space or slash")
 	}
-	if len(h.GetKey()) < 1 || len(h.GetKey()) > maxRunnerKey {
-		return bad("bad_key", "key: 1 to %d bytes, got %d", maxRunnerKey, len(h.GetKey()))
+	if len(h.GetKey()) < 1 || len(h.GetKey()) > maxRunnerKey || !utf8.ValidString(h.GetKey()) {
+		return bad("bad_key", "key: 1 to %d bytes of UTF-8, got %d", maxRunnerKey, len(h.GetKey()))
 	}
 	if h.GetSlots() < 1 || h.GetSlots() > fsm.MaxSlots {
 		return bad("bad_slots", "slots: 1 to %d, got %d", fsm.MaxSlots, h.GetSlots())
 	}
-	if len(h.GetMetadataJson()) > maxRunnerMetadata || h.GetMetadataJson() != "" && !json.Valid([]byte(h.GetMetadataJson())) {
+	if !validMetadata(h.GetMetadataJson(), maxRunnerMetadata) {
 		return bad("bad_metadata", "metadata_json: valid JSON of at most %d bytes", maxRunnerMetadata)
 	}
-	if len(h.GetAdvertisedAddr()) > maxAdvertised || strings.ContainsAny(h.GetAdvertisedAddr(), "\r\n\x00") {
+	if len(h.GetAdvertisedAddr()) > maxAdvertised || !utf8.ValidString(h.GetAdvertisedAddr()) || strings.ContainsAny(h.GetAdvertisedAddr(), "\r\n\x00") {
 		return bad("bad_advertised_addr", "advertised_addr: at most %d bytes, without line breaks", maxAdvertised)
 	}
 	id, err := fsm.ParseID(h.GetInstanceId())
@@ -108,27 +108,28 @@ func (s *step) poolOfHello(ns *fsm.Namespace, name string) (*fsm.Pool, *callboar
 	return s.tx.Pool(id), nil
 }
 
-// runnerOfHello finds the runner that has the key now. An instance that another one has replaced is refused while its successor is
-// there.
+// runnerOfHello finds the runner that resumes, or else the one that has the key now. An instance is refused while a later one has its
+// key, whether it was replaced or lost before. When that one has gone it may resume, if only to give up what it still has: a second
+// runner for the same process would let the first be lost, and its actors start elsewhere, while they run on under the new lease.
 func (s *step) runnerOfHello(p *fsm.Pool, key string, instance fsm.InstanceID) (*fsm.Runner, *callboardv1.Error) {
 	var live *fsm.Runner
-	for r := range s.tx.RunnersByKey(p, key) {
-		replaced := !fsm.ID(r.ReplacedBy).IsZero()
-		if r.End == fsm.NotEnded && !replaced {
-			live = r
-			if r.Instance == instance {
-				return live, nil
-			}
-		}
-		if replaced && r.Instance == instance && live != nil {
+	for r := range s.tx.RunnersByKey(p, key) { // newest first
+		switch {
+		case r.Instance == instance && live != nil:
 			return nil, callboardv1.Refuse("session", "replaced",
 				"another process has connected with runner key %q and taken this one's place; give every process its own key", key)
+		case r.Instance == instance && r.End == fsm.NotEnded:
+			return r, nil
+		case r.End == fsm.NotEnded && fsm.ID(r.ReplacedBy).IsZero():
+			live = r
 		}
 	}
 	return live, nil
 }
 
-func (s *step) register(p *fsm.Pool, instance fsm.InstanceID, session fsm.SessionID, replaced *fsm.Runner, report *nodev1.HelloReport) *fsm.Runner {
+func (s *step) register(
+	p *fsm.Pool, instance fsm.InstanceID, session fsm.SessionID, replaced *fsm.Runner, report *nodev1.HelloReport,
+) (*fsm.Runner, *callboardv1.Error) {
 	h, id := report.GetHello(), fsm.RunnerID(s.mint())
 	op := &logv1.RegisterRunner{
 		RunnerId: id[:], NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name, Key: h.GetKey(), InstanceId: instance[:], SessionId: session[:],
@@ -138,25 +139,34 @@ func (s *step) register(p *fsm.Pool, instance fsm.InstanceID, session fsm.Sessio
 	if replaced != nil {
 		op.Replaces = replaced.ID[:]
 	}
-	if s.do(&logv1.Op{Op: &logv1.Op_RegisterRunner{RegisterRunner: op}}) != fsm.CodeOK {
-		return nil
+	switch s.do(&logv1.Op{Op: &logv1.Op_RegisterRunner{RegisterRunner: op}}) {
+	case fsm.CodeOK:
+	case fsm.CodeFull:
+		return nil, callboardv1.Refuse("runner", "limit_reached",
+			"the cluster knows %d runners, the most there can be; those that have ended are forgotten after an hour", fsm.MaxRunners)
+	default:
+		return nil, notRegistered()
 	}
 	if replaced != nil {
 		s.startDrain(replaced, fsm.DrainReplaced, 0, "another process has connected with its key")
 	}
-	return s.tx.Runner(id)
+	return s.tx.Runner(id), nil
 }
 
-func (s *step) resume(r *fsm.Runner, session fsm.SessionID, report *nodev1.HelloReport) *fsm.Runner {
+func notRegistered() *callboardv1.Error {
+	return callboardv1.Refuse("cluster", "internal_error", "the runner could not be registered; it may try again")
+}
+
+func (s *step) resume(r *fsm.Runner, session fsm.SessionID, report *nodev1.HelloReport) (*fsm.Runner, *callboardv1.Error) {
 	h := report.GetHello()
 	code := s.do(&logv1.Op{Op: &logv1.Op_ResumeRunner{ResumeRunner: &logv1.ResumeRunner{
 		RunnerId: r.ID[:], SessionId: session[:], Holder: report.GetHolder(), Version: h.GetVersion(), Slots: h.GetSlots(),
 		MetadataJson: h.GetMetadataJson(), AdvertisedAddr: h.GetAdvertisedAddr(),
 	}}})
 	if code != fsm.CodeOK {
-		return nil
+		return nil, notRegistered()
 	}
-	return s.tx.Runner(r.ID)
+	return s.tx.Runner(r.ID), nil
 }
 
 // reconcile compares what a runner says with what the state has. What ended is ended; what runs unwanted is an orphan; what should
