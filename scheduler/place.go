@@ -44,7 +44,7 @@ func (s *step) placePool(p *fsm.Pool) {
 			s.out.Unfinished = true
 			return
 		}
-		best := s.best(p, upTo, nil)
+		best, next := s.best(p, upTo)
 		if best == nil {
 			return
 		}
@@ -57,38 +57,37 @@ func (s *step) placePool(p *fsm.Pool) {
 			continue
 		}
 		s.budget.placed++
-		if !s.assign(p, a, best) {
+		if !s.assign(p, a, best, next) {
 			return
 		}
 	}
 }
 
-// best returns the runner that is first in the order of choice, other than one; nil: there is none.
-func (s *step) best(p *fsm.Pool, upTo uint32, other *fsm.Runner) *fsm.Runner {
+// best returns the runners that are first and second in the order of choice; nil: there is none.
+func (s *step) best(p *fsm.Pool, upTo uint32) (best, next *fsm.Runner) {
 	for r := range s.tx.Candidates(p, upTo, s.drawUint32()) {
-		if other == nil || r.ID != other.ID {
-			return r
+		if best != nil {
+			return best, r
 		}
+		best = r
 	}
-	return nil
+	return best, nil
 }
 
-// assign gives an actor to the best runner, unless it may return to its own, or crashed on the best one lately and there is another.
-func (s *step) assign(p *fsm.Pool, a *fsm.Actor, best *fsm.Runner) bool {
+// assign gives an actor to the best runner, unless it may return to its own, or crashed on the best one lately and the next one is of
+// the same version. The runner-up is the one that would have been chosen otherwise.
+func (s *step) assign(p *fsm.Pool, a *fsm.Actor, best, next *fsm.Runner) bool {
 	rule := RuleSpread
 	if p.Placement() == fsm.Binpack {
 		rule = RuleBinpack
 	}
-	chosen := best
-	var runnerUp *fsm.Runner
-	if t := a.Trouble; t != nil {
-		if own := s.tx.Runner(t.Preferred); own != nil && s.tx.Ineligible(own) == "" {
-			chosen, rule = own, RuleReturn
-		} else if t.Code != fsm.ErrorNone && t.Runner == best.ID && s.tx.Retries(a) > 0 {
-			if next := s.best(p, best.Version, best); next != nil && next.Version == best.Version {
-				chosen, runnerUp, rule = next, best, RuleAvoidedCrash
-			}
+	chosen, runnerUp := best, next
+	if own := s.mayReturnTo(a); own != nil {
+		if chosen, rule = own, RuleReturn; own.ID != best.ID {
+			runnerUp = best
 		}
+	} else if s.crashedLately(a, best) && next != nil && next.Version == best.Version {
+		chosen, runnerUp, rule = next, best, RuleAvoidedCrash
 	}
 	stats := s.tx.PoolStats(p)
 	decision := &logv1.Decision{
@@ -98,11 +97,27 @@ func (s *step) assign(p *fsm.Pool, a *fsm.Actor, best *fsm.Runner) bool {
 	if runnerUp != nil {
 		decision.RunnerUp = runnerUp.Number
 	}
-	code := s.do(&logv1.Op{Op: &logv1.Op_AssignActor{AssignActor: &logv1.AssignActor{
+	return s.do(&logv1.Op{Op: &logv1.Op_AssignActor{AssignActor: &logv1.AssignActor{
 		Ref:      &logv1.Ref{ActorId: a.ID[:], Generation: a.Generation + 1},
 		RunnerId: chosen.ID[:], SessionId: chosen.Session[:],
 		StartDeadlineMs: s.tx.ClockMs() + s.tx.Setting(fsm.ActorStartThreshold),
 		Decision:        decision,
-	}}})
-	return code == fsm.CodeOK
+	}}}) == fsm.CodeOK
+}
+
+// mayReturnTo returns the runner on which a lease took the actor's life, if it takes actors again; nil: there is none.
+func (s *step) mayReturnTo(a *fsm.Actor) *fsm.Runner {
+	if a.Trouble == nil {
+		return nil
+	}
+	if own := s.tx.Runner(a.Trouble.Preferred); own != nil && s.tx.Ineligible(own) == "" {
+		return own
+	}
+	return nil
+}
+
+// crashedLately tells whether an actor's last trouble was on a runner, and not long ago.
+func (s *step) crashedLately(a *fsm.Actor, r *fsm.Runner) bool {
+	t := a.Trouble
+	return t != nil && t.Code != fsm.ErrorNone && t.Runner == r.ID && s.tx.ClockMs()-t.CrashedMs < s.tx.Setting(fsm.RetryResetDuration)
 }
