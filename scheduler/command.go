@@ -3,6 +3,7 @@ package scheduler
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -20,10 +21,10 @@ func (s *step) command(c Command) Answer {
 	if c.IdempotencyKey == "" {
 		return s.execute(c.Command)
 	}
-	if len(c.IdempotencyKey) > MaxIdempotencyKey || len(c.Principal) > MaxIdempotencyKey {
-		return refuse(callboardv1.Refuse("api", "bad_request", "idempotency_key: at most %d bytes", MaxIdempotencyKey))
-	}
 	key, print := c.Principal+"\x00"+c.IdempotencyKey, fingerprint(c.Command)
+	if len(c.IdempotencyKey) > MaxIdempotencyKey || len(c.Principal) > MaxIdempotencyKey || !utf8.ValidString(key) {
+		return refuse(callboardv1.Refuse("api", "bad_request", "idempotency_key: at most %d bytes of UTF-8", MaxIdempotencyKey))
+	}
 	if outcome, was, ok := s.tx.Outcome(key); ok {
 		return recall(outcome, was == print)
 	}

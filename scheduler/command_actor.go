@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/callboard/callboard/fsm"
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
@@ -19,12 +20,14 @@ type newActor struct {
 
 func (n newActor) validate() *callboardv1.Error {
 	switch {
-	case len(n.name) < 1 || len(n.name) > fsm.MaxActorName:
-		return callboardv1.Refuse("actor", "invalid_name", "name: 1 to %d bytes, got %d", fsm.MaxActorName, len(n.name))
+	case len(n.name) < 1 || len(n.name) > fsm.MaxActorName || !utf8.ValidString(n.name):
+		return callboardv1.Refuse("actor", "invalid_name", "name: 1 to %d bytes of UTF-8, got %d", fsm.MaxActorName, len(n.name))
 	case n.key != nil && len(*n.key) < 1:
 		return callboardv1.Refuse("actor", "empty_key", "key: must not be empty; leave it out for an actor without a key")
 	case n.key != nil && len(*n.key) > fsm.MaxActorKey:
 		return callboardv1.Refuse("actor", "key_too_large", "key: at most %d bytes, got %d", fsm.MaxActorKey, len(*n.key))
+	case n.key != nil && !utf8.ValidString(*n.key):
+		return callboardv1.Refuse("api", "bad_request", "key: not valid UTF-8")
 	case len(n.input) > fsm.MaxInput:
 		return callboardv1.Refuse("actor", "input_too_large", "input: at most %d bytes, got %d", fsm.MaxInput, len(n.input))
 	case n.policy < 0 || n.policy > callboardv1.CrashPolicy_CRASH_POLICY_DESTROY:
