@@ -26,9 +26,12 @@ func (s *step) stopAll(r *fsm.Runner) {
 		reason = fsm.StopReplaced
 	}
 	var left []*fsm.Actor
-	for a := range s.tx.ActorsOf(r, 0) {
+	for a := range s.tx.ActorsOf(r, 0) { // those that are stopping have the newest revisions: they are not looked at again and again
 		if a.Phase != fsm.Stopping {
 			left = append(left, a)
+		}
+		if len(left) > maxStopsPerStep {
+			break
 		}
 	}
 	for _, a := range left {

@@ -25,7 +25,7 @@ func (s *step) heartbeats(waiting []*nodev1.SessionReport) {
 		s.out.Heartbeats[i] = answer
 		r, refusal := s.inSession(report)
 		if refusal != nil {
-			answer.Refusal, answer.Retry = refusal, true
+			answer.Refusal, answer.Retry = refusal, mayDialAgain(refusal)
 			continue
 		}
 		numbers = append(numbers, r.Number)
@@ -54,6 +54,9 @@ func (s *step) agreeThreshold(r *fsm.Runner, knownMs uint32) uint32 {
 	}
 	return want
 }
+
+// mayDialAgain tells whether a session that is refused may be followed by another: one that was superseded is followed already.
+func mayDialAgain(refusal *callboardv1.Error) bool { return refusal.GetCode() != "superseded" }
 
 // inSession finds the runner of a report, if the report comes from its current session.
 func (s *step) inSession(report *nodev1.SessionReport) (*fsm.Runner, *callboardv1.Error) {

@@ -20,7 +20,7 @@ func (s *step) report(report *nodev1.SessionReport) *nodev1.SessionAnswer {
 	}
 	r, refusal := s.inSession(report)
 	if refusal != nil {
-		return &nodev1.SessionAnswer{Refusal: refusal, Retry: refusal.GetCode() != "superseded"}
+		return &nodev1.SessionAnswer{Refusal: refusal, Retry: mayDialAgain(refusal)}
 	}
 	switch what := report.GetReport().(type) {
 	case *nodev1.SessionReport_Events:
@@ -41,6 +41,9 @@ func (s *step) report(report *nodev1.SessionReport) *nodev1.SessionAnswer {
 
 func (s *step) announceDrain(r *fsm.Runner, draining *callboardv1.Draining) {
 	const longestMs = 30 * 60_000 // the engine's cap on a shutdown's grace
+	if r.DrainCause == fsm.DrainReplaced {
+		return // it gives up everything already, and ends without a Goodbye
+	}
 	deadline := s.tx.ClockMs() + min(int64(draining.GetDeadlineMs()), longestMs)
 	s.startDrain(r, fsm.DrainShutdown, deadline, "the runner shuts down")
 }
