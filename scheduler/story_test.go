@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -125,8 +126,21 @@ func (s *story) run(d *datadriven.TestData) string {
 	default:
 		out = s.together([]line{l})
 	}
-	return clip(out + s.trace.String())
+	return clip(s.named(out) + s.trace.String())
 }
+
+// named puts names in the place of ids.
+func (s *story) named(text string) string {
+	return ids.ReplaceAllStringFunc(text, func(id string) string {
+		parsed, _ := fsm.ParseID(id)
+		if label, ok := s.labels[parsed]; ok {
+			return label
+		}
+		return id
+	})
+}
+
+var ids = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
 // clip keeps a story readable that makes thousands of something.
 func clip(text string) string {

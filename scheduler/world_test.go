@@ -267,6 +267,9 @@ func (w *world) name(in Input, out Output) {
 		}
 	}
 	for _, op := range out.Ops {
+		if ns := op.GetPutNamespace(); ns != nil {
+			w.labels[fsm.ID(ns.GetNamespaceId())] = ns.GetName()
+		}
 		if c := op.GetCreateActor(); c != nil {
 			name := string(c.GetInput())
 			if name == "" || w.actors[name] != (fsm.ActorID{}) {
