@@ -13,11 +13,11 @@ import (
 )
 
 // withActor runs one actor "x" and hands it to the test.
-func withActor(t *testing.T, opts ...Option) (*fakeEngine, *fakeSession, *Actor, *testRunner) {
+func withActor(t *testing.T, opts ...Option) (*fakeEngine, *fakeSession, *Actor) {
 	n := &fakeNet{}
 	e := newFakeEngine(t, n, "a:1")
 	got := make(chan *Actor, 1)
-	r := startRunner(t, n, Config{Pool: "pool", Namespace: "space", Version: 7}, func(ctx context.Context, a *Actor) error {
+	startRunner(t, n, Config{Pool: "pool", Namespace: "space", Version: 7}, func(ctx context.Context, a *Actor) error {
 		got <- a
 		return untilStopped(ctx, a)
 	}, opts...)
@@ -28,12 +28,12 @@ func withActor(t *testing.T, opts ...Option) (*fakeEngine, *fakeSession, *Actor,
 		Input: []byte("input"), State: []byte("state"), StateVersion: 6, CreateUnixMs: 1234,
 	}}})
 	e.expect("running x/3")
-	return e, s, <-got, r
+	return e, s, <-got
 }
 
 func TestActorKnowsWhatItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, s, a, _ := withActor(t)
+		_, s, a := withActor(t)
 		key, ok := a.Key()
 		state, version := a.State()
 		if a.ID() != "x" || a.Generation() != 3 || a.Name() != "test" || key != "the key" || !ok || a.Namespace() != "space" ||
@@ -51,7 +51,7 @@ func TestActorKnowsWhatItIs(t *testing.T) {
 
 func TestSaveWaitsForTheCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e, s, a, _ := withActor(t)
+		e, s, a := withActor(t)
 		ctx := t.Context()
 		if err := a.Save(ctx, []byte("one")); err != nil {
 			t.Errorf("Save: %v", err)
@@ -118,7 +118,7 @@ func TestSaveWaitsForTheCommit(t *testing.T) {
 
 func TestAlarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e, _, a, _ := withActor(t)
+		e, _, a := withActor(t)
 		if err := a.SetAlarm(t.Context(), time.UnixMilli(5678)); err != nil {
 			t.Error(err)
 		}
@@ -131,7 +131,7 @@ func TestAlarm(t *testing.T) {
 
 func TestSleepAsksOnceAndTheStopFollows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e, s, a, _ := withActor(t)
+		e, s, a := withActor(t)
 		a.Sleep()
 		a.Sleep()
 		e.expect("sleep x/3")
@@ -197,7 +197,7 @@ func TestReturnAfterSleepIsNotTheEnd(t *testing.T) {
 
 func TestIdleActorGoesToSleep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e, _, a, _ := withActor(t, SleepTimeout(time.Minute))
+		e, _, a := withActor(t, SleepTimeout(time.Minute))
 		time.Sleep(59 * time.Second)
 		a.Touch()
 		time.Sleep(59 * time.Second)
@@ -220,7 +220,7 @@ func TestIdleActorGoesToSleep(t *testing.T) {
 // A refused wish to sleep starts the idle time anew.
 func TestIdleActorAsksAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e, _, _, _ := withActor(t, SleepTimeout(time.Minute))
+		e, _, _ := withActor(t, SleepTimeout(time.Minute))
 		e.set(func(e *fakeEngine) {
 			e.refuse = func(*callboardv1.ActorEvent) *callboardv1.Error {
 				return &callboardv1.Error{Group: "actor", Code: "no"}
@@ -251,7 +251,7 @@ func TestOnWakeComesBeforeRunning(t *testing.T) {
 
 func TestActorSeesAComingMove(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, s, a, _ := withActor(t)
+		_, s, a := withActor(t)
 		notice := func(n *callboardv1.DrainNotice) {
 			s.send(&callboardv1.ConnectResponse{Message: &callboardv1.ConnectResponse_DrainNotice{DrainNotice: n}})
 			synctest.Wait()

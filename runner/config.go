@@ -125,9 +125,12 @@ func setDefault[T comparable](field *T, value T) {
 }
 
 func (c *Config) check() error {
-	errs := []error{checkEndpoint(c.Endpoint)}
+	var errs []error
 	bad := func(field, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%s: %s", field, fmt.Sprintf(format, args...)))
+	}
+	if wrong := checkEndpoint(c.Endpoint); wrong != "" {
+		bad("Endpoint", "%s", wrong)
 	}
 	for _, f := range []struct {
 		name, value string
@@ -168,29 +171,30 @@ func (c *Config) check() error {
 	return errors.Join(errs...)
 }
 
-func checkEndpoint(endpoint string) error {
+// checkEndpoint says what is wrong with it; nothing if it is fine.
+func checkEndpoint(endpoint string) string {
 	targets := splitEndpoint(endpoint)
 	if len(targets) == 0 {
-		return errors.New("Endpoint: names no address; give host:port or an http(s) URL")
+		return "names no address; give host:port or an http(s) URL"
 	}
 	if len(targets) > maxLearntAddresses {
-		return fmt.Errorf("Endpoint: names %d addresses; at most %d", len(targets), maxLearntAddresses)
+		return fmt.Sprintf("names %d addresses; at most %d", len(targets), maxLearntAddresses)
 	}
 	for _, target := range targets {
 		if len(target) > maxNameBytes {
-			return fmt.Errorf("Endpoint: an address of %d bytes; at most %d", len(target), maxNameBytes)
+			return fmt.Sprintf("an address of %d bytes; at most %d", len(target), maxNameBytes)
 		}
 		if isURL(target) {
 			if u, err := url.Parse(target); err != nil || u.Host == "" {
-				return fmt.Errorf("Endpoint: %q is not a URL with a host", target)
+				return fmt.Sprintf("%q is not a URL with a host", target)
 			}
 			continue
 		}
 		if _, port, err := net.SplitHostPort(target); err != nil || port == "" {
-			return fmt.Errorf("Endpoint: %q is neither host:port nor an http(s) URL", target)
+			return fmt.Sprintf("%q is neither host:port nor an http(s) URL", target)
 		}
 	}
-	return nil
+	return ""
 }
 
 // newUUID makes a random (version 4) UUID.

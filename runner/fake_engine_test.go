@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"slices"
 	"sync"
@@ -58,7 +57,10 @@ type fakeEngine struct {
 	addr   string
 	server *grpc.Server
 
+	arrived chan *fakeSession // welcomed streams, for tests without a bubble
+
 	mu         sync.Mutex
+	onDraining func(*fakeSession)
 	threshold  time.Duration // as the settings say; what a Welcome and an acknowledgement carry
 	welcome    func(*callboardv1.Hello) *callboardv1.ConnectResponse
 	muteBeats  bool                                             // heartbeats are not acknowledged
@@ -88,15 +90,11 @@ type fakeSession struct {
 }
 
 func newFakeEngine(t *testing.T, n *fakeNet, addr string) *fakeEngine {
-	lis := bufconn.Listen(1 << 16)
-	e := &fakeEngine{t: t, net: n, addr: addr, threshold: testThreshold, server: grpc.NewServer()}
-	callboardv1.RegisterSessionServiceServer(e.server, e)
-	n.mu.Lock()
-	if n.listeners == nil {
-		n.listeners = make(map[string]*bufconn.Listener)
+	lis := newFakeListener(n, addr)
+	e := &fakeEngine{
+		t: t, net: n, addr: addr, threshold: testThreshold, server: grpc.NewServer(), arrived: make(chan *fakeSession, 100),
 	}
-	n.listeners[addr] = lis
-	n.mu.Unlock()
+	callboardv1.RegisterSessionServiceServer(e.server, e)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = e.server.Serve(lis) })
 	t.Cleanup(func() {
@@ -104,6 +102,16 @@ func newFakeEngine(t *testing.T, n *fakeNet, addr string) *fakeEngine {
 		serving.Wait()
 	})
 	return e
+}
+
+func newFakeListener(n *fakeNet, addr string) *bufconn.Listener {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.listeners == nil {
+		n.listeners = make(map[string]*bufconn.Listener)
+	}
+	n.listeners[addr] = bufconn.Listen(1 << 16)
+	return n.listeners[addr]
 }
 
 func (e *fakeEngine) set(change func(*fakeEngine)) {
@@ -129,6 +137,10 @@ func (e *fakeEngine) Connect(stream callboardv1.SessionService_ConnectServer) er
 	}
 	if answer != nil {
 		s.send(answer)
+	}
+	select {
+	case e.arrived <- s:
+	default: // nobody takes them in this test
 	}
 	received := make(chan error, 1)
 	go func() { received <- s.receive() }()
@@ -213,6 +225,12 @@ func (s *fakeSession) handle(m *callboardv1.ConnectRequest) {
 		s.mu.Lock()
 		s.draining = append(s.draining, body.Draining)
 		s.mu.Unlock()
+		e.mu.Lock()
+		onDraining := e.onDraining
+		e.mu.Unlock()
+		if onDraining != nil {
+			onDraining(s)
+		}
 	case *callboardv1.ConnectRequest_Goodbye:
 		s.mu.Lock()
 		s.goodbye = true
@@ -395,70 +413,4 @@ func inHello(h *callboardv1.Hello) []string {
 	}
 	slices.Sort(set)
 	return set
-}
-
-// testRunner is a runner under test.
-type testRunner struct {
-	*Runner
-	t      *testing.T
-	done   chan struct{}
-	err    error
-	cancel context.CancelFunc
-}
-
-// startRunner runs a runner with one handler against the fake nodes at addrs (comma list), until the test ends.
-func startRunner(t *testing.T, n *fakeNet, cfg Config, handler Handler, opts ...Option) *testRunner {
-	t.Helper()
-	setDefault(&cfg.Endpoint, "a:1")
-	cfg.Dial, cfg.IgnoreSignals = n.dial, true
-	cfg.Logger = slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	if cfg.Clock == nil {
-		cfg.Clock = ProcessClock()
-	}
-	r := &testRunner{Runner: New(cfg), t: t, done: make(chan struct{})}
-	r.HandleAny(handler, opts...)
-	ctx, cancel := context.WithCancel(context.Background())
-	r.cancel = cancel
-	go func() {
-		r.err = r.Run(ctx)
-		close(r.done)
-	}()
-	t.Cleanup(func() {
-		r.Kill()
-		<-r.done
-		cancel()
-	})
-	return r
-}
-
-// ended tells whether Run has returned.
-func (r *testRunner) ended() bool {
-	synctest.Wait()
-	select {
-	case <-r.done:
-		return true
-	default:
-		return false
-	}
-}
-
-func (r *testRunner) result() error {
-	r.t.Helper()
-	if !r.ended() {
-		r.t.Fatal("Run has not returned")
-	}
-	return r.err
-}
-
-type testLog struct{ t *testing.T }
-
-func (w testLog) Write(p []byte) (int, error) {
-	w.t.Logf("%s %s", time.Now().Format("15:04:05.000"), p)
-	return len(p), nil
-}
-
-// untilStopped is the plainest handler.
-func untilStopped(ctx context.Context, _ *Actor) error {
-	<-ctx.Done()
-	return ctx.Err()
 }

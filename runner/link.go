@@ -37,7 +37,6 @@ type link struct {
 	lastAck     time.Duration
 	desiredSeq  uint64
 	eventsSeq   uint64
-	disconnect  *callboardv1.Disconnect
 }
 
 var errOutboxFull = errors.New("the stream does not take what is sent: its outbox is full")
@@ -123,8 +122,7 @@ func (k *link) dial(cfg Config, addr string) (*grpc.ClientConn, error) {
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { return cfg.Dial(ctx, addr) }),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceiveBytes)),
 		grpc.WithDisableServiceConfig(),
-		grpc.WithSharedWriteBuffer(true), // a process may hold many runners
-		grpc.WithReadBufferSize(8<<10),
+		grpc.WithReadBufferSize(8<<10), // a process may hold many runners
 		grpc.WithWriteBufferSize(8<<10),
 	)
 }

@@ -75,9 +75,7 @@ func TestUnknownNameAndNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &fakeNet{}
 		e := newFakeEngine(t, n, "a:1")
-		r := startRunner(t, n, Config{Slots: 1}, untilStopped)
-		r.registry.byName = map[string]*registration{"test": r.registry.any}
-		r.registry.any = nil
+		startRunner(t, n, Config{Slots: 1}, nil) // with a handler for "test" only
 		s := e.session(0)
 		stranger := startOf("x", 1)
 		stranger.Name = "stranger"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,8 +92,13 @@ func TestStopRunsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &fakeNet{}
 		e := newFakeEngine(t, n, "a:1")
+		var mu sync.Mutex
 		var steps []string
-		step := func(s string) { steps = append(steps, s) }
+		step := func(s string) {
+			mu.Lock()
+			defer mu.Unlock()
+			steps = append(steps, s)
+		}
 		startRunner(t, n, Config{}, func(ctx context.Context, a *Actor) error {
 			release := a.PreventSleep()
 			a.OnSleep(func(context.Context) { step("first hook") })
