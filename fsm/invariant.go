@@ -481,7 +481,7 @@ func (c *checker) checkOnRunner(a *Actor) {
 
 // checkLife holds G3: generations only rise, and one generation is on one runner.
 func (c *checker) checkLife(old, now *Actor) {
-	if old == nil || old.ID != now.ID {
+	if old == nil || old.Seq != now.Seq { // another actor's row was here
 		return
 	}
 	switch {
@@ -489,8 +489,8 @@ func (c *checker) checkLife(old, now *Actor) {
 		c.differ(row[*Actor]{now}, "generation", fmt.Sprint("at least ", old.Generation), now.Generation)
 	case now.Generation == old.Generation && now.Runner != 0 && now.Runner != old.Runner:
 		c.differ(row[*Actor]{now}, "runner of this generation", old.Runner, now.Runner)
-	case now.Seq != old.Seq || now.Name != old.Name || now.Key != old.Key:
-		c.differ(row[*Actor]{now}, "order, name and key", fmt.Sprint(old.Seq, old.Name, old.Key), fmt.Sprint(now.Seq, now.Name, now.Key))
+	case now.ID != old.ID || now.Name != old.Name || now.Key != old.Key:
+		c.differ(row[*Actor]{now}, "id, name and key", fmt.Sprint(old.ID, " ", old.Name, " ", old.Key), fmt.Sprint(now.ID, " ", now.Name, " ", now.Key))
 	}
 }
 

@@ -158,7 +158,7 @@ func TestEveryBrokenInvariantIsSeen(t *testing.T) {
 		}},
 		{"an empty trouble", "an empty trouble", "tx", func(tx *Tx) { row(tx, "a1", func(a *Actor) { a.Trouble = &Trouble{} }) }},
 		{"a phase that there is not", "phase: should be pending to destroyed, is none", "tx", func(tx *Tx) { row(tx, "a4", func(a *Actor) { a.Phase = NoPhase }) }},
-		{"a name changes", "order, name and key", "tx only", func(tx *Tx) { row(tx, "a4", func(a *Actor) { a.Name = "other" }) }},
+		{"a name changes", "id, name and key", "tx only", func(tx *Tx) { row(tx, "a4", func(a *Actor) { a.Name = "other" }) }},
 		{"an actor in no pool", "its pool is not there", "tx", func(tx *Tx) { row(tx, "a4", func(a *Actor) { a.pool = 7 }) }},
 
 		{"slots held by nobody", "held slots: should be 2 (1 stopping), is 3 (1 stopping)", "tx", func(tx *Tx) {

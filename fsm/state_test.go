@@ -1,0 +1,560 @@
+package fsm
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+)
+
+// Random ops, most of them legal and many not, against the model. After each op: the same verdict, no trace of a refused one, sound
+// invariants, the same answers. At the end: the log replayed from its bytes, on a state restored in the middle too, gives the same hash.
+func TestStateAgainstModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := &walk{t: t, view: NewView(), model: newModel()}
+		w.entry("leader-established node=n1")
+		w.entry("put-namespace games name=games")
+		w.entry("put-pool namespace=default name=p", "put-pool namespace=default name=q placement=binpack", "put-pool namespace=games name=p")
+		for range rapid.IntRange(1, 120).Draw(t, "entries") {
+			w.step()
+		}
+		w.replay()
+	})
+}
+
+// walk is one random history.
+type walk struct {
+	t     *rapid.T
+	view  *View
+	model *model
+	term  uint64
+	log   []loggedEntry
+	saved []savedView // snapshots on the way
+}
+
+type loggedEntry struct {
+	index, term uint64
+	bytes       []byte
+}
+
+type savedView struct {
+	live     *View // still there at the end, unchanged
+	hash     [32]byte
+	restored *View
+	next     int // of the log, to be applied next
+}
+
+func (w *walk) step() {
+	switch rapid.IntRange(0, 19).Draw(w.t, "step") {
+	case 0:
+		w.saved = append(w.saved, savedView{w.view, w.view.Hash(), restore(w.t, &w.view.State), len(w.log)})
+	case 1: // go on with what a restart would have
+		w.view = restore(w.t, &w.view.State)
+	case 2: // an election
+		w.entry("leader-established node=n2")
+	default:
+		var lines []string
+		for range rapid.IntRange(1, 4).Draw(w.t, "ops") {
+			lines = append(lines, w.draw())
+		}
+		w.entry(lines...)
+	}
+}
+
+// entry runs ops as a leader does, then commits them as one entry, and applies that.
+func (w *walk) entry(lines ...string) {
+	m := w.model
+	clockMs := m.clockMs + rapid.SampledFrom([]int64{0, 1, 100, 2_000, 2_000, 20_000, 700_000}).Draw(w.t, "clock")
+	wallMs := 1_700_000_000_000 + clockMs + rapid.Int64Range(-5_000, 5_000).Draw(w.t, "wall")
+	elected := strings.HasPrefix(lines[0], "leader-established")
+	if elected {
+		w.term++
+		clockMs = m.clockMs // time without a leader does not count
+	}
+	m.clockMs, m.wallMs = max(m.clockMs, clockMs), max(m.wallMs, wallMs)
+	entry := &logv1.Entry{Format: EntryFormat, Epoch: w.view.epoch, Base: w.view.base, ClockMs: clockMs, WallMs: wallMs}
+
+	tx := w.view.Begin(clockMs, wallMs)
+	tx.epoch = w.term
+	if elected {
+		entry.Epoch, entry.Base, entry.ClockMs = 0, 0, clockMs+7
+	}
+	for _, line := range lines {
+		op := mustOp(&tx.State, line)
+		legal := m.do(op)
+		var before [32]byte
+		if !legal {
+			before = tx.Hash()
+		}
+		res := tx.Do(op)
+		if legal != (res.Code == CodeOK) {
+			w.t.Fatalf("%s: %s, the model says %v", line, res.Code, legal)
+		}
+		if !legal && tx.Hash() != before {
+			w.t.Fatalf("%s: refused (%s), and left a trace", line, res.Code)
+		}
+		if err := tx.Check(); err != nil {
+			w.t.Fatalf("%s: %v", line, err)
+		}
+		entry.Ops = append(entry.Ops, op)
+	}
+	encoded, err := proto.Marshal(entry)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	index := w.view.index + rapid.Uint64Range(1, 3).Draw(w.t, "gap") // other entries of Raft lie between
+	w.log = append(w.log, loggedEntry{index, w.term, encoded})
+	next, _, accepted := w.view.Apply(index, w.term, entry)
+	if !accepted {
+		w.t.Fatal("the entry was refused")
+	}
+	if next.Hash() != tx.Seal(index).Hash() {
+		w.t.Fatal("applied from the log, the entry leads to another state than the leader had")
+	}
+	w.view = next
+	w.compare()
+}
+
+// replay applies the log to an empty state, and its rest to every snapshot.
+func (w *walk) replay() {
+	want := w.view.Hash()
+	nothing := NewView()
+	for _, from := range append([]savedView{{nothing, nothing.Hash(), nothing, 0}}, w.saved...) {
+		if from.live.Hash() != from.hash || from.restored.Hash() != from.hash {
+			w.t.Fatalf("the View before entry %d has changed", from.next)
+		}
+		v := from.restored
+		for _, logged := range w.log[from.next:] {
+			entry := new(logv1.Entry)
+			if err := proto.Unmarshal(logged.bytes, entry); err != nil {
+				w.t.Fatal(err)
+			}
+			v, _, _ = v.Apply(logged.index, logged.term, entry)
+		}
+		if v.Hash() != want {
+			w.t.Fatalf("replayed from entry %d, the log leads to another state", from.next)
+		}
+		if err := v.CheckAll(); err != nil {
+			w.t.Fatalf("replayed from entry %d: %v", from.next, err)
+		}
+	}
+}
+
+// compare asks the state and the model the same questions.
+func (w *walk) compare() {
+	s, m := &w.view.State, w.model
+	if err := s.CheckAll(); err != nil {
+		w.t.Fatal(err)
+	}
+	for id, want := range m.actors {
+		if got := w.describe(s.Actor(ActorID(idOf(id)))); got != want.describe(id) {
+			w.t.Fatalf("the state has\n  %s\nthe model\n  %s", got, want.describe(id))
+		}
+	}
+	for id, want := range m.runners {
+		if got := describeRunner(s, s.Runner(RunnerID(idOf(id)))); got != want.describe(m, id) {
+			w.t.Fatalf("the state has\n  %s\nthe model\n  %s", got, want.describe(m, id))
+		}
+	}
+	w.same("how many actors, runners and outcomes", fmt.Sprint(len(m.actors), len(m.runners), len(m.outcomes)),
+		fmt.Sprint(s.actorsByID.Len(), s.runnersByID.Len(), s.OutcomeCount()))
+	for pool := range m.pools {
+		w.comparePool(pool)
+	}
+	w.compareKeys()
+	w.compareDue()
+	w.compareLists()
+}
+
+func (w *walk) same(what string, want, got any) {
+	if fmt.Sprint(want) != fmt.Sprint(got) {
+		w.t.Fatalf("%s: the model says %v, the state %v", what, want, got)
+	}
+}
+
+func (a *modelActor) describe(id string) string {
+	return fmt.Sprintf("%s %s/%s %s[%s] %s gen=%d on=%q rev reason=%d limit=%d due=%d kept=%v destroying=%v place=%d floor=%d alarm=%d in=%q saved=%q@%d %+v",
+		id, a.namespace, a.pool, a.name, a.key, a.phase, a.generation, a.runner, a.reason, a.limitMs, a.dueMs, a.wakeKept, a.destroying,
+		a.place(), a.floor, a.alarmMs, a.input, a.saved, a.savedVersion, a.trouble)
+}
+
+func (a *modelActor) place() int {
+	if a.phase != "pending" {
+		return 0
+	}
+	return a.queueSeq
+}
+
+// describe says of a row what the model says of it.
+func (w *walk) describe(a *Actor) string {
+	if a == nil {
+		return "nothing"
+	}
+	s := &w.view.State
+	m := &modelActor{
+		namespace: textOf(ID(s.ActorNamespace(a).ID)), pool: s.ActorPool(a).ID.Name, name: a.Name, key: a.Key, phase: a.Phase.String(), generation: a.Generation,
+		reason: uint32(a.StopReason), limitMs: a.StopLimitMs, dueMs: a.DueMs, wakeKept: a.WakeKept, destroying: a.Destroying,
+		queueSeq: int(a.QueueSeq), floor: a.FloorVersion, alarmMs: a.AlarmMs, input: string(a.Input), saved: string(a.Saved), savedVersion: a.SavedVersion,
+	}
+	if a.Runner != 0 {
+		m.runner = textOf(ID(s.RunnerByNumber(a.Runner).ID))
+	}
+	if t := a.Trouble; t != nil {
+		m.trouble = modelTrouble{t.Code, idText(ID(t.Runner)), t.Retries, t.RetryMs, t.CrashedMs, idText(ID(t.Preferred))}
+	}
+	return m.describe(textOf(ID(a.ID)))
+}
+
+func idText(id ID) string {
+	if id.IsZero() {
+		return ""
+	}
+	return textOf(id)
+}
+
+func (r *modelRunner) describe(m *model, id string) string {
+	slots, stopping := m.held(id)
+	return fmt.Sprint(id, " ", r.namespace, "/", r.pool, " key=", r.key, " number=", r.number, " version=", r.version, " slots=", r.slots, " held=", slots, "/", stopping,
+		" T=", r.thresholdMs, " seen=", r.seenMs, " session=", r.session, " connected=", r.connected, " end=", r.end, r.endedMs, " drain=", r.drain, " replaced by ", r.replacedBy,
+		" orphans=", slices.Sorted(maps.Keys(r.orphans)))
+}
+
+func describeRunner(s *State, r *Runner) string {
+	if r == nil {
+		return "nothing"
+	}
+	orphans := []string{}
+	for o := range s.OrphansOf(r) {
+		orphans = append(orphans, fmt.Sprint(textOf(ID(o.Ref.Actor)), "/", o.Ref.Generation))
+	}
+	slices.Sort(orphans)
+	return fmt.Sprint(textOf(ID(r.ID)), " ", textOf(ID(r.Pool.Namespace)), "/", r.Pool.Name, " key=", r.Key, " number=", r.Number, " version=", r.Version, " slots=", r.Slots,
+		" held=", r.Held, "/", r.Stopping, " T=", r.ThresholdMs, " seen=", s.LastSeenMs(r), " session=", textOf(ID(r.Session)), " connected=", r.Connected,
+		" end=", []string{"", "stopped", "lost"}[r.End], r.EndedMs, " drain=", uint32(r.DrainCause), " replaced by ", idText(ID(r.ReplacedBy)), " orphans=", orphans)
+}
+
+func (w *walk) comparePool(pool string) {
+	s, m := &w.view.State, w.model
+	namespace, name, _ := strings.Cut(pool, "/")
+	p := s.Pool(PoolID{NamespaceID(idOf(namespace)), name})
+	if p == nil {
+		w.t.Fatalf("there is no pool %s", pool)
+	}
+	all := m.candidates(pool)
+	for _, version := range []uint32{0, 1, 2, 3, ^uint32(0)} {
+		first := ""
+		if queue := m.queue(pool, version); len(queue) > 0 {
+			first = queue[0]
+		}
+		got := ""
+		if a := s.FirstPending(p, version); a != nil {
+			got = textOf(ID(a.ID))
+		}
+		w.same(fmt.Sprint("first pending of ", pool, " for version ", version), first, got)
+
+		upTo := slices.DeleteFunc(slices.Clone(all), func(id string) bool { return m.runners[id].version > version })
+		var candidates []string
+		for r := range s.Candidates(p, version, ^uint32(0)-s.runnerNumbers.next) { // a seed that rarely turns equals around
+			candidates = append(candidates, textOf(ID(r.ID)))
+		}
+		w.sameButEquals(pool, upTo, candidates)
+	}
+	newest, some := uint32(0), false
+	connected, registered := 0, 0
+	for _, r := range m.runners {
+		if r.namespace+"/"+r.pool == pool && r.end == "" {
+			registered++
+			if r.connected {
+				connected++
+			}
+			if r.drain == 0 {
+				newest, some = max(newest, r.version), true
+			}
+		}
+	}
+	version, ok := s.NewestVersion(p)
+	w.same("newest version of "+pool, some, ok)
+	if ok {
+		w.same("newest version of "+pool, newest, version)
+	}
+	stats := s.PoolStats(p)
+	w.same("runners of "+pool, fmt.Sprint(registered, connected), fmt.Sprint(stats.Runners, stats.Connected))
+}
+
+// sameButEquals compares two orders of candidates. Those that are equal in all but their number may come in any order.
+func (w *walk) sameButEquals(pool string, want, got []string) {
+	rank := func(ids []string) (ranks []string) {
+		for _, id := range ids {
+			held, _ := w.model.held(id)
+			ranks = append(ranks, fmt.Sprint(w.model.runners[id].version, " ", held, "/", w.model.runners[id].slots))
+		}
+		return ranks
+	}
+	w.same("order of the candidates of "+pool, rank(want), rank(got))
+	w.same("candidates of "+pool, slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(got)))
+}
+
+func (w *walk) compareKeys() {
+	for _, namespace := range []string{"default", "games"} {
+		for _, name := range []string{"counter", "bell"} {
+			for _, key := range []string{"k1", "k2"} {
+				got := ""
+				if a := w.view.ActorByKey(NamespaceID(idOf(namespace)), name, key); a != nil {
+					got = textOf(ID(a.ID))
+				}
+				w.same("actor of the key "+namespace+"/"+name+"/"+key, w.model.byKey(namespace, name, key), got)
+			}
+		}
+	}
+}
+
+// compareDue compares everything that has fallen due, whatever the order among things due at the same time.
+func (w *walk) compareDue() {
+	s, m := &w.view.State, w.model
+	var want, got []string
+	for id, a := range m.actors {
+		if a.dueMs != 0 && a.dueMs <= m.clockMs {
+			want = append(want, fmt.Sprint(a.dueMs, " ", id))
+		}
+		if a.phase == "sleeping" && a.alarmMs != 0 && a.alarmMs <= m.wallMs {
+			want = append(want, fmt.Sprint("alarm ", a.alarmMs, " ", id))
+		}
+	}
+	for id, r := range m.runners {
+		at := r.seenMs + r.thresholdMs
+		if r.end != "" {
+			if at = r.endedMs; !w.holds(id) {
+				at += 3_600_000
+			}
+		}
+		if at <= m.clockMs {
+			want = append(want, fmt.Sprint(at, " ", id))
+		}
+	}
+	last := int64(0)
+	for _, d := range s.Due(1000) {
+		if d.AtMs < last {
+			w.t.Fatalf("%d is due after %d", d.AtMs, last)
+		}
+		last = d.AtMs
+		if d.Actor != nil {
+			got = append(got, fmt.Sprint(d.AtMs, " ", textOf(ID(d.Actor.ID))))
+		} else {
+			got = append(got, fmt.Sprint(d.AtMs, " ", textOf(ID(d.Runner.ID))))
+		}
+	}
+	for _, a := range s.DueAlarms(1000) {
+		got = append(got, fmt.Sprint("alarm ", a.AlarmMs, " ", textOf(ID(a.ID))))
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	w.same("what is due", want, got)
+}
+
+func (w *walk) holds(id string) bool {
+	slots, _ := w.model.held(id)
+	return slots > 0
+}
+
+// compareLists compares what pages of the API show: newest first.
+func (w *walk) compareLists() {
+	s, m := &w.view.State, w.model
+	for ns := range s.Namespaces("") {
+		namespace := textOf(ID(ns.ID))
+		for _, name := range []string{"counter", "bell"} {
+			var want, got []string
+			for id, a := range m.actors {
+				if a.namespace == namespace && a.name == name {
+					want = append(want, id)
+				}
+			}
+			slices.SortFunc(want, func(a, b string) int { return m.actors[b].seq - m.actors[a].seq })
+			for a := range s.Actors(ns, name, 0) {
+				got = append(got, textOf(ID(a.ID)))
+			}
+			w.same("actors named "+name, want, got)
+			if len(want) > 1 {
+				second := s.Actor(ActorID(idOf(want[0]))).Seq
+				for a := range s.Actors(ns, name, second) {
+					w.same("the page after the first actor", want[1], textOf(ID(a.ID)))
+					break
+				}
+			}
+		}
+		var want, got []string
+		for id, r := range m.runners {
+			if r.namespace == namespace {
+				want = append(want, id)
+			}
+		}
+		slices.SortFunc(want, func(a, b string) int { return m.runners[b].seq - m.runners[a].seq })
+		for r := range s.Runners(ns, 0) {
+			got = append(got, textOf(ID(r.ID)))
+			var has, hasModel []string
+			for a := range s.ActorsOf(r, 0) {
+				has = append(has, textOf(ID(a.ID)))
+			}
+			for id, a := range m.actors {
+				if a.onRunner() && a.runner == textOf(ID(r.ID)) {
+					hasModel = append(hasModel, id)
+				}
+			}
+			slices.Sort(has)
+			slices.Sort(hasModel)
+			w.same("actors of "+textOf(ID(r.ID)), hasModel, has)
+		}
+		w.same("runners of "+namespace, want, got)
+	}
+}
+
+// draw makes an op that is legal more often than not.
+func (w *walk) draw() string {
+	t, m := w.t, w.model
+	pick := func(label string, of ...string) string { return rapid.SampledFrom(of).Draw(t, label) }
+	oneOf := func(label string, ids []string, fallback string) string {
+		slices.Sort(ids)
+		if len(ids) == 0 || rapid.IntRange(0, 9).Draw(t, "stray") == 0 {
+			return fallback
+		}
+		return rapid.SampledFrom(ids).Draw(t, label)
+	}
+	actorIn := func(phases ...string) string {
+		var ids []string
+		for id, a := range m.actors {
+			if slices.Contains(phases, a.phase) {
+				ids = append(ids, id)
+			}
+		}
+		return oneOf("actor", ids, pick("any actor", "a1", "a2", "a3", "a4", "a5", "a6"))
+	}
+	ref := func(id string) string {
+		generation := uint64(0)
+		if a := m.actors[id]; a != nil {
+			generation = a.generation
+		}
+		switch rapid.IntRange(0, 19).Draw(t, "generation") {
+		case 0:
+			generation++
+		case 1:
+			generation = max(generation, 1) - 1
+		}
+		return fmt.Sprint(id, "/", generation)
+	}
+	runner := func() string {
+		var ids []string
+		for id, r := range m.runners {
+			if r.end == "" {
+				ids = append(ids, id)
+			}
+		}
+		return oneOf("runner", ids, pick("any runner", "r1", "r2", "r3", "r4"))
+	}
+	session := func() string { return pick("session", "", "", "", "", "", " session=other", " session=s1") }
+	namespace := func() string { return pick("namespace", "default", "default", "default", "games", "nowhere") }
+	anyPool := func() string { return pick("pool", "p", "p", "p", "q", "x") }
+
+	switch rapid.IntRange(0, 39).Draw(t, "op") {
+	case 0, 1, 2, 3, 4:
+		key := pick("key", "", " key=k1", " key=k1", " key=k2", " key=''")
+		return fmt.Sprint("create-actor ", pick("new actor", "a1", "a2", "a3", "a4", "a5", "a6"), " namespace=", namespace(), " pool=", anyPool(),
+			" name=", pick("name", "counter", "counter", "bell"), key, " input=", pick("input", "", "hi", "hello"), " crash_policy=", pick("policy", "1", "2", "3", "1", "0", "4"))
+	case 5, 6, 7, 8, 9, 10, 11:
+		a := actorIn("pending")
+		next := uint64(1)
+		if m.actors[a] != nil {
+			next = m.actors[a].generation + rapid.SampledFrom([]uint64{1, 1, 1, 1, 1, 1, 0, 2}).Draw(t, "next generation")
+		}
+		return fmt.Sprint("assign-actor ", a, "/", next, " ", runner(), session())
+	case 12, 13:
+		return "actor-running " + ref(actorIn("starting"))
+	case 14, 15, 16:
+		reason := pick("reason", "sleep", "destroy", "evict", "reschedule", "no_response", "replaced", "shutdown", "orphan", "none")
+		return fmt.Sprint("stop-actor ", ref(actorIn("starting", "running", "stopping")), " reason=", reason, pick("deadline", "", "", "", " deadline=1"))
+	case 17, 18, 19, 20:
+		next := pick("next", "pending", "backing_off", "backing_off", "sleeping", "destroyed", "unspecified")
+		wait := rapid.SampledFrom([]int64{1, 2_000, 100_000, 0}).Draw(t, "wait")
+		return fmt.Sprint("actor-stopped ", ref(actorIn("starting", "running", "stopping")), " next=", next, " reschedule=", m.clockMs+wait,
+			" cause=", pick("cause", "confirmed", "abandoned", "fenced", "lost", "no_response", "vanished"), pick("clean", "", " clean"), pick("penalty", "", " penalty"), pick("prefer", "", " prefer_runner"))
+	case 21:
+		return "enqueue-actor " + actorIn("backing_off")
+	case 22:
+		return "sleep-actor " + actorIn("pending", "backing_off")
+	case 23, 24:
+		return "wake-actor " + actorIn("sleeping", "stopping")
+	case 25:
+		return fmt.Sprint("set-alarm ", actorIn("sleeping", "running"), " at_unix_ms=", pick("at", "0", "1700000000000", "1700000030000", "1800000000000", "-5"))
+	case 26:
+		return "destroy-actor " + actorIn("pending", "sleeping", "backing_off")
+	case 27:
+		return "forget-actor " + actorIn("destroyed")
+	case 28:
+		return fmt.Sprint("save-state ", ref(actorIn("starting", "running", "stopping")), " state=", pick("state", "", "score", "points", "bytes:65537"))
+	case 29:
+		return fmt.Sprint("raise-generation ", actorIn("pending", "sleeping", "backing_off"), " ", pick("raised", "1", "4", "9", "4503599627370497"))
+	case 30, 31:
+		replaces := pick("replaces", "", "", "", " replaces=r1", " replaces=r9")
+		return fmt.Sprint("register-runner ", pick("new runner", "r1", "r2", "r3", "r4"), " namespace=", namespace(), " pool=", anyPool(), " key=", pick("runner key", "x", "y"),
+			" version=", pick("version", "0", "1", "2", "3"), " slots=", pick("slots", "1", "2", "2", "3", "0", "1000001"), " threshold=", pick("T", "15000", "10000", "0"), replaces)
+	case 32:
+		return fmt.Sprint("resume-runner ", runner(), " session=", pick("new session", "s1", "s2"), " slots=", pick("new slots", "1", "2", "4", "0"), " version=", pick("new version", "1", "2"))
+	case 33:
+		return "disconnect-runner " + runner() + session()
+	case 34:
+		return "runners-seen " + pick("seen", "1", "1 2 3 4", "2 3", "9", "")
+	case 35:
+		return "mark-lost " + runner() + session() + pick("last seen", "", "", "", " last_seen=1")
+	case 36:
+		return pick("end of a runner", "end-runner "+runner(), "forget-runner "+runner(), "forget-runner "+pick("which", "r1", "r2", "r3", "r4"))
+	case 37:
+		of := pick("orphan of", "a1", "a2", "x1")
+		return pick("orphan", "hold-orphan ", "hold-orphan ", "release-orphan ") + runner() + " " + of + "/" + pick("orphan generation", "1", "2", "7")
+	case 38:
+		return pick("rare",
+			"set-runner-threshold "+runner()+" "+pick("new T", "20000", "10000", "0")+session(),
+			fmt.Sprint("start-drain ", runner(), " cause=", pick("cause of the drain", "newer_version", "operator", "shutdown", "replaced", "none", "8")),
+			"put-pool namespace=default name=q placement="+pick("placement", "spread", "binpack"),
+			"put-pool namespace="+namespace()+" name="+pick("pool name", "p", "x", "'a b'"),
+			"delete-pool namespace="+namespace()+" name="+anyPool(),
+			"put-namespace "+pick("new namespace", "games", "toys")+" name="+pick("namespace name", "toys", "Toys"))
+	default:
+		return pick("rarer", "remember-outcome key="+pick("outcome", "o1", "o2", "")+" outcome=done", fmt.Sprint("forget-outcomes before=", m.clockMs-60_000),
+			"put-settings stored_bytes_limit="+pick("limit", "1048576", "reset", "5"))
+	}
+}
+
+// Views are read and begun on from many goroutines: with -race this fails unless the lock in Begin holds.
+func TestBeginFromTwoGoroutines(t *testing.T) {
+	v := crowded()
+	want := v.Hash()
+	hashes := make([][32]byte, 4)
+	var wg sync.WaitGroup
+	for i := range hashes {
+		wg.Go(func() {
+			for n := range 20 {
+				tx := v.Begin(v.clockMs, v.wallMs)
+				for k := range 40 {
+					tx.Do(mustOp(&tx.State, fmt.Sprint("create-actor b", k, " key=b", k)))
+				}
+				if n == 19 {
+					hashes[i] = tx.Seal(v.index + 1).Hash()
+				}
+				if v.Actor(ActorID(idOf("b1"))) != nil || v.Hash() != want {
+					t.Error("the View changed")
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for _, hash := range hashes {
+		if hash != hashes[0] {
+			t.Error("equal ops on one View lead to different states")
+		}
+	}
+}
