@@ -105,7 +105,7 @@ func (c *testCluster) check(w *writer) {
 			c.t.Errorf("%s: another state than elsewhere at index %d", name, v.Index())
 		}
 		hashes[v.Index()] = hash
-		if err := checkAll(v); err != nil {
+		if err := v.CheckAll(); err != nil {
 			c.t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -64,10 +64,10 @@ func (c *Config) Validate() error {
 		{"--http-addr", c.HTTPAddr},
 		{"--grpc-addr", c.GRPCAddr},
 		{"--raft-addr", c.RaftAddr},
-		{"--gossip-addr", c.GossipAddr},
+		{"--gossip-addr", c.GossipAddr}, // empty: alone
 		{"--metrics-addr", c.MetricsAddr},
 	} {
-		if a.addr == "" && a.flag == "--metrics-addr" {
+		if a.addr == "" && (a.flag == "--metrics-addr" || a.flag == "--gossip-addr" && c.BootstrapExpect == 1) {
 			continue
 		}
 		if err := c.validateAddr(a.flag, a.addr); err != nil {
@@ -83,19 +83,26 @@ func (c *Config) Validate() error {
 }
 
 func (c *Config) validateAddr(flag, addr string) error {
-	host, port, err := net.SplitHostPort(addr)
+	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fmt.Errorf("%s %q: want HOST:PORT: %w", flag, addr, err)
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		return fmt.Errorf("%s %q: the port must be a number from 0 to 65535", flag, addr)
 	}
-	if c.Insecure || host == "localhost" {
-		return nil
-	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+	if !c.Insecure && !loopback(addr) {
 		return fmt.Errorf("%s %q is not a loopback address: TLS and tokens are not built yet, so that anyone who reaches it may do anything; "+
 			"give --insecure if the network is yours alone", flag, addr)
 	}
 	return nil
+}
+
+// loopback tells whether a host:port is on this machine.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -2,15 +2,13 @@ package server
 
 import (
 	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
-
-	"github.com/callboard/callboard/fsm"
 )
 
 // identity is what a node is, for as long as its data directory lives.
@@ -21,8 +19,9 @@ type identity struct {
 
 const identityFile = "node.json"
 
-// loadIdentity reads the node's identity from its data directory, or makes one in a new directory.
-func loadIdentity(dir string) (identity, error) {
+// loadIdentity reads the node's identity from its data directory, or makes one in a new directory. An id begins with the name that
+// the node had then, so that people can tell members apart; a wiped node is another one, and gets another id.
+func loadIdentity(dir, name string) (identity, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return identity{}, fmt.Errorf("data directory: %w", err)
 	}
@@ -32,9 +31,9 @@ func loadIdentity(dir string) (identity, error) {
 		if _, err := os.Stat(filepath.Join(dir, "raft.db")); err == nil {
 			return identity{}, fmt.Errorf("%s is missing beside raft.db: restore it, or wipe the directory and let the node rejoin", path)
 		}
-		var entropy [10]byte
+		var entropy [6]byte
 		_, _ = rand.Read(entropy[:])
-		id := identity{NodeID: fsm.MintID(time.Now().UnixMilli(), entropy).String()}
+		id := identity{NodeID: name + "-" + hex.EncodeToString(entropy[:])}
 		return id, id.save(dir)
 	}
 	if err != nil {
@@ -44,8 +43,8 @@ func loadIdentity(dir string) (identity, error) {
 	if err := json.Unmarshal(data, &id); err != nil {
 		return identity{}, fmt.Errorf("%s is damaged: %w: restore it, or wipe the directory and let the node rejoin", path, err)
 	}
-	if _, err := fsm.ParseID(id.NodeID); err != nil {
-		return identity{}, fmt.Errorf("%s is damaged: node_id: %w", path, err)
+	if id.NodeID == "" {
+		return identity{}, fmt.Errorf("%s is damaged: it has no node_id: restore it, or wipe the directory and let the node rejoin", path)
 	}
 	return id, nil
 }

@@ -245,10 +245,8 @@ func step(tx *fsm.Tx, in scheduler.Input) (_ *fsm.Tx, out scheduler.Output, err 
 		}
 	}()
 	out = scheduler.Step(tx, in)
-	if c, ok := any(tx).(interface{ Check() error }); ok {
-		if err := c.Check(); err != nil {
-			return nil, out, fmt.Errorf("broken invariant: %w", err)
-		}
+	if err := tx.Check(); err != nil {
+		return nil, out, fmt.Errorf("broken invariant: %w", err)
 	}
 	return tx, out, nil
 }

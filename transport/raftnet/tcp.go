@@ -33,9 +33,16 @@ var (
 	_ raft.WithClose   = (*TCP)(nil)
 )
 
+// Where tells the present address of a node.
+type Where func(id raft.ServerID) (raft.ServerAddress, error)
+
+// ServerAddr makes a Where what Raft asks.
+func (w Where) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) { return w(id) }
+
 // ListenTCP binds the address and serves at once. advertise is the host:port that the other nodes dial, a name allowed; empty means
-// the bound address, which then must not be a wildcard.
-func ListenTCP(bind, advertise string, log *slog.Logger) (*TCP, error) {
+// the bound address, which then must not be a wildcard. where tells the present address of a node, for those that have moved since the
+// Raft configuration was written; nil: nobody moves.
+func ListenTCP(bind, advertise string, where Where, log *slog.Logger) (*TCP, error) {
 	listener, err := net.Listen("tcp", bind)
 	if err != nil {
 		return nil, fmt.Errorf("raft address %s: %w", bind, err)
@@ -47,14 +54,18 @@ func ListenTCP(bind, advertise string, log *slog.Logger) (*TCP, error) {
 		return nil, errors.Join(fmt.Errorf("raft address: %w", err), listener.Close())
 	}
 	s := &stream{Listener: listener, advertise: address(advertise), log: log, inbound: map[net.Conn]struct{}{}}
-	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	config := &raft.NetworkTransportConfig{
 		Stream:                  s,
 		MaxPool:                 pooledConnections,
 		MaxRPCsInFlight:         1, // with pipelining one failed append can stop replication for good (hashicorp/raft#611, #612)
 		Timeout:                 rpcTimeout,
 		Logger:                  Hclog(log, "raft.net"),
 		MsgpackUseNewTimeFormat: true,
-	})
+	}
+	if where != nil {
+		config.ServerAddressProvider = where
+	}
+	transport := raft.NewNetworkTransportWithConfig(config)
 	transport.TimeoutScale = snapshotBytesPerTimeout
 	return &TCP{NetworkTransport: transport, stream: s}, nil
 }

@@ -23,7 +23,7 @@ func TestThreeNodesOverTCP(t *testing.T) {
 	start := func(name, bind string) {
 		stores, err := Open(dirs[name], quiet)
 		must(t, err)
-		transport, err := ListenTCP(bind, "", log)
+		transport, err := ListenTCP(bind, "", nil, log)
 		must(t, err)
 		addresses[name] = string(transport.LocalAddr())
 		list := &list{}
@@ -70,11 +70,11 @@ func TestListenTCPRefusesAddresses(t *testing.T) {
 		"port 0 announced":   {"127.0.0.1:0", "node:0", "cannot be dialled"},
 		"no port announced":  {"127.0.0.1:0", "node", "missing port"},
 	} {
-		if transport, err := ListenTCP(test.bind, test.advertise, quiet); err == nil || !strings.Contains(err.Error(), test.want) {
+		if transport, err := ListenTCP(test.bind, test.advertise, nil, quiet); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, %v", name, transport, err)
 		}
 	}
-	transport, err := ListenTCP("127.0.0.1:0", "node-1.example:6422", quiet)
+	transport, err := ListenTCP("127.0.0.1:0", "node-1.example:6422", nil, quiet)
 	must(t, err)
 	if transport.LocalAddr() != "node-1.example:6422" {
 		t.Errorf("announces %s", transport.LocalAddr())
@@ -83,7 +83,7 @@ func TestListenTCPRefusesAddresses(t *testing.T) {
 }
 
 func TestInboundConnectionsAreBoundedAndClosed(t *testing.T) {
-	transport, err := ListenTCP("127.0.0.1:0", "", quiet)
+	transport, err := ListenTCP("127.0.0.1:0", "", nil, quiet)
 	must(t, err)
 	var conns []net.Conn
 	for range maxInbound + 1 {

@@ -88,6 +88,8 @@ var statusByName = map[string]statuses{
 	"cluster.outcome_unknown":            {codes.Aborted, http.StatusGatewayTimeout},
 	"cluster.no_leader":                  {codes.Unavailable, http.StatusServiceUnavailable},
 	"cluster.overloaded":                 {codes.ResourceExhausted, http.StatusTooManyRequests},
+	"cluster.not_leader":                 {codes.Unavailable, http.StatusServiceUnavailable},
+	"cluster.unreachable":                {codes.Unavailable, http.StatusServiceUnavailable},
 	"cluster.internal_error":             {codes.Internal, http.StatusInternalServerError},
 	"cluster.not_a_member":               {codes.NotFound, http.StatusNotFound},
 	"cluster.idempotency_full":           {codes.ResourceExhausted, http.StatusTooManyRequests},

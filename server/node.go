@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -16,15 +15,14 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/callboard/callboard/transport/grpcapi"
-	"github.com/callboard/callboard/transport/httpapi"
 	"github.com/callboard/callboard/transport/peer"
 	"github.com/callboard/callboard/transport/raftnet"
 	"github.com/callboard/callboard/transport/session"
 )
 
 const (
-	// shutdownGrace is how long calls that are under way may take when the node stops.
-	shutdownGrace = 5 * time.Second
+	// shutdownGrace is how long calls that are under way may take when the node stops. Streams of other nodes never end by themselves.
+	shutdownGrace = 2 * time.Second
 	// connectionTimeout is how long a new connection may take to speak HTTP/2.
 	connectionTimeout = 10 * time.Second
 )
@@ -55,7 +53,7 @@ type node struct {
 	closers  []func() error
 
 	core    *core
-	members members
+	members *members
 	doors   struct{ http, grpc, metrics net.Listener }
 	grpc    *grpc.Server
 	http    *http.Server
@@ -63,7 +61,7 @@ type node struct {
 
 // open takes every address and file that the node needs, so that what is taken or damaged is told before anything runs.
 func (n *node) open() (err error) {
-	if n.id, err = loadIdentity(n.cfg.DataDir); err != nil {
+	if n.id, err = loadIdentity(n.cfg.DataDir, n.cfg.Name); err != nil {
 		return err
 	}
 	stores, err := raftnet.Open(n.cfg.DataDir, n.cfg.Log)
@@ -82,12 +80,12 @@ func (n *node) open() (err error) {
 			return err
 		}
 	}
-	transport, err := raftnet.ListenTCP(n.cfg.RaftAddr, n.advertise(n.cfg.RaftAddr), n.cfg.Log)
+	transport, err := raftnet.ListenTCP(n.cfg.RaftAddr, n.advertiseIf(n.cfg.RaftAddr), n.raftAddr, n.cfg.Log)
 	if err != nil {
 		return fmt.Errorf("--raft-addr: %w", addrError(n.cfg.RaftAddr, err))
 	}
 	n.closers = append(n.closers, transport.Close)
-	if err := n.meet(transport); err != nil {
+	if n.members, err = n.meet(string(transport.LocalAddr())); err != nil {
 		return err
 	}
 	n.core, err = newCore(parts{
@@ -97,6 +95,7 @@ func (n *node) open() (err error) {
 	if err != nil {
 		return err
 	}
+	n.core.leadership.tasks = append(n.core.leadership.tasks, n.tend)
 	n.grpc = grpc.NewServer(append(peer.ServerOptions(),
 		grpc.ConnectionTimeout(connectionTimeout),
 		grpc.MaxRecvMsgSize(peer.MaxMessageBytes),
@@ -106,7 +105,7 @@ func (n *node) open() (err error) {
 	api.Register(n.grpc)
 	session.Register(n.grpc, n.core.sessions)
 	peer.Register(n.grpc, peerLeader{n.core.engine}, n)
-	n.http = httpapi.NewServer(api, n.httpInfo())
+	n.http = n.httpServer(api)
 	return nil
 }
 
@@ -139,6 +138,14 @@ func (n *node) advertise(bind string) string {
 	}
 	_, port, _ := net.SplitHostPort(bind)
 	return net.JoinHostPort(n.cfg.Advertise, port)
+}
+
+// advertiseIf is advertise where the default is the bound address.
+func (n *node) advertiseIf(bind string) string {
+	if n.cfg.Advertise == "" {
+		return ""
+	}
+	return n.advertise(bind)
 }
 
 // close gives back what open took, last first.
@@ -212,20 +219,11 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// founds tells whether this node's Raft has no state: it has never been part of a cluster.
+// blank tells whether this node's Raft has no state: it has never been part of a cluster.
 func (n *node) blank() (bool, error) {
 	has, err := raft.HasExistingState(n.core.stores.Log, n.core.stores.Stable, n.core.stores.Snapshots)
 	if err != nil {
 		return false, fmt.Errorf("look for an earlier state: %w", err)
 	}
 	return !has, nil
-}
-
-func loopbackOnly(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return ip != nil && ip.IsLoopback()
 }

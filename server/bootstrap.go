@@ -1,0 +1,122 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/callboard/callboard/fsm"
+	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
+	"github.com/callboard/callboard/transport/gossip"
+)
+
+// bootstrapEvery is how often a node without a cluster looks around.
+const bootstrapEvery = 500 * time.Millisecond
+
+// bootstrap makes this node part of a cluster, then writes down of which. A node that has a Raft state is part of one already. A
+// blank one joins the cluster that it meets; only where as many blank nodes have met as the cluster expects, and none that belongs to
+// a cluster, does the one with the least id found it, with exactly those members. So a wiped node never founds a second cluster: the
+// others are not blank.
+func (n *node) bootstrap(ctx context.Context) error {
+	blank, err := n.blank()
+	if err != nil {
+		return err
+	}
+	var said time.Time
+	for blank && !n.isMember() {
+		cluster, strangers := n.lookAround()
+		switch {
+		case len(cluster) > 0:
+			n.askToJoin(ctx, cluster)
+		case len(strangers) >= n.cfg.BootstrapExpect && strangers[0].NodeID == n.id.NodeID:
+			if err := n.found(strangers[:n.cfg.BootstrapExpect]); err != nil {
+				return err
+			}
+		case time.Since(said) > 10*time.Second:
+			said = time.Now()
+			n.cfg.Log.Info("waiting for the other nodes", "here", len(strangers), "expected", n.cfg.BootstrapExpect, "join", n.cfg.Join)
+		}
+		select {
+		case <-time.After(bootstrapEvery):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return n.rememberCluster(ctx)
+}
+
+// isMember tells whether the Raft configuration names this node.
+func (n *node) isMember() bool {
+	return slices.ContainsFunc(n.core.configuration(), func(s raft.Server) bool { return string(s.ID) == n.id.NodeID })
+}
+
+// lookAround tells the nodes that belong to a cluster from those that do not, this one among them, by id.
+func (n *node) lookAround() (cluster, strangers []gossip.Peer) {
+	for _, p := range n.members.Peers() {
+		switch {
+		case !p.Alive:
+		case p.ClusterID != "":
+			cluster = append(cluster, p)
+		default:
+			strangers = append(strangers, p)
+		}
+	}
+	slices.SortFunc(strangers, func(a, b gossip.Peer) int { return strings.Compare(a.NodeID, b.NodeID) })
+	return cluster, strangers
+}
+
+func (n *node) found(founders []gossip.Peer) error {
+	var servers []raft.Server
+	for _, p := range founders {
+		servers = append(servers, raft.Server{ID: raft.ServerID(p.NodeID), Address: raft.ServerAddress(p.RaftAddr)})
+	}
+	n.cfg.Log.Info("founding the cluster", "members", len(servers))
+	if err := n.core.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil && !n.isMember() {
+		return fmt.Errorf("found the cluster: %w", err)
+	}
+	return nil
+}
+
+// askToJoin asks every node of the cluster until one that leads takes this one in. Whether it did shows in the configuration.
+func (n *node) askToJoin(ctx context.Context, cluster []gossip.Peer) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	join := &nodev1.ChangeMembershipRequest{Change: &nodev1.ChangeMembershipRequest_Join{
+		Join: &nodev1.Join{NodeId: n.id.NodeID, RaftAddr: n.members.self.RaftAddr},
+	}}
+	var last error
+	for _, p := range cluster {
+		if _, last = n.core.engine.peers.ChangeMembership(ctx, p.GRPCAddr, join); last == nil {
+			n.cfg.Log.Info("joining the cluster", "cluster_id", p.ClusterID, "through", p.Name)
+			return
+		}
+	}
+	n.cfg.Log.Info("nobody has taken this node in yet", "asked", len(cluster), "error", last)
+}
+
+// rememberCluster writes the cluster's id beside the node's, as soon as the state has it, and tells the others. A node whose log
+// belongs to another cluster than its identity stops.
+func (n *node) rememberCluster(ctx context.Context) error {
+	v, err := n.core.replica.Wait(ctx, func(v *fsm.View) bool { return !fsm.ID(v.Cluster()).IsZero() })
+	if err != nil {
+		return nil // the node stops
+	}
+	cluster := v.Cluster().String()
+	if n.id.ClusterID != "" && n.id.ClusterID != cluster {
+		return fmt.Errorf("this node belongs to cluster %s, and its log to cluster %s: the files of two nodes were mixed up; "+
+			"wipe %s and let it rejoin", n.id.ClusterID, cluster, n.cfg.DataDir)
+	}
+	if n.id.ClusterID == "" {
+		n.id.ClusterID = cluster
+		if err := n.id.save(n.cfg.DataDir); err != nil {
+			return err
+		}
+	}
+	self := n.members.self
+	self.ClusterID = cluster
+	return n.members.update(self)
+}

@@ -1,0 +1,99 @@
+package server
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/callboard/callboard/transport/gossip"
+)
+
+// members is what this node knows of the others by gossip: where they are, not who has a vote.
+type members struct {
+	gossip.Members
+	run    func(ctx context.Context) error
+	update func(self gossip.Peer) error
+	self   gossip.Peer // as it was at the start: its cluster may be known by now, its addresses stay
+}
+
+// meet begins to gossip, or with an empty address stays alone.
+func (n *node) meet(raftAddr string) (*members, error) {
+	self := gossip.Peer{
+		Name: n.cfg.Name, NodeID: n.id.NodeID, ClusterID: n.id.ClusterID, RaftAddr: raftAddr,
+		GRPCAddr: n.advertise(n.doors.grpc.Addr().String()), HTTPAddr: n.advertise(n.doors.http.Addr().String()),
+		Version: n.cfg.Version, Alive: true,
+	}
+	if n.cfg.GossipAddr == "" {
+		alone := gossip.NewStatic(self)
+		return &members{
+			Members: alone, self: self,
+			run:    func(ctx context.Context) error { <-ctx.Done(); return nil },
+			update: func(self gossip.Peer) error { alone.Set(self); return nil },
+		}, nil
+	}
+	g, err := gossip.Listen(gossip.Options{
+		Bind: n.cfg.GossipAddr, Advertise: n.advertiseIf(n.cfg.GossipAddr), Seeds: n.cfg.Join, Self: self, Log: n.cfg.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("--gossip-addr: %w", addrError(n.cfg.GossipAddr, err))
+	}
+	n.closers = append(n.closers, g.Close)
+	run := func(ctx context.Context) error {
+		err := g.Run(ctx)
+		_ = g.Leave() // the others find out by themselves otherwise
+		return err
+	}
+	return &members{Members: g, self: self, run: run, update: g.Update}, nil
+}
+
+// GRPCAddr returns the address of a node by its id; empty: not known.
+func (m *members) GRPCAddr(nodeID string) string {
+	p, _ := m.find(nodeID)
+	return p.GRPCAddr
+}
+
+func (m *members) find(nodeID string) (gossip.Peer, bool) {
+	for _, p := range m.Peers() {
+		if p.NodeID == nodeID {
+			return p, true
+		}
+	}
+	return gossip.Peer{}, false
+}
+
+// grpcAddrs lists where runners may connect: the living nodes of this node's cluster, this one first.
+func (m *members) grpcAddrs() []string {
+	addrs := []string{m.self.GRPCAddr}
+	self, _ := m.find(m.self.NodeID)
+	for _, p := range m.Peers() {
+		if p.Alive && p.NodeID != m.self.NodeID && p.ClusterID == self.ClusterID {
+			addrs = append(addrs, p.GRPCAddr)
+		}
+	}
+	return addrs
+}
+
+// raftAddr tells Raft where a node is now: as gossip has it, or as the configuration says.
+func (n *node) raftAddr(id raft.ServerID) (raft.ServerAddress, error) {
+	if p, ok := n.members.find(string(id)); ok && p.Alive && p.RaftAddr != "" {
+		return raft.ServerAddress(p.RaftAddr), nil
+	}
+	if core := n.core; core != nil {
+		for _, s := range core.configuration() {
+			if s.ID == id {
+				return s.Address, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("node %s is not a member", id)
+}
+
+// configuration returns the members as Raft has them: the truth.
+func (c *core) configuration() []raft.Server {
+	future := c.raft.GetConfiguration()
+	if future.Error() != nil {
+		return nil
+	}
+	return future.Configuration().Servers
+}

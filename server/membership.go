@@ -1,0 +1,262 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+	"github.com/callboard/callboard/transport/peer"
+)
+
+const (
+	// membershipTimeout is how long one change of the Raft configuration may take.
+	membershipTimeout = 10 * time.Second
+	// describeTimeout is how long a member may take to tell about itself.
+	describeTimeout = time.Second
+	// stableFor is how long a new node must have been caught up before it gets a vote.
+	stableFor = 10 * time.Second
+	// caughtUpWithin is how many entries behind the leader a node may be and count as caught up.
+	caughtUpWithin = 512
+)
+
+// Node tells this node's name, the leader's as far as it knows, and its version.
+func (n *node) Node() (name, leader, version string) {
+	_, id := n.core.raft.LeaderWithID()
+	if p, ok := n.members.find(string(id)); ok {
+		leader = p.Name
+	} else if id != "" {
+		leader = string(id)
+	}
+	return n.cfg.Name, leader, n.cfg.Version
+}
+
+// Describe tells about this node, for lists of peers.
+func (n *node) Describe(context.Context) (*nodev1.DescribeResponse, error) {
+	v := n.core.replica.Current()
+	state := "follower"
+	if n.core.raft.State() == raft.Leader {
+		state = "leader"
+	}
+	return &nodev1.DescribeResponse{
+		Name: n.cfg.Name, NodeId: n.id.NodeID, AppliedIndex: v.Index(), State: state, Version: n.cfg.Version, ClusterId: v.Cluster().String(),
+	}, nil
+}
+
+// Peers lists the members as this node's Raft configuration has them, with what each says of itself.
+func (n *node) Peers(ctx context.Context) ([]*callboardv1.Peer, error) {
+	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
+	defer cancel()
+	servers := n.core.configuration()
+	out := make([]*callboardv1.Peer, len(servers))
+	var wait sync.WaitGroup
+	for i, s := range servers {
+		wait.Go(func() { out[i] = n.peer(ctx, s) })
+	}
+	wait.Wait()
+	slices.SortFunc(out, func(a, b *callboardv1.Peer) int {
+		return cmp.Or(cmp.Compare(a.GetName(), b.GetName()), cmp.Compare(a.GetNodeId(), b.GetNodeId()))
+	})
+	return out, nil
+}
+
+func (n *node) peer(ctx context.Context, s raft.Server) *callboardv1.Peer {
+	known, _ := n.members.find(string(s.ID))
+	p := &callboardv1.Peer{
+		Name: cmp.Or(known.Name, string(s.ID)), NodeId: string(s.ID), State: "unreachable", Voter: s.Suffrage == raft.Voter, RaftAddr: string(s.Address),
+		GrpcAddr: known.GRPCAddr, HttpAddr: known.HTTPAddr, Version: known.Version, LastContactMs: -1,
+	}
+	d, err := n.describe(ctx, string(s.ID), known.GRPCAddr)
+	if err != nil {
+		return p
+	}
+	p.State, p.AppliedIndex, p.Version, p.LastContactMs = d.GetState(), d.GetAppliedIndex(), d.GetVersion(), 0
+	return p
+}
+
+func (n *node) describe(ctx context.Context, id, addr string) (*nodev1.DescribeResponse, error) {
+	if id == n.id.NodeID {
+		return n.Describe(ctx)
+	}
+	if addr == "" {
+		return nil, peer.ErrUnreachable
+	}
+	return n.core.engine.peers.Describe(ctx, addr)
+}
+
+// AddVoter gives a member a vote, or adds it at a Raft address.
+func (n *node) AddVoter(ctx context.Context, nodeID, raftAddr string) error {
+	if raftAddr != "" {
+		err := n.changeMembership(ctx, &nodev1.ChangeMembershipRequest{Change: &nodev1.ChangeMembershipRequest_Join{
+			Join: &nodev1.Join{NodeId: nodeID, RaftAddr: raftAddr},
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	return n.changeMembership(ctx, &nodev1.ChangeMembershipRequest{Change: &nodev1.ChangeMembershipRequest_PromoteNodeId{PromoteNodeId: nodeID}})
+}
+
+// RemovePeer removes a member, named by id or name.
+func (n *node) RemovePeer(ctx context.Context, name string) error {
+	id := ""
+	for _, s := range n.core.configuration() {
+		known, _ := n.members.find(string(s.ID))
+		if string(s.ID) == name || known.Name == name {
+			if id != "" {
+				return callboardv1.Refuse("cluster", "membership_change_rejected", "%q names two members: give the node id", name)
+			}
+			id = string(s.ID)
+		}
+	}
+	if id == "" {
+		return notAMember(name)
+	}
+	return n.changeMembership(ctx, &nodev1.ChangeMembershipRequest{Change: &nodev1.ChangeMembershipRequest_RemoveNodeId{RemoveNodeId: id}})
+}
+
+func notAMember(name string) error {
+	return callboardv1.Refuse("cluster", "not_a_member", "%q is not a member: see `callboard operator raft list-peers`", name)
+}
+
+// changeMembership changes the Raft configuration, wherever the leader is.
+func (n *node) changeMembership(ctx context.Context, change *nodev1.ChangeMembershipRequest) error {
+	return n.core.engine.untilLeader(ctx, func() error {
+		if n.core.raft.State() == raft.Leader {
+			_, err := n.ChangeMembership(ctx, change)
+			return err
+		}
+		addr, _ := n.core.engine.leaders.Leader()
+		if addr == "" {
+			return callboardv1.ErrNoLeader
+		}
+		_, err := n.core.engine.peers.ChangeMembership(ctx, addr, change)
+		return err
+	})
+}
+
+// ChangeMembership changes the Raft configuration on the leader.
+func (n *node) ChangeMembership(_ context.Context, change *nodev1.ChangeMembershipRequest) (*nodev1.ChangeMembershipResponse, error) {
+	if n.core.raft.State() != raft.Leader {
+		return nil, peer.ErrNotLeader
+	}
+	var err error
+	switch c := change.GetChange().(type) {
+	case *nodev1.ChangeMembershipRequest_Join:
+		err = n.core.admit(raft.ServerID(c.Join.GetNodeId()), raft.ServerAddress(c.Join.GetRaftAddr()))
+	case *nodev1.ChangeMembershipRequest_PromoteNodeId:
+		err = n.core.promote(raft.ServerID(c.PromoteNodeId))
+	case *nodev1.ChangeMembershipRequest_RemoveNodeId:
+		err = n.core.raft.RemoveServer(raft.ServerID(c.RemoveNodeId), 0, membershipTimeout).Error()
+	default:
+		return nil, callboardv1.Refuse("cluster", "membership_change_rejected", "the change says nothing that this build knows")
+	}
+	if err != nil {
+		return nil, membershipError(err)
+	}
+	return &nodev1.ChangeMembershipResponse{Index: n.core.replica.Current().Index()}, nil
+}
+
+func membershipError(err error) error {
+	var refusal *callboardv1.Error
+	switch {
+	case errors.As(err, &refusal):
+		return refusal
+	case errors.Is(err, raft.ErrNotLeader):
+		return peer.ErrNotLeader
+	case errors.Is(err, raft.ErrLeadershipLost):
+		return callboardv1.ErrOutcomeUnknown
+	}
+	return callboardv1.Refuse("cluster", "membership_change_rejected", "%v", err)
+}
+
+// admit takes a node in, without a vote until it has caught up. One that the configuration knows keeps its vote and moves to its new
+// address; a stranger at the address of a member has taken its place, for a wiped node comes back with a new id.
+func (c *core) admit(id raft.ServerID, addr raft.ServerAddress) error {
+	if id == "" || addr == "" {
+		return callboardv1.Refuse("cluster", "membership_change_rejected", "a node joins with its id and its Raft address")
+	}
+	for _, s := range c.configuration() {
+		switch {
+		case s.ID == id && s.Address == addr:
+			return nil
+		case s.ID == id && s.Suffrage == raft.Voter:
+			return c.raft.AddVoter(id, addr, 0, membershipTimeout).Error()
+		case s.ID != id && s.Address == addr:
+			c.log.Warn("a node without a state has taken a member's place", "was", s.ID, "is", id, "raft_addr", addr)
+			if err := c.raft.RemoveServer(s.ID, 0, membershipTimeout).Error(); err != nil {
+				return err
+			}
+		}
+	}
+	return c.raft.AddNonvoter(id, addr, 0, membershipTimeout).Error()
+}
+
+func (c *core) promote(id raft.ServerID) error {
+	for _, s := range c.configuration() {
+		if s.ID == id {
+			return c.raft.AddVoter(id, s.Address, 0, membershipTimeout).Error()
+		}
+	}
+	return notAMember(string(id))
+}
+
+// tend is the leader's care for its members: it gives a vote to new ones that have caught up and stayed so, and takes over the new
+// address of one that has moved. It removes nobody.
+func (n *node) tend(ctx context.Context) error {
+	since := map[raft.ServerID]time.Time{} // caught up since
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		for _, s := range n.core.configuration() {
+			n.tendOne(ctx, s, since)
+		}
+	}
+}
+
+func (n *node) tendOne(ctx context.Context, s raft.Server, since map[raft.ServerID]time.Time) {
+	known, ok := n.members.find(string(s.ID))
+	if !ok || !known.Alive {
+		delete(since, s.ID)
+		return
+	}
+	if known.RaftAddr != "" && known.RaftAddr != string(s.Address) {
+		n.cfg.Log.Info("a member has moved", "node", known.Name, "from", s.Address, "to", known.RaftAddr)
+		n.warn(n.core.admit(s.ID, raft.ServerAddress(known.RaftAddr)), "a member's new address was not taken over", known.Name)
+	}
+	if s.Suffrage == raft.Voter {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
+	defer cancel()
+	d, err := n.describe(ctx, string(s.ID), known.GRPCAddr)
+	if err != nil || d.GetAppliedIndex()+caughtUpWithin < n.core.replica.Current().Index() {
+		delete(since, s.ID)
+		return
+	}
+	if since[s.ID].IsZero() {
+		since[s.ID] = time.Now()
+	}
+	if time.Since(since[s.ID]) >= stableFor {
+		n.cfg.Log.Info("a new member has caught up and gets a vote", "node", known.Name)
+		n.warn(n.core.promote(s.ID), "a new member got no vote", known.Name)
+		delete(since, s.ID)
+	}
+}
+
+func (n *node) warn(err error, what, member string) {
+	if err != nil {
+		n.cfg.Log.Warn(what, "node", member, "error", err)
+	}
+}
