@@ -91,7 +91,7 @@ func (s *actorService) keyFree(ctx context.Context, req *callboardv1.GetOrCreate
 		if busy == nil {
 			busy = holder
 		}
-		return holder == nil || holder.ID != busy.ID || !holder.Destroying
+		return holder == nil || holder.ID != busy.ID
 	})
 	return err
 }

@@ -1,0 +1,238 @@
+package grpcapi
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/callboard/callboard/fsm"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+	"github.com/callboard/callboard/transport/grpcapi/apitest"
+)
+
+// TestAnActorThroughItsLife looks at one actor in every state: what is shown, and what is not shown any more.
+func TestAnActorThroughItsLife(t *testing.T) {
+	e, api := newAPI(0)
+	key := "room 1"
+	made, err := api.Actors().Create(t.Context(), &callboardv1.CreateRequest{
+		Namespace: "default", Name: "a", Key: &key, Pool: "p", Input: []byte("12345"), CrashPolicy: callboardv1.CrashPolicy_CRASH_POLICY_SLEEP,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := made.GetActor().GetActorId()
+	check := func(state callboardv1.ActorState, good func(a *callboardv1.Actor) bool) {
+		t.Helper()
+		a := get(t, api, id)
+		if a.GetState() != state || !good(a) {
+			t.Fatalf("want %v, got %v", state, a)
+		}
+		if a.GetKey() != key || a.GetName() != "a" || a.GetPool() != "p" || a.GetNamespace() != "default" || a.GetCreateTs() < apitest.WallMs ||
+			a.GetCrashPolicy() != callboardv1.CrashPolicy_CRASH_POLICY_SLEEP || a.GetNamespaceId() == "" {
+			t.Fatalf("what never changes: %v", a)
+		}
+	}
+	check(callboardv1.ActorState_ACTOR_STATE_PENDING, func(a *callboardv1.Actor) bool {
+		return a.GetPendingAllocationTs() > 0 && a.GetRunnerId() == "" && a.GetGeneration() == 0 && strings.Contains(a.GetReason(), "no runner of pool p") && a.GetInputBytes() == 5
+	})
+	runner := e.AddRunner("p", "r", 7, 1)
+	check(callboardv1.ActorState_ACTOR_STATE_STARTING, func(a *callboardv1.Actor) bool {
+		return a.GetRunnerId() == runner.String() && a.GetGeneration() == 1 && a.GetPendingAllocationTs() == 0 && a.GetConnectableTs() == 0 && a.GetReason() == ""
+	})
+	e.ReportRunning()
+	check(callboardv1.ActorState_ACTOR_STATE_RUNNING, func(a *callboardv1.Actor) bool {
+		return a.GetStartTs() > 0 && a.GetConnectableTs() > 0 && a.GetError() == nil
+	})
+	e.ReportCrashed("it hurt")
+	check(callboardv1.ActorState_ACTOR_STATE_BACKING_OFF, func(a *callboardv1.Actor) bool {
+		return a.GetRescheduleTs() > 0 && a.GetConnectableTs() == 0 && a.GetStartTs() > 0 && a.GetRunnerId() == "" && strings.Contains(a.GetReason(), "placed again at") &&
+			a.GetError().GetCode() == "crashed" && strings.Contains(a.GetError().GetMessage(), "it hurt") && a.GetError().GetRunnerId() == runner.String()
+	})
+	e.Advance(6000)
+	e.ReportRunning()
+	check(callboardv1.ActorState_ACTOR_STATE_RUNNING, func(a *callboardv1.Actor) bool { return a.GetGeneration() == 2 })
+	if _, err := api.Actors().Sleep(t.Context(), &callboardv1.SleepRequest{Namespace: "default", ActorId: id}); err != nil {
+		t.Fatal(err)
+	}
+	check(callboardv1.ActorState_ACTOR_STATE_STOPPING, func(a *callboardv1.Actor) bool { return a.GetSleepTs() > 0 && a.GetRunnerId() != "" })
+	e.ReportStopped()
+	check(callboardv1.ActorState_ACTOR_STATE_SLEEPING, func(a *callboardv1.Actor) bool {
+		return a.GetSleepTs() > 0 && a.GetRunnerId() == "" && a.GetError() == nil
+	})
+	if answer, err := api.Actors().Destroy(t.Context(), &callboardv1.DestroyRequest{Namespace: "default", ActorId: id}); err != nil || !answer.GetEnded() {
+		t.Fatal(answer, err)
+	}
+	check(callboardv1.ActorState_ACTOR_STATE_DESTROYED, func(a *callboardv1.Actor) bool {
+		return a.GetDestroyTs() > 0 && a.GetSleepTs() == 0 && a.GetInputBytes() == 0
+	})
+}
+
+// TestWhyItIsPending names what is missing.
+func TestWhyItIsPending(t *testing.T) {
+	e, api := newAPI(1)
+	create(t, api, "a", "")
+	waiting := create(t, api, "a", "")
+	expect := func(want string) {
+		t.Helper()
+		if reason := get(t, api, waiting.GetActorId()).GetReason(); !strings.Contains(reason, want) {
+			t.Errorf("%q does not say %q", reason, want)
+		}
+	}
+	expect("no free slot in pool p (1 runner, 1 full; 1 slots in all)")
+	answer, err := api.Actors().Explain(t.Context(), &callboardv1.ExplainRequest{Namespace: "default", ActorId: waiting.GetActorId()})
+	if err != nil || !strings.HasPrefix(answer.GetSummary(), "pending since") || answer.GetDecision() != nil || len(answer.GetSteps()) < 2 {
+		t.Errorf("explain: %v, %v", answer, err)
+	}
+
+	view, err := e.View(t.Context(), callboardv1.Consistency_CONSISTENCY_STALE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r := range view.Runners(view.Namespace("default"), 0) {
+		e.Disconnect(r.ID)
+	}
+	expect("no runner of pool p is connected (1 away)")
+}
+
+// TestAnActorWaitsForItsVersion: it ran on version 2, and the free slots are on version 1.
+func TestAnActorWaitsForItsVersion(t *testing.T) {
+	e, api := newAPI(0)
+	e.AddRunner("p", "new", 2, 1)
+	a := create(t, api, "a", "")
+	e.ReportRunning()
+	e.AddRunner("p", "old", 1, 5)
+	for _, call := range []func() error{
+		func() error {
+			_, err := api.Actors().Sleep(t.Context(), &callboardv1.SleepRequest{Namespace: "default", ActorId: a.GetActorId()})
+			return err
+		},
+		func() error { e.ReportStopped(); create(t, api, "takes its slot", ""); return nil },
+		func() error {
+			_, err := api.Actors().Wake(t.Context(), &callboardv1.WakeRequest{Namespace: "default", ActorId: a.GetActorId()})
+			return err
+		},
+	} {
+		if err := call(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m := get(t, api, a.GetActorId()); !strings.Contains(m.GetReason(), "waits for a slot on version 2 or newer") {
+		t.Errorf("%v: %q", m.GetState(), m.GetReason())
+	}
+}
+
+func TestExplainSaysWhyHereAndWhyNotThere(t *testing.T) {
+	e, api := newAPI(0)
+	old, newer := e.AddRunner("p", "old", 1, 5), e.AddRunner("p", "new", 2, 5)
+	elsewhere := e.AddRunner("q", "other", 9, 5)
+	a := create(t, api, "a", "")
+	e.ReportRunning()
+	explain := func(runner fsm.RunnerID) *callboardv1.ExplainResponse {
+		answer, err := api.Actors().Explain(t.Context(), &callboardv1.ExplainRequest{Namespace: "default", ActorId: a.GetActorId(), RunnerId: runner.String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	for runner, want := range map[fsm.RunnerID]string{
+		newer: "has it", old: "its version 1 is older than 2", elsewhere: "it is in pool q",
+	} {
+		answer := explain(runner)
+		if last := answer.GetSteps()[len(answer.GetSteps())-1]; !strings.Contains(last, want) {
+			t.Errorf("%q does not say %q", last, want)
+		}
+		if d := answer.GetDecision(); d.GetChosen() != newer.String() || d.GetVersion() != 2 || d.GetInPool() != 2 || !strings.Contains(d.GetRule(), "spread") {
+			t.Errorf("the decision: %v", d)
+		}
+	}
+	_, err := api.Actors().Explain(t.Context(), &callboardv1.ExplainRequest{Namespace: "default", ActorId: a.GetActorId(), RunnerId: someID})
+	expectRefusal(t, err, "runner.not_found", "")
+}
+
+func TestRunnersAsTheyAre(t *testing.T) {
+	e, api := newAPI(0)
+	gone, away, well := e.AddRunner("p", "gone", 1, 5), e.AddRunner("p", "away", 2, 5), e.AddRunner("q", "well", 3, 5)
+	e.EndRunner(gone)
+	e.Disconnect(away)
+	list := func(req *callboardv1.RunnerServiceListRequest) (keys []string) {
+		req.Namespace = "default"
+		answer, err := api.Runners().List(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range answer.GetRunners() {
+			keys = append(keys, r.GetKey())
+		}
+		return keys
+	}
+	for _, test := range []struct {
+		req  *callboardv1.RunnerServiceListRequest
+		want string
+	}{
+		{&callboardv1.RunnerServiceListRequest{}, "well away"},
+		{&callboardv1.RunnerServiceListRequest{IncludeStopped: true}, "well away gone"},
+		{&callboardv1.RunnerServiceListRequest{Pool: "p"}, "away"},
+		{&callboardv1.RunnerServiceListRequest{RunnerIds: []string{gone.String(), well.String(), gone.String(), someID}}, "well gone"},
+		{&callboardv1.RunnerServiceListRequest{RunnerIds: []string{gone.String(), well.String()}, Pool: "q"}, "well"},
+	} {
+		if got := strings.Join(list(test.req), " "); got != test.want {
+			t.Errorf("%v: %q, want %q", test.req, got, test.want)
+		}
+	}
+	for id, want := range map[fsm.RunnerID]struct {
+		state      callboardv1.RunnerState
+		ineligible string
+	}{
+		gone: {callboardv1.RunnerState_RUNNER_STATE_STOPPED, "stopped"},
+		away: {callboardv1.RunnerState_RUNNER_STATE_DISCONNECTED, "disconnected"},
+		well: {callboardv1.RunnerState_RUNNER_STATE_CONNECTED, ""},
+	} {
+		answer, err := api.Runners().Get(t.Context(), &callboardv1.RunnerServiceGetRequest{Namespace: "default", RunnerId: id.String()})
+		if r := answer.GetRunner(); err != nil || r.GetState() != want.state || r.GetIneligibleReason() != want.ineligible || (r.GetStopTs() != 0) != (id == gone) {
+			t.Errorf("%v, %v; want %v", r, err, want)
+		}
+	}
+}
+
+func TestPoolsShowWhatHolds(t *testing.T) {
+	_, api := newAPI(3)
+	create(t, api, "a", "")
+	put, err := api.Pools().Put(t.Context(), &callboardv1.PoolServicePutRequest{
+		Namespace: "default", Name: "p", Config: &callboardv1.PoolConfig{Placement: callboardv1.Placement_PLACEMENT_BINPACK, MetadataJson: `{"a":1}`},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, c := put.GetPool(), put.GetPool().GetConfig()
+	if p.GetFreeSlots() != 2 || p.GetTotalSlots() != 3 || p.GetLiveActors() != 1 || p.GetConnectedRunners() != 1 || p.GetNewestVersion() != 1 || p.GetAutoCreated() {
+		t.Errorf("counts: %v", p)
+	}
+	if c.DrainOnVersionUpgrade == nil || c.GetDrainOnVersionUpgrade() || c.ActorEvictionDelay == nil || c.GetActorEvictionDelay() != 0 ||
+		c.ActorEvictionPeriod == nil || c.GetActorEvictionRateMicros() != 1_000_000 || c.GetRunnerLostThreshold() != 15 ||
+		c.GetPlacement() != callboardv1.Placement_PLACEMENT_BINPACK || c.GetMetadataJson() != `{"a":1}` {
+		t.Errorf("defaults: %v", c)
+	}
+	if _, err := api.ClusterInfo().PutSettings(t.Context(), &callboardv1.PutSettingsRequest{Values: map[string]string{"runner_lost_threshold": "20s"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.Pools().Delete(t.Context(), &callboardv1.PoolServiceDeleteRequest{Namespace: "default", Name: "p"}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := api.Pools().Get(t.Context(), &callboardv1.PoolServiceGetRequest{Namespace: "default", Name: "p"})
+	if err != nil || got.GetPool().GetConfig() != nil || got.GetPool().GetLiveActors() != 1 {
+		t.Errorf("deleted, with an actor: %v, %v; want it without a config", got, err)
+	}
+	if pools, _, _, err := api.PoolConfigs(t.Context(), "default", "", 0); err != nil || len(pools) != 0 {
+		t.Errorf("configs: %v, %v; want none", pools, err)
+	}
+}
+
+func TestClusterInShort(t *testing.T) {
+	_, api := newAPI(1)
+	create(t, api, "a", "")
+	create(t, api, "a", "")
+	got, err := api.ClusterInfo().Get(t.Context(), &callboardv1.ClusterServiceGetRequest{})
+	if err != nil || got.GetLeader() != "n1" || got.GetLiveActors() != 2 || got.GetPendingActors() != 1 || got.GetConnectedRunners() != 1 ||
+		got.GetTotalSlots() != 1 || got.GetFreeSlots() != 0 || len(got.GetPeers()) != 3 || got.GetIndex() == 0 || got.GetClusterId() == "" {
+		t.Errorf("%v, %v", got, err)
+	}
+}
