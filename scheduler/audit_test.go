@@ -16,12 +16,15 @@ type audit struct {
 
 func newAudit() *audit { return &audit{generations: map[fsm.ActorID]uint64{}} }
 
+// manyOps is how many ops an entry may have for all of its assignments to be looked at: beyond it every hundredth is.
+const manyOps = 500
+
 // entry checks the ops of a Step before they are applied.
 func (u *audit) entry(w *world, v *fsm.View, out Output) {
 	w.t.Helper()
 	tx := v.Begin(w.clockMs, w.wallMs())
-	for _, op := range out.Ops {
-		if a := op.GetAssignActor(); a != nil {
+	for i, op := range out.Ops {
+		if a := op.GetAssignActor(); a != nil && (len(out.Ops) <= manyOps || i%100 == 0) {
 			u.assign(w, &tx.State, a)
 		}
 		u.lost(w, &tx.State, op.GetMarkLost())

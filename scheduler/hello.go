@@ -181,8 +181,8 @@ func (s *step) reconcile(r *fsm.Runner, h *callboardv1.Hello, resumed bool) {
 		claimed[ref] = true
 		if a := s.tx.Actor(ref.Actor); a != nil && a.Runner == r.Number && a.Generation == ref.Generation {
 			s.endLife(a, ending{clean: e.GetClean(), message: e.GetMessage(), cause: stopCause(e.GetFenced(), e.GetAbandoned())})
-		} else if s.tx.IsOrphan(r, ref) {
-			s.do(&logv1.Op{Op: &logv1.Op_ReleaseOrphan{ReleaseOrphan: &logv1.ReleaseOrphan{RunnerId: r.ID[:], Ref: refOp(ref)}}})
+		} else {
+			s.endStray(r, ref)
 		}
 	}
 	for _, run := range h.GetRunning() {

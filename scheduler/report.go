@@ -119,9 +119,7 @@ func (s *step) save(ref fsm.Ref, state []byte) *callboardv1.Error {
 // strayEvent answers an event of a life that the state does not have on this runner.
 func (s *step) strayEvent(r *fsm.Runner, ref fsm.Ref, event *callboardv1.ActorEvent) *callboardv1.Error {
 	if event.GetStopped() != nil {
-		if s.tx.IsOrphan(r, ref) {
-			s.do(&logv1.Op{Op: &logv1.Op_ReleaseOrphan{ReleaseOrphan: &logv1.ReleaseOrphan{RunnerId: r.ID[:], Ref: refOp(ref)}}})
-		}
+		s.endStray(r, ref)
 		return nil // its end was known already
 	}
 	if event.GetRunning() != nil {
@@ -130,12 +128,26 @@ func (s *step) strayEvent(r *fsm.Runner, ref fsm.Ref, event *callboardv1.ActorEv
 	return staleGeneration(ref)
 }
 
+// endStray takes note of the end of a life that the state does not have on this runner.
+func (s *step) endStray(r *fsm.Runner, ref fsm.Ref) {
+	s.raise(r, ref)
+	if s.tx.IsOrphan(r, ref) {
+		s.do(&logv1.Op{Op: &logv1.Op_ReleaseOrphan{ReleaseOrphan: &logv1.ReleaseOrphan{RunnerId: r.ID[:], Ref: refOp(ref)}}})
+	}
+}
+
 // holdOrphan has a runner stop a generation that the state does not want there; its slot is held until the end is confirmed.
 func (s *step) holdOrphan(r *fsm.Runner, ref fsm.Ref) {
-	if a := s.tx.Actor(ref.Actor); a != nil && ref.Generation > a.Generation && !a.Phase.OnRunner() {
+	s.raise(r, ref)
+	s.do(&logv1.Op{Op: &logv1.Op_HoldOrphan{HoldOrphan: &logv1.HoldOrphan{RunnerId: r.ID[:], Ref: refOp(ref)}}})
+}
+
+// raise lifts an actor's counter past a generation that a runner of its pool has, or had, and the state does not know.
+func (s *step) raise(r *fsm.Runner, ref fsm.Ref) {
+	a := s.tx.Actor(ref.Actor)
+	if a != nil && ref.Generation > a.Generation && !a.Phase.OnRunner() && s.tx.ActorPool(a).ID == r.Pool {
 		s.do(&logv1.Op{Op: &logv1.Op_RaiseGeneration{RaiseGeneration: &logv1.RaiseGeneration{ActorId: ref.Actor[:], Generation: ref.Generation}}})
 	}
-	s.do(&logv1.Op{Op: &logv1.Op_HoldOrphan{HoldOrphan: &logv1.HoldOrphan{RunnerId: r.ID[:], Ref: refOp(ref)}}})
 }
 
 func staleGeneration(ref fsm.Ref) *callboardv1.Error {

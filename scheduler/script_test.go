@@ -108,7 +108,7 @@ func (l line) processDoes() (*process, *nodev1.SessionReport) {
 		})
 		l.change(p)
 		if p.slots = uint32(l.number("slots", 1)); l.has("instance") {
-			p.instance = fsm.InstanceID(idOf(l.text("instance", "")))
+			p.instance = fsm.InstanceID(idOf("instance " + l.text("instance", "")))
 		}
 		return p, nil
 	}
@@ -117,7 +117,7 @@ func (l line) processDoes() (*process, *nodev1.SessionReport) {
 	switch l.cmd {
 	case "hello":
 		l.change(p)
-		p.connected, p.dials = false, true
+		p.connected, p.dials, p.exited = false, true, ""
 		l.claims(p)
 	case "say":
 		return p, l.event(p)

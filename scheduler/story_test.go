@@ -3,6 +3,7 @@ package scheduler
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,7 +29,7 @@ import (
 //	pool p lost=20s placement=binpack, delete-pool p, namespace n, settings name=value
 //	batch                                      the directives in its input, one a line, in one Step
 //	advance 15s                                time passes; wall 1h: the wall clock is set forward
-//	actors, runners, why a1, loop a1 times=12  print what is
+//	actors, runners, why a1, loop a1 times=12  print what is; runners when=seen: and when each was heard
 type story struct {
 	*world
 	shown bool // the trace is printed
@@ -118,7 +119,7 @@ func (s *story) run(d *datadriven.TestData) string {
 	case "actors":
 		return s.showActors()
 	case "runners":
-		return s.showRunners()
+		return s.showRunners(l.has("when"))
 	case "why":
 		return s.why(l.name(0))
 	case "loop":
@@ -126,7 +127,7 @@ func (s *story) run(d *datadriven.TestData) string {
 	default:
 		out = s.together([]line{l})
 	}
-	return clip(s.named(out) + s.trace.String())
+	return s.named(out) + s.trace.String()
 }
 
 // named puts names in the place of ids.
@@ -141,16 +142,6 @@ func (s *story) named(text string) string {
 }
 
 var ids = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
-
-// clip keeps a story readable that makes thousands of something.
-func clip(text string) string {
-	const most = 60
-	lines := strings.SplitAfter(text, "\n")
-	if len(lines) <= most {
-		return text
-	}
-	return strings.Join(lines[:most], "") + fmt.Sprintf("... and %d lines more\n", len(lines)-most)
-}
 
 func (s *story) batch(input string) string {
 	var lines []line
@@ -181,16 +172,20 @@ func (s *story) together(lines []line) string {
 		printers[i] = s.input(&in, l)
 	}
 	out := s.turn(in)
-	var text strings.Builder
+	var answers []string
 	for _, print := range printers {
-		if print == nil {
-			continue
-		}
 		if answer := print(out); answer != "" {
-			text.WriteString(answer + "\n")
+			answers = append(answers, answer)
 		}
 	}
-	return text.String()
+	return joined(summary(answers))
+}
+
+func joined(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // input adds what a line says to the input of a Step, and returns what prints the answer.
@@ -241,29 +236,35 @@ func (s *story) reportText(p *process, report *nodev1.SessionReport, answer *nod
 }
 
 func (s *story) showActors() string {
-	var text strings.Builder
+	var all []string
 	for ns := range s.view.Namespaces("") {
 		for name := range s.view.ActorNames(ns, "") {
 			var lines []string
 			for a := range s.view.Actors(ns, name, 0) {
-				lines = append([]string{s.actorLine(s.label(a.ID[:]), a) + "\n"}, lines...)
+				lines = append(lines, s.actorLine(s.label(a.ID[:]), a))
 			}
-			text.WriteString(strings.Join(lines, ""))
+			slices.Reverse(lines)
+			all = append(all, lines...)
 		}
 	}
-	return clip(text.String())
+	return joined(summary(all))
 }
 
-func (s *story) showRunners() string {
-	var text strings.Builder
+func (s *story) showRunners(when bool) string {
+	var all []string
 	for ns := range s.view.Namespaces("") {
 		var lines []string
 		for r := range s.view.Runners(ns, 0) {
-			lines = append([]string{s.runnerLine(r) + "\n"}, lines...)
+			text := s.runnerLine(r)
+			if when {
+				text += fmt.Sprintf(", seen at %d ms", s.view.LastSeenMs(r))
+			}
+			lines = append(lines, text)
 		}
-		text.WriteString(strings.Join(lines, ""))
+		slices.Reverse(lines)
+		all = append(all, lines...)
 	}
-	return text.String()
+	return joined(all)
 }
 
 func (s *story) why(name string) string {

@@ -24,9 +24,29 @@ func (w *world) tell(ops []*logv1.Op) {
 		return
 	}
 	fmt.Fprintf(&w.trace, "@%s\n", seconds(w.clockMs))
-	for _, line := range lines {
+	for _, line := range summary(lines) {
 		fmt.Fprintf(&w.trace, "  %s\n", line)
 	}
+}
+
+// summary keeps a story readable that makes thousands of something: it counts lines by their first word.
+func summary(lines []string) []string {
+	const most = 30
+	if len(lines) <= most {
+		return lines
+	}
+	var words []string
+	counts := map[string]int{}
+	for _, line := range lines {
+		word, _, _ := strings.Cut(line, " ")
+		if counts[word]++; counts[word] == 1 {
+			words = append(words, word)
+		}
+	}
+	for i, word := range words {
+		words[i] = fmt.Sprintf("%d times %s", counts[word], word)
+	}
+	return words
 }
 
 // seconds prints whole seconds: what is between them is jitter, or the story shows it otherwise.
