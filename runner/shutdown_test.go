@@ -183,10 +183,11 @@ func TestEngineEndsTheRunnerFirst(t *testing.T) {
 		r := startRunner(t, n, Config{}, untilStopped)
 		s := e.session(0)
 		s.start("x")
+		e.expect("running x/1")
 		e.set(func(e *fakeEngine) { e.muteEvents = true })
 		r.Shutdown()
 		s.stop("x", 1, shutdownReason)
-		synctest.Wait()
+		e.expect("stopped x/1 clean")
 		s.send(disconnectMessage("ended", true))
 		if err := r.result(); err != nil {
 			t.Errorf("Run: %v", err)

@@ -123,6 +123,9 @@ func quietNode(t *testing.T) (a, b *fakeEngine, onA, onB *fakeSession, r *testRu
 		t.Fatalf("it dialled another node too early: %d sessions", got)
 	}
 	sleepUntil(began.Add(5 * time.Second))
+	if got := b.sessionCount(); got != 1 {
+		t.Fatalf("it did not dial another node: %d sessions", got)
+	}
 	onB = b.session(0)
 	if onA.gone() {
 		t.Fatal("the old stream did not last until the Welcome")

@@ -140,6 +140,36 @@ func TestStopRunsInOrder(t *testing.T) {
 	})
 }
 
+// A stop leaves the context of a WaitUntil function alone while it has its grace, and ends it then.
+func TestStopWaitsForBackground(t *testing.T) {
+	for took, want := range map[time.Duration]string{14 * time.Second: "stopped x/1 clean", time.Hour: "stopped x/1 crashed"} {
+		t.Run(took.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := &fakeNet{}
+				e := newFakeEngine(t, n, "a:1")
+				startRunner(t, n, Config{}, func(ctx context.Context, a *Actor) error {
+					_ = a.WaitUntil(func(ctx context.Context) error {
+						select {
+						case <-time.After(took):
+							return nil
+						case <-ctx.Done():
+							panic(ctx.Err())
+						}
+					})
+					return untilStopped(ctx, a)
+				})
+				s := e.session(0)
+				s.start("x")
+				s.stop("x", 1, evict)
+				time.Sleep(min(took, DefaultSleepGrace) - time.Millisecond)
+				e.expect("running x/1")
+				time.Sleep(time.Millisecond)
+				e.expect(want)
+			})
+		})
+	}
+}
+
 // Whatever hangs, the stop ends one second before the engine's deadline: reported, and cut off from the library's calls. Others
 // do not suffer.
 func TestHangingCodeIsAbandonedASecondBeforeTheDeadline(t *testing.T) {
@@ -261,6 +291,7 @@ func TestSecondStopTightens(t *testing.T) {
 		s.desire(&callboardv1.Desired{Stop: []*callboardv1.StopActor{{
 			Ref: &callboardv1.ActorRef{ActorId: "x", Generation: 1}, Reason: callboardv1.StopReason_STOP_REASON_DESTROY, TimeoutMs: 5000,
 		}}})
+		s.stop("x", 1, callboardv1.StopReason_STOP_REASON_DESTROY) // later again: that changes nothing
 		time.Sleep(4 * time.Second)
 		e.expect("stopped x/1 crashed abandoned")
 		close(release)
