@@ -25,6 +25,7 @@ type process struct {
 	manual bool
 	silent bool  // nothing of what it says arrives, and it hears nothing
 	deaf   bool  // it ignores starts
+	leaves bool  // it shuts down: when nothing is left it says goodbye
 	hangs  bool  // its code does not return when it is told to stop: the library abandons it in time
 	slowMs int64 // how long a start and a stop take
 	fences bool  // it gives up its actors when its lease runs out
@@ -37,6 +38,7 @@ type process struct {
 	session   fsm.SessionID
 	connected bool
 	knownMs   uint32 // the lost threshold that it was told last
+	agreedMs  uint32 // the one that it was told and has acknowledged: until then the smaller of the two holds
 	leaseMs   int64  // its lease counts from here
 	nextBeat  int64
 
@@ -142,11 +144,12 @@ func (p *process) speak(w *world) []*nodev1.SessionReport {
 	}
 	var reports []*nodev1.SessionReport
 	for len(p.said) > 0 && p.said[0].atMs <= w.clockMs {
-		if p.said[0].does != nil {
-			p.said[0].does()
-		}
-		reports = append(reports, p.said[0].report)
+		says := p.said[0]
 		p.said = p.said[1:]
+		reports = append(reports, says.report)
+		if says.does != nil {
+			says.does()
+		}
 	}
 	return reports
 }
@@ -174,6 +177,7 @@ func (p *process) answered(w *world, report *nodev1.SessionReport, answer *nodev
 	}
 	p.runner, p.session, p.connected = fsm.RunnerID(answer.GetRunnerId()), fsm.SessionID(answer.GetSessionId()), true
 	p.knownMs, p.leaseMs, p.ended = answer.GetLostThresholdMs(), w.clockMs, nil
+	p.agreedMs = p.knownMs
 	p.nextBeat = w.clockMs + int64(p.knownMs)/5
 	for i := range p.said { // what it has still to say, it says in the new session
 		p.in(p.said[i].report)
@@ -198,6 +202,9 @@ func (p *process) acknowledged(w *world, report *nodev1.SessionReport, answer *n
 	}
 	p.leaseMs = max(p.leaseMs, int64(report.GetTag())) // when it was sent
 	p.knownMs = answer.GetLostThresholdMs()
+	if report.GetHeartbeat().GetThresholdMs() == p.knownMs {
+		p.agreedMs = p.knownMs
+	}
 	if p.heard != "" {
 		p.heard = "acknowledged, T=" + seconds(int64(p.knownMs))
 	}
@@ -228,7 +235,7 @@ func (p *process) nextMs(w *world) (int64, bool) {
 }
 
 // leaseEndMs is when its lease runs out.
-func (p *process) leaseEndMs() int64 { return p.leaseMs + int64(p.knownMs)*7/10 }
+func (p *process) leaseEndMs() int64 { return p.leaseMs + int64(min(p.knownMs, p.agreedMs))*7/10 }
 
 // pass has it notice the time.
 func (p *process) pass(w *world) {
@@ -297,6 +304,10 @@ func (p *process) observe(w *world) {
 	for o := range w.view.OrphansOf(r) {
 		p.obeyStop(w, o.Ref)
 	}
+	if p.leaves && r.Held == 0 && r.DrainCause != fsm.NotDraining && len(p.said) == 0 {
+		goodbye := p.in(&nodev1.SessionReport{Report: &nodev1.SessionReport_Goodbye{Goodbye: &callboardv1.Goodbye{}}})
+		p.said = []saying{{w.clockMs, goodbye, p.die}}
+	}
 }
 
 func (p *process) obeyStart(w *world, ref fsm.Ref) {
@@ -330,10 +341,18 @@ func (p *process) obeyStop(w *world, ref fsm.Ref) {
 	p.say(w, p.slowMs, stopped(ref, true, ""), func() { p.end(ref) })
 }
 
-// crash ends a body by an error of its own.
-func (p *process) crash(w *world, ref fsm.Ref) {
+// finish ends a body by itself: with an error, or of its own accord.
+func (p *process) finish(w *world, ref fsm.Ref, clean bool) {
 	p.said = slices.DeleteFunc(p.said, func(s saying) bool { return s.about(ref) })
-	p.say(w, 0, stopped(ref, false, "boom"), func() { p.end(ref) })
+	p.say(w, 0, stopped(ref, clean, "boom"), func() { p.end(ref) })
+}
+
+func (p *process) broken() *nodev1.SessionReport {
+	return p.in(&nodev1.SessionReport{Report: &nodev1.SessionReport_Broken{Broken: &nodev1.Broken{}}})
+}
+
+func (p *process) draining(withinMs uint32) *nodev1.SessionReport {
+	return p.in(&nodev1.SessionReport{Report: &nodev1.SessionReport_Draining{Draining: &callboardv1.Draining{DeadlineMs: withinMs}}})
 }
 
 func (s saying) about(ref fsm.Ref) bool {

@@ -123,9 +123,9 @@ func (l line) processDoes() (*process, *nodev1.SessionReport) {
 		return p, l.event(p)
 	case "broken":
 		p.connected = false
-		return p, p.in(&nodev1.SessionReport{Report: &nodev1.SessionReport_Broken{Broken: &nodev1.Broken{}}})
+		return p, p.broken()
 	case "draining":
-		return p, p.in(&nodev1.SessionReport{Report: &nodev1.SessionReport_Draining{Draining: &callboardv1.Draining{DeadlineMs: uint32(l.ms("within"))}}})
+		return p, p.draining(uint32(l.ms("within")))
 	case "goodbye":
 		report := p.in(&nodev1.SessionReport{Report: &nodev1.SessionReport_Goodbye{Goodbye: &callboardv1.Goodbye{}}})
 		p.die()
@@ -133,7 +133,7 @@ func (l line) processDoes() (*process, *nodev1.SessionReport) {
 	case "empty-report":
 		return p, p.in(&nodev1.SessionReport{})
 	case "kill": // the engine sees its stream break
-		report := p.in(&nodev1.SessionReport{Report: &nodev1.SessionReport_Broken{Broken: &nodev1.Broken{}}})
+		report := p.broken()
 		p.die()
 		return p, report
 	case "silence":

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -36,13 +37,24 @@ type story struct {
 }
 
 func TestStories(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		s := &story{world: newWorld(t)}
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			s.t = t
-			return s.run(d)
+	topics, err := filepath.Glob("testdata/*")
+	if err != nil || len(topics) == 0 {
+		t.Fatalf("no stories: %v", err)
+	}
+	for _, topic := range topics {
+		if filepath.Base(topic) == "rapid" {
+			continue // what a failed property left there
+		}
+		t.Run(filepath.Base(topic), func(t *testing.T) {
+			datadriven.Walk(t, topic, func(t *testing.T, path string) {
+				s := &story{world: newWorld(t)}
+				datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+					s.t = t
+					return s.run(d)
+				})
+			})
 		})
-	})
+	}
 }
 
 // line is one directive, or one line of a batch.
@@ -288,7 +300,7 @@ func (s *story) loop(name string, times int, runsMs int64) string {
 		s.advance(runsMs)
 		for _, p := range s.processes {
 			if p.runner == r.ID {
-				p.crash(s.world, a.Ref())
+				p.finish(s.world, a.Ref(), false)
 			}
 		}
 		s.trace.Reset()

@@ -47,7 +47,8 @@ type world struct {
 	actors    map[string]fsm.ActorID
 	audit     *audit
 	trace     strings.Builder
-	quiet     bool // no trace, for the random worlds
+	quiet     bool                  // no trace, for the random worlds
+	watch     func(ops []*logv1.Op) // sees every entry, if there is somebody
 }
 
 // heartbeat waits until a Step takes it.
@@ -121,10 +122,14 @@ func (w *world) step(in Input) Output {
 	return out
 }
 
-// sameAgain holds Step to its promise: equal inputs give equal ops, byte for byte.
+// sameAgain holds Step to its promise: equal inputs give equal ops, byte for byte, also on a node that was restored.
 func (w *world) sameAgain(in Input, out Output) {
 	w.t.Helper()
-	again := Step(w.view.Begin(w.clockMs, w.wallMs()), in)
+	view := w.view
+	if w.turns%8 == 0 {
+		view = w.restored()
+	}
+	again := Step(view.Begin(w.clockMs, w.wallMs()), in)
 	if len(again.Ops) != len(out.Ops) || again.WakeMs != out.WakeMs || again.Unfinished != out.Unfinished {
 		w.t.Fatalf("equal inputs gave %d and %d ops", len(out.Ops), len(again.Ops))
 	}
@@ -134,6 +139,22 @@ func (w *world) sameAgain(in Input, out Output) {
 			w.t.Fatalf("equal inputs gave different ops at %d: %s and %s", i, w.opText(out.Ops[i]), w.opText(again.Ops[i]))
 		}
 	}
+}
+
+// restored returns the View that a node has that was restored from a snapshot.
+func (w *world) restored() *fsm.View {
+	w.t.Helper()
+	r := fsm.NewRestorer()
+	for record := range w.view.Records() {
+		if err := r.Add(record); err != nil {
+			w.t.Fatalf("restore: %v", err)
+		}
+	}
+	view, err := r.View()
+	if err != nil {
+		w.t.Fatalf("restore: %v", err)
+	}
+	return view
 }
 
 func marshal(op *logv1.Op) []byte {
@@ -207,6 +228,9 @@ func (w *world) exchange(in Input) Output {
 	}
 	for _, p := range w.processes {
 		p.observe(w)
+	}
+	if w.watch != nil {
+		w.watch(out.Ops)
 	}
 	return out
 }

@@ -1,0 +1,451 @@
+package scheduler
+
+import (
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/callboard/callboard/fsm"
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+)
+
+// TestRandomWorlds lets processes of several versions come, crash, fall silent, return, replace each other and leave, while callers
+// create, destroy, put to sleep and wake, and time passes. After every entry the world's own checks hold (the audit's guarantees, the
+// state's invariants, equal inputs giving equal ops), no actor runs in two places, and nobody who is heard is lost. At the end
+// everybody is well for a while: then nothing may be stuck, and the books say what is true.
+func TestRandomWorlds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := newRandom(t)
+		for range rapid.IntRange(5, 60).Draw(t, "actions") {
+			r.act()
+		}
+		r.comeToRest()
+	})
+}
+
+type random struct {
+	*world
+	rt    *rapid.T
+	pools []string
+	names int
+}
+
+func newRandom(t *rapid.T) *random {
+	r := &random{world: newWorld(t), rt: t, pools: []string{"default", "other"}}
+	r.quiet = true
+	r.watch = r.look
+	r.setting("base_retry_timeout", rapid.SampledFrom([]string{"10ms", "2s"}).Draw(t, "retry"))
+	r.setting("reschedule_backoff_max_exponent", rapid.SampledFrom([]string{"0", "1", "3"}).Draw(t, "exponent"))
+	return r
+}
+
+func (r *random) pick(label string, from ...string) string {
+	return rapid.SampledFrom(from).Draw(r.rt, label)
+}
+
+func (r *random) chance(label string, percent int) bool {
+	return rapid.IntRange(0, 99).Draw(r.rt, label) >= 100-percent
+}
+
+func (r *random) setting(name, value string) {
+	r.command(&nodev1.Command{Command: &nodev1.Command_PutSettings{PutSettings: &callboardv1.PutSettingsRequest{Values: map[string]string{name: value}}}}, "")
+}
+
+func (r *random) act() {
+	actions := []struct {
+		weight int
+		does   func()
+	}{
+		{20, r.passTime},
+		{12, r.newProcess},
+		{16, r.newActor},
+		{10, r.callActor},
+		{8, r.endBody},
+		{6, r.actorAsks},
+		{5, r.changeProcess},
+		{4, r.redial},
+		{4, r.staleEvent},
+		{3, r.changePool},
+		{2, r.changeSetting},
+		{4, r.together},
+	}
+	total := 0
+	for _, a := range actions {
+		total += a.weight
+	}
+	at := rapid.IntRange(0, total-1).Draw(r.rt, "action")
+	for _, a := range actions {
+		if at -= a.weight; at < 0 {
+			a.does()
+			return
+		}
+	}
+}
+
+func (r *random) passTime() {
+	r.advance(int64(rapid.SampledFrom([]int{1, 500, 1000, 3000, 5000, 9000, 15_000, 40_000}).Draw(r.rt, "ms")))
+}
+
+func (r *random) newProcess() {
+	p := r.newcomer()
+	r.start(p)
+	r.turn(Input{})
+}
+
+func (r *random) newcomer() *process {
+	r.names++
+	p := &process{
+		name: fmt.Sprintf("r%d", r.names), pool: r.pick("pool", r.pools...), version: uint32(rapid.IntRange(0, 3).Draw(r.rt, "version")),
+		slots: uint32(rapid.IntRange(1, 4).Draw(r.rt, "slots")), fences: true,
+		slowMs: int64(rapid.SampledFrom([]int{0, 0, 0, 700, 8000}).Draw(r.rt, "slow")),
+		deaf:   r.chance("deaf", 5), hangs: r.chance("hangs", 10),
+	}
+	if len(r.processes) > 0 && r.chance("same key", 30) {
+		other := rapid.SampledFrom(r.processes).Draw(r.rt, "whose")
+		p.key, p.pool = other.key, other.pool
+	}
+	return p
+}
+
+func (r *random) newActor() { r.command(r.newActorCommand(), r.idempotency()) }
+
+// idempotency is a key that nothing else has, or none.
+func (r *random) idempotency() string {
+	if r.chance("idempotent", 80) {
+		return ""
+	}
+	r.names++
+	return fmt.Sprintf("key%d", r.names)
+}
+
+func (r *random) newActorCommand() *nodev1.Command {
+	r.names++
+	name, pool := fmt.Sprintf("a%d", r.names), r.pick("pool", r.pools...)
+	policy := callboardv1.CrashPolicy(rapid.IntRange(0, 3).Draw(r.rt, "policy"))
+	key := r.pick("key", "", "", "x", "y")
+	if key != "" && r.chance("get", 50) {
+		return &nodev1.Command{Command: &nodev1.Command_GetOrCreateActor{GetOrCreateActor: &callboardv1.GetOrCreateRequest{
+			Namespace: "default", Name: "counter", Key: key, Pool: pool, Input: []byte(name), CrashPolicy: policy,
+		}}}
+	}
+	return create(name, key, pool, policy)
+}
+
+// someActor returns the name of an actor; empty: there is none.
+func (r *random) someActor() string {
+	if len(r.actors) == 0 {
+		return ""
+	}
+	var names []string
+	for _, a := range r.everyActor() {
+		names = append(names, r.label(a.ID[:]))
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return r.pick("actor", names...)
+}
+
+func (r *random) everyActor() []*fsm.Actor {
+	var actors []*fsm.Actor
+	for a := range r.view.Actors(r.defaultNamespace(), "counter", 0) {
+		actors = append(actors, a)
+	}
+	return actors
+}
+
+func (r *random) callActor() {
+	if c := r.callCommand(); c != nil {
+		r.command(c, r.idempotency())
+	}
+}
+
+func (r *random) callCommand() *nodev1.Command {
+	name := r.someActor()
+	if name == "" {
+		return nil
+	}
+	id := r.actorID(name).String()
+	switch r.pick("call", "destroy", "sleep", "wake", "wake") {
+	case "destroy":
+		return &nodev1.Command{Command: &nodev1.Command_DestroyActor{DestroyActor: &callboardv1.DestroyRequest{Namespace: "default", ActorId: id}}}
+	case "sleep":
+		return &nodev1.Command{Command: &nodev1.Command_SleepActor{SleepActor: &callboardv1.SleepRequest{Namespace: "default", ActorId: id}}}
+	default:
+		return &nodev1.Command{Command: &nodev1.Command_WakeActor{WakeActor: &callboardv1.WakeRequest{Namespace: "default", ActorId: id}}}
+	}
+}
+
+// someBody returns a life that really runs, and where; nil: there is none that its process can report.
+func (r *random) someBody() (*process, *body) {
+	type place struct {
+		p *process
+		b *body
+	}
+	var places []place
+	for _, p := range r.processes {
+		if p.up() && p.connected && !p.silent {
+			for _, b := range p.bodiesInOrder() {
+				places = append(places, place{p, b})
+			}
+		}
+	}
+	if len(places) == 0 {
+		return nil, nil
+	}
+	at := rapid.SampledFrom(places).Draw(r.rt, "body")
+	return at.p, at.b
+}
+
+// endBody has an actor crash, or end of its own accord.
+func (r *random) endBody() {
+	p, b := r.someBody()
+	if p == nil {
+		return
+	}
+	p.finish(r.world, b.ref, !r.chance("crash", 70))
+	r.turn(Input{})
+}
+
+// actorAsks has an actor say something that is not its end.
+func (r *random) actorAsks() {
+	p, b := r.someBody()
+	if p == nil {
+		return
+	}
+	event := &callboardv1.ActorEvent{Ref: refOf(b.ref)}
+	switch r.pick("asks", "sleep", "alarm", "no alarm", "save", "running") {
+	case "sleep":
+		event.Event = &callboardv1.ActorEvent_Sleep{Sleep: &callboardv1.SleepEvent{}}
+	case "alarm":
+		at := r.wallMs() + int64(rapid.SampledFrom([]int{-1000, 0, 2000, 20_000}).Draw(r.rt, "alarm"))
+		event.Event = &callboardv1.ActorEvent_Alarm{Alarm: &callboardv1.AlarmEvent{AtUnixMs: &at}}
+	case "no alarm":
+		event.Event = &callboardv1.ActorEvent_Alarm{Alarm: &callboardv1.AlarmEvent{}}
+	case "save":
+		event.Event = &callboardv1.ActorEvent_Save{Save: &callboardv1.SaveEvent{State: []byte("state")}}
+	default: // said twice, or before its time
+		event = running(b.ref)
+	}
+	r.report(p.events(event))
+}
+
+func (r *random) someProcess() *process {
+	if len(r.processes) == 0 {
+		return nil
+	}
+	return rapid.SampledFrom(r.processes).Draw(r.rt, "process")
+}
+
+func (r *random) changeProcess() {
+	p := r.someProcess()
+	if p == nil || !p.up() {
+		return
+	}
+	switch r.pick("change", "kill", "kill quietly", "silence", "hear", "hear", "shut down", "knobs") {
+	case "kill":
+		if report := p.broken(); p.connected && !p.silent {
+			p.die()
+			r.report(report)
+		} else {
+			p.die()
+		}
+	case "kill quietly":
+		p.die()
+	case "silence":
+		p.silent = true
+	case "hear":
+		p.silent = false
+	case "shut down":
+		if p.connected && !p.silent {
+			p.leaves = true
+			r.report(p.draining(120_000))
+		}
+	case "knobs":
+		p.deaf, p.hangs = false, r.chance("hangs", 30)
+	}
+	r.turn(Input{})
+}
+
+// redial has a stream break; the process connects again, perhaps with other slots or another version.
+func (r *random) redial() {
+	p := r.someProcess()
+	if p == nil || !p.up() || !p.connected || p.silent {
+		return
+	}
+	report := p.broken()
+	p.connected = false
+	if r.chance("other slots", 30) {
+		p.slots = uint32(rapid.IntRange(1, 4).Draw(r.rt, "slots"))
+	}
+	if r.chance("other version", 20) {
+		p.version = uint32(rapid.IntRange(0, 3).Draw(r.rt, "version"))
+	}
+	if r.chance("told", 50) {
+		r.report(report)
+	}
+	r.turn(Input{})
+}
+
+// staleEvent is of a life that is over, or of one that another runner has: no actor may change (G3).
+func (r *random) staleEvent() {
+	name, p := r.someActor(), r.someProcess()
+	if name == "" || p == nil || !p.up() || !p.connected || p.silent {
+		return
+	}
+	a := r.actor(name)
+	if a == nil || a.Generation == 0 {
+		return
+	}
+	number := r.view.Runner(p.runner).Number
+	ref := fsm.Ref{Actor: a.ID, Generation: uint64(rapid.IntRange(0, int(a.Generation)).Draw(r.rt, "generation"))}
+	if p.bodies[ref] != nil || a.Runner == number && a.Generation == ref.Generation {
+		return // not stale
+	}
+	events := []*callboardv1.ActorEvent{
+		running(ref), stopped(ref, true, ""), stopped(ref, false, "late"),
+		{Ref: refOf(ref), Event: &callboardv1.ActorEvent_Sleep{Sleep: &callboardv1.SleepEvent{}}},
+		{Ref: refOf(ref), Event: &callboardv1.ActorEvent_Alarm{Alarm: &callboardv1.AlarmEvent{}}},
+		{Ref: refOf(ref), Event: &callboardv1.ActorEvent_Save{Save: &callboardv1.SaveEvent{State: []byte("stale")}}},
+	}
+	event := rapid.SampledFrom(events).Draw(r.rt, "event")
+	before := r.view
+	out := r.step(Input{Reports: []*nodev1.SessionReport{p.events(event)}})
+	for _, op := range out.Ops {
+		if op.GetHoldOrphan() == nil && op.GetReleaseOrphan() == nil && op.GetAssignActor() == nil {
+			r.t.Fatalf("G3: a stale event made: %s", r.opText(op))
+		}
+	}
+	if now := r.view.Actor(a.ID); now.Phase != fsm.Starting && before.Actor(a.ID) != now {
+		r.t.Fatalf("G3: a stale event changed %s from %s to %s", name, r.actorLine(name, before.Actor(a.ID)), r.actorLine(name, now))
+	}
+	p.observe(r.world)
+	r.turn(Input{})
+}
+
+func (r *random) changePool() {
+	c := &callboardv1.PoolConfig{Placement: callboardv1.Placement(rapid.IntRange(0, 2).Draw(r.rt, "placement"))}
+	if r.chance("lost", 50) {
+		lost := uint32(rapid.SampledFrom([]int{10, 15, 30}).Draw(r.rt, "lost threshold"))
+		c.RunnerLostThreshold = &lost
+	}
+	pool := r.pick("pool", r.pools...)
+	if r.chance("delete", 20) {
+		r.command(&nodev1.Command{Command: &nodev1.Command_DeletePool{DeletePool: &callboardv1.PoolServiceDeleteRequest{Namespace: "default", Name: pool}}}, "")
+		return
+	}
+	r.command(&nodev1.Command{Command: &nodev1.Command_PutPool{PutPool: &callboardv1.PoolServicePutRequest{Namespace: "default", Name: pool, Config: c}}}, "")
+}
+
+func (r *random) changeSetting() {
+	switch r.pick("setting", "start", "stop", "lost", "eligible", "reset") {
+	case "start":
+		r.setting("actor_start_threshold", r.pick("value", "1s", "10s", ""))
+	case "stop":
+		r.setting("actor_stop_threshold", r.pick("value", "10s", "20s", ""))
+	case "lost":
+		r.setting("runner_lost_threshold", r.pick("value", "10s", "20s", ""))
+	case "eligible":
+		r.setting("runner_eligible_threshold", r.pick("value", "3s", "8s", ""))
+	case "reset":
+		r.setting("retry_reset_duration", r.pick("value", "1s", "1m", ""))
+	}
+}
+
+// together gives several inputs to one Step.
+func (r *random) together() {
+	var in Input
+	for range rapid.IntRange(2, 5).Draw(r.rt, "inputs") {
+		switch r.pick("input", "create", "call", "end", "start") {
+		case "create":
+			in.Commands = append(in.Commands, Command{Command: r.newActorCommand()})
+		case "call":
+			if c := r.callCommand(); c != nil {
+				in.Commands = append(in.Commands, Command{Command: c})
+			}
+		case "end":
+			if p, b := r.someBody(); p != nil {
+				p.finish(r.world, b.ref, r.chance("clean", 30))
+			}
+		case "start":
+			r.start(r.newcomer())
+		}
+	}
+	r.turn(in)
+}
+
+// look is run after every entry.
+func (r *random) look(ops []*logv1.Op) {
+	where := map[fsm.ActorID]*process{}
+	for _, p := range r.processes {
+		for ref := range p.bodies {
+			if other := where[ref.Actor]; other != nil && other != p {
+				r.t.Fatalf("G2: %s runs on %s and on %s", r.label(ref.Actor[:]), other.name, p.name)
+			}
+			where[ref.Actor] = p
+		}
+	}
+	for _, op := range ops {
+		lost := op.GetMarkLost()
+		if lost == nil {
+			continue
+		}
+		for _, p := range r.processes {
+			if string(p.runner[:]) == string(lost.GetRunnerId()) && p.up() && p.connected && !p.silent {
+				r.t.Fatalf("G8: %s is declared lost, and could be heard all the time", p.name)
+			}
+		}
+	}
+}
+
+// comeToRest makes everybody well and lets time pass.
+func (r *random) comeToRest() {
+	for _, p := range r.processes {
+		p.silent, p.deaf, p.hangs, p.slowMs = false, false, false, 0
+	}
+	r.advance(150_000)
+	for _, a := range r.everyActor() {
+		r.rests(a)
+	}
+	for _, p := range r.processes {
+		if !p.up() {
+			continue
+		}
+		runner := r.view.Runner(p.runner)
+		if runner == nil || runner.End != fsm.NotEnded || !runner.Connected {
+			r.t.Fatalf("%s is well, and its runner is not", p.name)
+		}
+		if int(runner.Held) != len(p.bodies) {
+			r.t.Fatalf("%s runs %d actors, and %d of its slots are held", p.name, len(p.bodies), runner.Held)
+		}
+		for ref := range p.bodies {
+			if a := r.view.Actor(ref.Actor); a == nil || a.Ref() != ref || a.Runner != runner.Number || a.Phase != fsm.Running {
+				r.t.Fatalf("%s runs %s/%d, and the books say: %s", p.name, r.label(ref.Actor[:]), ref.Generation, r.actorLine(r.label(ref.Actor[:]), a))
+			}
+		}
+	}
+}
+
+// rests checks an actor that nothing has happened to for a while.
+func (r *random) rests(a *fsm.Actor) {
+	line := r.actorLine(r.label(a.ID[:]), a)
+	switch a.Phase {
+	case fsm.Pending, fsm.Destroyed: // that no pending one has room is checked after every entry
+	case fsm.Sleeping:
+		if a.AlarmMs != 0 && a.AlarmMs <= r.view.WallMs() {
+			r.t.Fatalf("its alarm is over, and it sleeps: %s", line)
+		}
+	case fsm.Running:
+		for _, p := range r.processes {
+			if p.up() && p.bodies[a.Ref()] != nil {
+				return
+			}
+		}
+		r.t.Fatalf("nobody runs it: %s", line)
+	default:
+		r.t.Fatalf("it is stuck: %s", line)
+	}
+}
