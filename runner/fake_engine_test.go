@@ -312,10 +312,13 @@ func (e *fakeEngine) session(n int) *fakeSession {
 	for range 600 {
 		synctest.Wait()
 		e.mu.Lock()
-		count := len(e.sessions)
+		var s *fakeSession
+		if len(e.sessions) > n {
+			s = e.sessions[n]
+		}
 		e.mu.Unlock()
-		if count > n {
-			return e.sessions[n]
+		if s != nil {
+			return s
 		}
 		time.Sleep(100 * time.Millisecond)
 	}

@@ -32,8 +32,7 @@ func (a *Actor) supervise() {
 		// The handler has returned by itself; what it left in the background may finish.
 		a.wait(a.after(a.reg.sleepGrace), func(s *shared) bool { return s.tasks == 0 || s.failure != nil })
 	}
-	a.cancel(ErrEnded)
-	a.cancelTasks(ErrEnded)
+	a.endContexts()
 	a.collect()
 	a.loop.post(actorEnded{actor: a, end: a.verdict()})
 }
@@ -224,9 +223,20 @@ func (a *Actor) kill(why error) {
 		}
 	})
 	if first {
-		a.cancel(why)
-		a.cancelTasks(why)
+		a.endContexts()
 	}
+}
+
+// endContexts ends what is left of the actor's contexts, with the reason why it has no say, if there is one already.
+func (a *Actor) endContexts() {
+	a.mu.Lock()
+	why := a.shared.killed
+	a.mu.Unlock()
+	if why == nil {
+		why = ErrEnded
+	}
+	a.cancel(why)
+	a.cancelTasks(why)
 }
 
 // giveUp lets the supervisor end without the code that has not returned.
