@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"testing"
@@ -27,8 +28,11 @@ func (w *world) seed(ops func(do func(*logv1.Op))) {
 
 // bare runs one Step on commands without the world's checks, which look at everything: for states that are full of something.
 func (w *world) bare(commands ...Command) Output {
+	in := Input{Commands: commands}
+	w.turns++
+	binary.LittleEndian.PutUint64(in.Seed[:], w.turns)
 	tx := w.view.Begin(w.clockMs, w.wallMs())
-	out := Step(tx, Input{Commands: commands})
+	out := Step(tx, in)
 	w.view = tx.Seal(w.view.Index() + 1)
 	return out
 }
