@@ -35,9 +35,10 @@ type Config struct {
 	Join            []string // gossip addresses of other nodes
 	Insecure        bool     // allows addresses outside loopback
 
-	Timing  raftnet.Timing
-	Version string
-	Log     *slog.Logger
+	Timing   raftnet.Timing
+	Version  string
+	Revision string // commit that the binary was built from
+	Log      *slog.Logger
 
 	// Ready is called once, when the doors are open, with the addresses that they really have.
 	Ready func(Addrs)

@@ -8,12 +8,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/callboard/callboard/transport/grpcapi"
+	"github.com/callboard/callboard/transport/httpapi"
 )
 
-func (n *node) httpServer(*grpcapi.API) *http.Server {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"status":"ok"}`)) })
-	return &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+// httpServer is the public HTTP API over the same services as gRPC.
+func (n *node) httpServer(api *grpcapi.API) *http.Server {
+	return httpapi.NewServer(httpapi.New(httpapi.Config{
+		Actors: api.Actors(), Pools: api.Pools(), Runners: api.Runners(), Namespaces: api.Namespaces(), Cluster: api.ClusterInfo(), Pages: api,
+		Version: n.cfg.Version, Revision: n.cfg.Revision, GRPCAddrs: n.members.grpcAddrs, Log: n.cfg.Log,
+	}), n.cfg.Log)
 }
 
 // metricsServer offers metrics, and profiles to those on this machine.

@@ -64,6 +64,7 @@ func (f *nodeFlags) complete(cmd *cobra.Command, errOut io.Writer) error {
 		handler = slog.NewJSONHandler(errOut, options)
 	}
 	f.cfg.Log, f.cfg.Join, f.cfg.Version = slog.New(handler), f.join, version
+	f.cfg.Revision = revision()
 	return nil
 }
 
