@@ -65,7 +65,7 @@ func New(config Config) http.Handler {
 	a.registerRunnerConfigs()
 	a.registerCluster()
 	a.registerNode()
-	return withCORS(a.withRecovery(withBodyDeadline(withJSONErrors(mux))))
+	return withCORS(a.withRecovery(withJSONErrors(mux)))
 }
 
 // Limits of request bodies.
@@ -83,7 +83,7 @@ type answer[T any] struct {
 
 // register adds an operation. Its errors are refusals or come from the engine; either way they leave as JSON.
 func register[I, O any](a *api, op huma.Operation, do func(context.Context, *I) (*answer[O], error)) {
-	op.BodyReadTimeout = -1 // withBodyDeadline bounds it, and takes the deadline away once the body is read
+	op.BodyReadTimeout = requestTimeout // huma would set its own
 	if op.MaxBodyBytes == 0 {
 		op.MaxBodyBytes = maxBodyBytes
 	}

@@ -2,17 +2,9 @@ package httpapi
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"runtime/debug"
 	"strings"
-	"time"
-)
-
-// bodyTimeout bounds how long a caller may take to send a body, leftoverTimeout what it sends after the answer.
-const (
-	bodyTimeout     = 30 * time.Second
-	leftoverTimeout = 2 * time.Second
 )
 
 // withJSONErrors answers in JSON where the mux itself would answer in text: unknown paths and wrong methods.
@@ -58,46 +50,6 @@ func writeError(w http.ResponseWriter, e *errorBody) {
 	}
 	w.WriteHeader(e.status)
 	_ = json.NewEncoder(w).Encode(e) // the caller has gone: nobody to tell
-}
-
-// withBodyDeadline bounds how long reading the body may take, and only that: a deadline that stayed would end the wait of a blocking
-// call, because the server watches the connection meanwhile.
-func withBodyDeadline(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Body == nil || r.Body == http.NoBody {
-			next.ServeHTTP(w, r)
-			return
-		}
-		body := &timedBody{ReadCloser: r.Body, connection: http.NewResponseController(w)}
-		r.Body = body
-		next.ServeHTTP(w, r)
-		if !body.ended {
-			body.deadline(leftoverTimeout)
-		}
-	})
-}
-
-type timedBody struct {
-	io.ReadCloser
-	connection   *http.ResponseController
-	begun, ended bool
-}
-
-func (b *timedBody) Read(p []byte) (int, error) {
-	if !b.begun {
-		b.begun = true
-		b.deadline(bodyTimeout)
-	}
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && !b.ended {
-		b.ended = true
-		_ = b.connection.SetReadDeadline(time.Time{}) // not every writer of a test has deadlines
-	}
-	return n, err
-}
-
-func (b *timedBody) deadline(in time.Duration) {
-	_ = b.connection.SetReadDeadline(time.Now().Add(in)) // not every writer of a test has deadlines
 }
 
 // withRecovery answers 500 when a handler panics, and logs why. The process goes on: nothing here owns state.

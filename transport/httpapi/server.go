@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// Limits of connections. A body has its own deadline (withBodyDeadline); the longest answer is a call that waits for 10 minutes.
+// Limits of connections. The time for a request ends with its body: a call may then wait for 10 minutes before it answers.
 const (
 	headerTimeout  = 10 * time.Second
+	requestTimeout = 30 * time.Second
 	idleTimeout    = 2 * time.Minute
 	writeTimeout   = 11 * time.Minute
 	maxHeaderBytes = 64 << 10
@@ -19,6 +20,7 @@ func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
 		IdleTimeout:       idleTimeout,
 		WriteTimeout:      writeTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,

@@ -1,0 +1,110 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+const someID = "01977420-dc00-7000-8000-0000000000ff"
+
+// TestBadInputIsRefusedByName: every row is one thing wrong; it is refused with its own status and code, about its own field.
+func TestBadInputIsRefusedByName(t *testing.T) {
+	_, h := newHandler(1)
+	existing := create(t, h, `{"name":"a","key":"taken","runner_name_selector":"p","crash_policy":"restart"}`)
+	actor := func(change string) string {
+		return strings.Replace(newActor, `"name"`, change+`,"name"`, 1)
+	}
+	big := base64.StdEncoding.EncodeToString(make([]byte, 4<<20+1))
+	ids := strings.TrimSuffix(strings.Repeat(someID+",", 33), ",")
+	for _, test := range []struct {
+		method, path, body string
+		status             int
+		want, field        string
+	}{
+		{"GET", "/", "", 404, "api.not_found", ""},
+		{"GET", "/actor", "", 404, "api.not_found", ""},
+		{"GET", "/actors/a/b/c", "", 404, "api.not_found", ""},
+		{"PATCH", "/actors", "", 405, "api.method_not_allowed", ""},
+		{"DELETE", "/health", "", 405, "api.method_not_allowed", ""},
+
+		{"GET", "/actors?name=a", "", 400, "api.bad_request", "namespace"},
+		{"GET", "/actors?namespace=elsewhere&name=a", "", 404, "namespace.not_found", ""},
+		{"GET", "/actors?namespace=default", "", 400, "validation.invalid_input", "name"},
+		{"GET", "/actors?namespace=default&key=k", "", 400, "validation.invalid_input", "name"},
+		{"GET", "/actors?namespace=default&name=a&key=", "", 400, "actor.empty_key", "key"},
+		{"GET", "/actors?namespace=default&name=a&limit=-1", "", 400, "api.bad_request", "limit"},
+		{"GET", "/actors?namespace=default&name=a&limit=1001", "", 400, "api.bad_request", "limit"},
+		{"GET", "/actors?namespace=default&name=a&limit=x", "", 400, "api.bad_request", "limit"},
+		{"GET", "/actors?namespace=default&name=a&cursor=1234", "", 400, "api.bad_request", "cursor"},
+		{"GET", "/actors?namespace=default&name=a&include_destroyed=perhaps", "", 400, "api.bad_request", "include_destroyed"},
+		{"GET", "/actors?namespace=default&name=a&consistency=eventual", "", 400, "api.bad_request", "consistency"},
+		{"GET", "/actors?namespace=default&name=a&colour=red", "", 400, "api.bad_request", "colour"},
+		{"GET", "/actors?namespace=default&actor_ids=" + ids, "", 400, "validation.too_many_actor_ids", "actor_ids"},
+		{"GET", "/actors?namespace=default&actor_ids=x", "", 400, "api.bad_request", "actor_ids"},
+		{"GET", "/actors?namespace=default&actor_id=x", "", 400, "api.bad_request", "actor_ids"},
+		{"GET", "/actors?namespace=default&name=a&actor_id=" + someID, "", 400, "validation.invalid_input", "actor_ids"},
+		{"GET", "/actors/" + someID + "?namespace=default", "", 404, "actor.not_found", ""},
+		{"GET", "/actors/17?namespace=default", "", 400, "api.bad_request", "actor_id"},
+		{"GET", "/actors/" + someID + "?namespace=default&wait=sleeping", "", 400, "api.bad_request", "wait"},
+		{"GET", "/actors/" + someID + "?namespace=default&timeout=soon", "", 400, "api.bad_request", "timeout"},
+		{"GET", "/actors/" + someID + "?namespace=default&timeout=11m", "", 400, "api.bad_request", "timeout"},
+		{"GET", "/actors/" + someID + "?namespace=default&timeout=-1s", "", 400, "api.bad_request", "timeout"},
+		{"GET", "/actors/" + existing + "/explain?namespace=default&runner_id=x", "", 400, "api.bad_request", "runner_id"},
+
+		{"POST", "/actors?namespace=default", "", 400, "api.bad_request", ""},
+		{"POST", "/actors?namespace=default", "{", 400, "api.bad_request", ""},
+		{"POST", "/actors?namespace=default", "[]", 400, "api.bad_request", ""},
+		{"POST", "/actors?namespace=default", newActor + "x", 400, "api.bad_request", ""},
+		{"POST", "/actors?namespace=default", actor(`"nme":"b"`), 400, "api.bad_request", "nme"},
+		{"POST", "/actors?namespace=default", `{"name":"a","runner_name_selector":"p"}`, 400, "api.bad_request", ""},
+		{"POST", "/actors?namespace=default", `{"name":"a","runner_name_selector":"p","crash_policy":"panic"}`, 400, "api.bad_request", "crash_policy"},
+		{"POST", "/actors?namespace=default", `{"name":7,"runner_name_selector":"p","crash_policy":"restart"}`, 400, "api.bad_request", "name"},
+		{"POST", "/actors?namespace=default", `{"name":"","runner_name_selector":"p","crash_policy":"restart"}`, 400, "validation.invalid_input", "name"},
+		{"POST", "/actors?namespace=default", `{"name":"a","runner_name_selector":"","crash_policy":"restart"}`, 400, "api.bad_request", "pool"},
+		{"POST", "/actors?namespace=default", `{"name":"a","runner_name_selector":"q","crash_policy":"restart"}`, 400, "actor.no_runner_config_configured", ""},
+		{"POST", "/actors?namespace=default", actor(`"key":""`), 400, "actor.empty_key", "key"},
+		{"POST", "/actors?namespace=default", actor(`"key":"` + strings.Repeat("k", 2048) + `"`), 400, "actor.key_too_large", "key"},
+		{"POST", "/actors?namespace=default", actor(`"key":"taken"`), 409, "actor.duplicate_key", ""},
+		{"POST", "/actors?namespace=default", actor(`"input":"not base64!"`), 400, "api.bad_request", "input"},
+		{"POST", "/actors?namespace=default", actor(`"input":"` + big + `"`), 400, "actor.input_too_large", "input"},
+		{"POST", "/actors?namespace=default", strings.Repeat(" ", 9<<20), 413, "api.payload_too_large", ""},
+		{"POST", "/actors?namespace=default", actor(`"datacenter":"mars"`), 404, "datacenter.not_found", "datacenter"},
+		{"PUT", "/actors?namespace=default", newActor, 400, "api.bad_request", ""},
+		{"PUT", "/actors?namespace=default", actor(`"key":null`), 400, "api.bad_request", "key"},
+		{"DELETE", "/actors/" + someID + "?namespace=default", "", 404, "actor.not_found", ""},
+		{"DELETE", "/actors/" + existing + "?namespace=default&timeout=1h", "", 400, "api.bad_request", "timeout"},
+		{"POST", "/actors/" + someID + "/sleep?namespace=default", "", 404, "actor.not_found", ""},
+		{"POST", "/actors/" + someID + "/wake?namespace=default", `{"why":1}`, 400, "api.bad_request", "why"},
+		{"POST", "/actors/x/resolve?namespace=default", "", 400, "api.bad_request", "actor_id"},
+
+		{"GET", "/runners?namespace=default&runner_id=x", "", 400, "api.bad_request", "runner_ids"},
+		{"GET", "/runners", "", 400, "api.bad_request", "namespace"},
+		{"GET", "/runners/names?namespace=default&cursor=x", "", 400, "api.bad_request", "cursor"},
+		{"POST", "/namespaces", `{"name":"-a","display_name":"A"}`, 400, "namespace.failed_to_create", "name"},
+		{"POST", "/namespaces", `{"name":"a"}`, 400, "api.bad_request", ""},
+		{"POST", "/namespaces", `{"name":"default","display_name":"A"}`, 409, "namespace.name_not_unique", ""},
+		{"POST", "/namespaces", `{"name":"` + strings.Repeat("a", 2<<20) + `"}`, 413, "api.payload_too_large", ""},
+		{"GET", "/runner-configs/nope?namespace=default", "", 404, "pool.not_found", ""},
+		{"DELETE", "/runner-configs/nope?namespace=default", "", 404, "pool.not_found", ""},
+	} {
+		name := fmt.Sprintf("%s %.60s %.60s", test.method, test.path, test.body)
+		t.Run(name, func(t *testing.T) {
+			expectError(t, call(h, test.method, test.path, test.body, "Content-Type", "application/json"), test.status, test.want, test.field)
+		})
+	}
+}
+
+func TestHeadersAreChecked(t *testing.T) {
+	_, h := newHandler(0)
+	path := "/actors?namespace=default"
+	expectError(t, call(h, "POST", path, newActor, "Content-Type", "text/xml"), http.StatusUnsupportedMediaType, "api.unsupported_media_type", "")
+	expectError(t, call(h, "POST", path, newActor, "Content-Type", "application/cbor"), http.StatusUnsupportedMediaType, "api.unsupported_media_type", "")
+	expectError(t, call(h, "POST", path, newActor, "Idempotency-Key", strings.Repeat("k", 129)), http.StatusBadRequest, "api.bad_request", "idempotency_key")
+	expectError(t, call(h, "POST", path, newActor, "Idempotency-Key", "a b"), http.StatusBadRequest, "api.bad_request", "idempotency_key")
+	if r := call(h, "PATCH", "/health", ""); r.header.Get("Allow") != "GET, HEAD" {
+		t.Errorf("Allow: %q", r.header.Get("Allow"))
+	}
+}
