@@ -37,7 +37,10 @@ type testCluster struct {
 
 	mu    sync.Mutex
 	doors map[string]*bufconn.Listener // gRPC doors by address
-	cuts  map[string]bool              // doors that nobody new gets through
+	cuts  map[string]chan struct{}     // by the two names: nothing passes between these nodes until it is closed
+
+	tune func(*raft.Config)       // for nodes that start from now on
+	wall map[string]time.Duration // how wrong the wall clocks are
 }
 
 type testNode struct {
@@ -51,6 +54,12 @@ type testNode struct {
 // inCluster runs a test on a cluster of n nodes, in virtual time.
 func inCluster(t *testing.T, n int, test func(t *testing.T, c *testCluster)) {
 	t.Helper()
+	inClusterTuned(t, n, nil, test)
+}
+
+// inClusterTuned is inCluster with another Raft configuration.
+func inClusterTuned(t *testing.T, n int, tune func(*raft.Config), test func(t *testing.T, c *testCluster)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		level := slog.LevelError + 1
 		if os.Getenv("CALLBOARD_TEST_LOG") != "" {
@@ -58,7 +67,7 @@ func inCluster(t *testing.T, n int, test func(t *testing.T, c *testCluster)) {
 		}
 		c := &testCluster{
 			t: t, network: raftnet.NewMemory(), nodes: map[string]*testNode{}, disks: map[string]*raftnet.Disk{},
-			doors: map[string]*bufconn.Listener{}, cuts: map[string]bool{},
+			doors: map[string]*bufconn.Listener{}, cuts: map[string]chan struct{}{}, wall: map[string]time.Duration{}, tune: tune,
 			log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level})),
 		}
 		var servers []raft.Server
@@ -100,14 +109,99 @@ func (c *testCluster) addrs() (addrs []string) {
 // Changed never tells: addresses never change here.
 func (c *testCluster) Changed() <-chan struct{} { return nil }
 
+// dial is how runners reach nodes: nothing is between them.
 func (c *testCluster) dial(ctx context.Context, addr string) (net.Conn, error) {
+	return c.dialFrom("", ctx, addr)
+}
+
+// dialFrom is how a node or a runner reaches a node.
+func (c *testCluster) dialFrom(from string, ctx context.Context, addr string) (net.Conn, error) {
 	c.mu.Lock()
-	door, cut := c.doors[addr], c.cuts[addr]
+	door := c.doors[addr]
 	c.mu.Unlock()
-	if door == nil || cut {
+	if door == nil {
 		return nil, fmt.Errorf("%s: connection refused", addr)
 	}
-	return door.DialContext(ctx)
+	to, _, _ := strings.Cut(addr, ":")
+	conn := &cuttable{cut: func() chan struct{} { return c.cutBetween(from, to) }, closed: make(chan struct{})}
+	if err := conn.pass(); err != nil {
+		return nil, err
+	}
+	var err error
+	conn.Conn, err = door.DialContext(ctx)
+	return conn, err
+}
+
+func (c *testCluster) cutBetween(a, b string) chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cuts[min(a, b)+"|"+max(a, b)]
+}
+
+// isolate parts a node from all others, silently and in both directions; runners still reach it.
+func (c *testCluster) isolate(name string) {
+	c.network.Isolate(name)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, other := range c.names {
+		if other != name {
+			c.cuts[min(name, other)+"|"+max(name, other)] = make(chan struct{})
+		}
+	}
+}
+
+// heal ends every cut.
+func (c *testCluster) heal() {
+	c.network.Heal()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for pair, cut := range c.cuts {
+		close(cut)
+		delete(c.cuts, pair)
+	}
+}
+
+// cuttable is a connection through which nothing passes while its two ends are cut off from each other; what was on its way arrives
+// after the cut, as with TCP.
+type cuttable struct {
+	net.Conn
+	cut    func() chan struct{}
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (c *cuttable) pass() error {
+	for {
+		cut := c.cut()
+		if cut == nil {
+			return nil
+		}
+		select {
+		case <-cut:
+		case <-c.closed:
+			return net.ErrClosed
+		}
+	}
+}
+
+func (c *cuttable) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if stopped := c.pass(); stopped != nil {
+		return 0, stopped
+	}
+	return n, err
+}
+
+func (c *cuttable) Write(b []byte) (int, error) {
+	if err := c.pass(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *cuttable) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
 }
 
 // start starts a node on its disk, for the first time or again.
@@ -118,7 +212,8 @@ func (c *testCluster) start(name string) {
 	n.core, err = newCore(parts{
 		name: name, id: name, log: c.log.With("node", name), registry: prometheus.NewRegistry(), timing: raftnet.DefaultTiming(),
 		stores: c.disks[name].Open(), transport: c.network.Join(name), directory: c,
-		dial: c.dial, addrs: c.addrs,
+		dial:  func(ctx context.Context, addr string) (net.Conn, error) { return c.dialFrom(name, ctx, addr) },
+		addrs: c.addrs, tune: c.tune, wall: func() time.Time { return time.Now().Add(c.wall[name]) },
 	})
 	if err != nil {
 		c.t.Fatal(err)

@@ -22,6 +22,8 @@ type parts struct {
 	log       *slog.Logger
 	registry  prometheus.Registerer
 	timing    raftnet.Timing
+	wall      func() time.Time   // nil: time.Now
+	tune      func(*raft.Config) // nil: as it is
 	stores    *raftnet.Stores
 	transport raft.Transport
 	directory directory
@@ -45,6 +47,12 @@ type core struct {
 func newCore(p parts) (*core, error) {
 	c := &core{parts: p, replica: newReplica(p.log)}
 	config := raftnet.Config(p.id, p.timing, p.log)
+	if p.tune != nil {
+		p.tune(config)
+	}
+	if p.wall == nil {
+		p.wall = time.Now
+	}
 	r, err := raft.NewRaft(config, c.replica, p.stores.Log, p.stores.Stable, p.stores.Snapshots, p.transport)
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
@@ -54,7 +62,7 @@ func newCore(p parts) (*core, error) {
 	where := newLeaders(p.id, r, p.directory)
 	peers := peer.NewClient(p.dial)
 	c.engine = &engine{replica: c.replica, inbox: box, leaders: where, peers: peers}
-	c.leadership = &leadership{log: p.log, node: p.name, raft: r, replica: c.replica, inbox: box, metrics: newLoopMetrics(p.registry)}
+	c.leadership = &leadership{log: p.log, node: p.name, wall: p.wall, raft: r, replica: c.replica, inbox: box, metrics: newLoopMetrics(p.registry)}
 	c.relay = peer.NewRelay(peers, p.name, where, c.replica, p.log)
 	c.reporter = &reporter{engine: c.engine, relay: c.relay}
 	c.sessions = session.NewHost(session.Config{Node: p.name, EngineAddrs: p.addrs, Logger: p.log}, c.replica, c.reporter)

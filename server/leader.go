@@ -20,6 +20,7 @@ import (
 type leadership struct {
 	log     *slog.Logger
 	node    string
+	wall    func() time.Time // for display and alarms; nothing else looks at it
 	raft    *raft.Raft
 	replica *replica
 	inbox   *inbox
@@ -95,7 +96,7 @@ func (l *leadership) epoch(ctx context.Context) error {
 	}
 	l.log.Info("leading", "epoch", l.replica.Current().Epoch(), "index", l.replica.Current().Index())
 	tasks, ctx := errgroup.WithContext(ctx)
-	work := &loop{log: l.log, node: l.node, replica: l.replica, raft: l.raft, inbox: l.inbox, metrics: l.metrics}
+	work := &loop{log: l.log, node: l.node, wall: l.wall, replica: l.replica, raft: l.raft, inbox: l.inbox, metrics: l.metrics}
 	l.inbox.gate.set(true)
 	tasks.Go(func() error {
 		defer l.inbox.refuseAll()
@@ -115,11 +116,11 @@ func (l *leadership) establish() error {
 	if fsm.ID(v.Cluster()).IsZero() { // perhaps others' entries are not applied yet: then the state keeps its id
 		var entropy [10]byte
 		_, _ = rand.Read(entropy[:])
-		id := fsm.MintID(time.Now().UnixMilli(), entropy)
+		id := fsm.MintID(l.wall().UnixMilli(), entropy)
 		op.ClusterId = id[:]
 	}
 	data, err := proto.Marshal(&logv1.Entry{
-		Format: fsm.EntryFormat, WallMs: time.Now().UnixMilli(),
+		Format: fsm.EntryFormat, WallMs: l.wall().UnixMilli(),
 		Ops: []*logv1.Op{{Op: &logv1.Op_LeaderEstablished{LeaderEstablished: op}}},
 	})
 	if err != nil {

@@ -30,11 +30,16 @@ const (
 	maxClockStep = 2 * time.Second
 	// maxHeartbeats bounds the set of waiting heartbeats: one per session.
 	maxHeartbeats = 100_000
+	// stuckAfter is how many seconds an entry may take on the leader before its node gives up.
+	stuckAfter = 10
 	// enqueueTimeout is how long Raft may take to accept an entry into its queue.
 	enqueueTimeout = 5 * time.Second
 )
 
-var errEpochOver = errors.New("the epoch is over")
+var (
+	errEpochOver = errors.New("the epoch is over")
+	errStuck     = errors.New("this node is stuck")
+)
 
 // proposer is what the loop needs of Raft.
 type proposer interface {
@@ -46,6 +51,7 @@ type proposer interface {
 type loop struct {
 	log     *slog.Logger
 	node    string // name of this node
+	wall    func() time.Time
 	replica *replica
 	raft    proposer
 	inbox   *inbox
@@ -184,7 +190,7 @@ func (l *loop) turn(b *batch) error {
 	view := l.replica.Current()
 	clockMs, upTo := l.clock(view, began)
 	in, waiting := l.input(b)
-	tx, out, err := step(view.Begin(clockMs, began.UnixMilli()), in)
+	tx, out, err := step(view.Begin(clockMs, l.wall().UnixMilli()), in)
 	if err != nil {
 		return l.isolate(b, err)
 	}
@@ -200,6 +206,9 @@ func (l *loop) turn(b *batch) error {
 	index, err := l.propose(entry)
 	if err != nil {
 		answerAll(b.all(), outcome{err: mapRaftError(err)})
+		if errors.Is(err, errStuck) {
+			return err
+		}
 		return fmt.Errorf("%w: %w", errEpochOver, err)
 	}
 	l.metrics.committed(time.Since(began))
@@ -286,7 +295,7 @@ func (l *loop) propose(entry *logv1.Entry) (uint64, error) {
 	}
 	l.metrics.proposed(len(data))
 	future := l.raft.Apply(data, enqueueTimeout)
-	if err := future.Error(); err != nil {
+	if err := await(future, stuckAfter); err != nil {
 		return 0, err
 	}
 	got, ok := future.Response().(applied)
@@ -322,6 +331,29 @@ func (l *loop) followersWait(b *batch, heartbeats []*request) bool {
 		}
 	}
 	return false
+}
+
+// await waits for an entry to be applied here. A leader whose own apply makes no progress for so many seconds is stuck, in its disk or
+// in itself: it must stop, for it keeps its followers from electing another. Seconds are counted by a ticker, which drops those that
+// the whole process slept through.
+func await(future raft.ApplyFuture, seconds int) error {
+	done := make(chan error, 1)
+	go func() { done <- future.Error() }() // ends with Raft at the latest
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(time.Second):
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for range seconds {
+		select {
+		case err := <-done:
+			return err
+		case <-tick.C:
+		}
+	}
+	return fmt.Errorf("%w: an entry was not applied within %d s although this node leads: its disk is stuck or far too slow", errStuck, seconds)
 }
 
 func (l *loop) schedule(out scheduler.Output, clockMs int64) {
