@@ -32,6 +32,15 @@ func usage(cmd *cobra.Command, format string, args ...any) error {
 	return &usageError{command: cmd.CommandPath(), text: fmt.Sprintf(format, args...)}
 }
 
+// asUsage makes an error one of usage, unless it is one already.
+func asUsage(cmd *cobra.Command, err error) error {
+	var wrong *usageError
+	if errors.As(err, &wrong) {
+		return err
+	}
+	return usage(cmd, "%v", err)
+}
+
 // exitError is an error with an exit code of its own, such as the runner library's.
 type exitError interface {
 	error

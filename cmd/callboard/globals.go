@@ -24,6 +24,7 @@ type globals struct {
 	timeout   time.Duration
 
 	out, errOut io.Writer
+	begun       bool // the command line was understood
 }
 
 func (g *globals) addFlags(root *cobra.Command) {

@@ -23,6 +23,9 @@ func run(args []string, out, errOut io.Writer) int {
 	root, globals := newRoot(out, errOut)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	if err != nil && !globals.begun {
+		err = asUsage(root, err) // cobra itself found fault with the command line
+	}
 	if err != nil {
 		globals.printError(err)
 	}
@@ -41,7 +44,10 @@ Exit codes: 0 ok, 1 refused, 2 usage, 3 the outcome is unknown, 4 no node can be
 	root.SetOut(out)
 	root.SetErr(errOut)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, "%v", err) })
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return flagsFromEnvironment(cmd, os.LookupEnv) }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		g.begun = true
+		return flagsFromEnvironment(cmd, os.LookupEnv)
+	}
 	g.addFlags(root)
 	root.AddCommand(
 		devCommand(g), serverCommand(g),
