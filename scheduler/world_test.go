@@ -17,7 +17,7 @@ import (
 )
 
 // A world is a cluster without any of its machinery: one View, one clock, and processes that run actors. A turn collects what the
-// processes have to say, runs Step on it, and applies what it decided, as an engine would. Every Step is checked: see check.
+// processes have to say, runs Step on it, and applies what it decided, as an engine would. Every Step is checked: see step.
 
 // tester is what a world needs of *testing.T, *testing.B or *rapid.T.
 type tester interface {
@@ -106,6 +106,9 @@ func (w *world) step(in Input) Output {
 	in.Sweep = w.unsettled
 	tx := w.view.Begin(w.clockMs, w.wallMs())
 	out := Step(tx, in)
+	if err := tx.Check(); err != nil {
+		w.t.Fatalf("Step broke an invariant: %v\n%s", err, w.trace.String())
+	}
 	decided := tx.Seal(w.view.Index() + 1)
 	w.sameAgain(in, out)
 	before := w.view
@@ -115,7 +118,9 @@ func (w *world) step(in Input) Output {
 	if decided.Hash() != w.view.Hash() {
 		w.t.Fatalf("the state that was decided on is not the one that its ops make")
 	}
-	w.checkAll()
+	if err := w.view.CheckAll(); err != nil {
+		w.t.Fatalf("an entry broke an invariant: %v\n%s", err, w.trace.String())
+	}
 	w.trackSpin(in, out)
 	w.unsettled, w.wakeMs = out.Unfinished, out.WakeMs
 	w.tell(out.Ops)
@@ -163,16 +168,6 @@ func marshal(op *logv1.Op) []byte {
 		panic(err)
 	}
 	return b
-}
-
-// checkAll runs the state's own invariants.
-func (w *world) checkAll() {
-	w.t.Helper()
-	if v, ok := any(w.view).(interface{ CheckAll() error }); ok {
-		if err := v.CheckAll(); err != nil {
-			w.t.Fatalf("broken invariant: %v\n%s", err, w.trace.String())
-		}
-	}
 }
 
 // trackSpin refuses a Step that does nothing and wants to be run again at once: an engine would turn in circles.
