@@ -37,7 +37,7 @@ func (l *loop) commanded(now time.Duration, m linkMessage, d *callboardv1.Desire
 		l.mayStart(now, &waitingStart{link: k, start: s})
 	}
 	for _, s := range d.GetStop() {
-		l.stop(now, m.at, s)
+		l.stop(now, m, s)
 	}
 	for _, e := range d.GetEvict() {
 		l.announceEviction(e)
@@ -146,10 +146,14 @@ func (l *loop) launch(s *callboardv1.StartActor, reg *registration) {
 }
 
 // stop asks an actor to stop, at most until a second before the engine gives it up.
-func (l *loop) stop(now, receivedAt time.Duration, s *callboardv1.StopActor) {
+func (l *loop) stop(now time.Duration, m linkMessage, s *callboardv1.StopActor) {
 	ref := s.GetRef()
 	id, generation := ref.GetActorId(), ref.GetGeneration()
-	timeout := time.Duration(s.GetTimeoutMs())*time.Millisecond - (now - receivedAt)
+	if id == "" || generation == 0 {
+		l.endLink(now, m.link, fmt.Errorf("%w: a Stop without actor or generation", errProtocol))
+		return
+	}
+	timeout := time.Duration(s.GetTimeoutMs())*time.Millisecond - (now - m.at)
 	timeout = max(timeout-min(stopMargin, timeout/2), 0)
 	if a := l.actors[id]; a != nil && a.Generation() == generation {
 		a.localStop = false

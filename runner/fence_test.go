@@ -111,6 +111,38 @@ func TestFenceAtSeventyPercent(t *testing.T) {
 	})
 }
 
+// A fence also ends what a stop has begun: hooks that run lose their context, and further ones do not begin.
+func TestFenceDuringAStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNet{}
+		e := newFakeEngine(t, n, "a:1")
+		began := time.Now()
+		startRunner(t, n, Config{}, func(ctx context.Context, a *Actor) error {
+			a.OnSleep(func(context.Context) { t.Error("a hook began after the fence") })
+			a.OnSleep(func(ctx context.Context) {
+				<-ctx.Done()
+				if got := time.Since(began); got != 10*second+500*time.Millisecond || !errors.Is(context.Cause(ctx), ErrLeaseLost) {
+					t.Errorf("the hook's context ended after %v: %v", got, context.Cause(ctx))
+				}
+			})
+			return untilStopped(ctx, a)
+		})
+		s := e.session(0)
+		s.start("x")
+		s.stop("x", 1, evict)
+		e.expect("running x/1")
+		e.goSilent()
+		sleepUntil(began.Add(11 * second))
+		e.speakAgain()
+		e.session(e.sessionCount() - 1).end <- errors.New("again")
+		time.Sleep(2 * second)
+		last := e.session(e.sessionCount() - 1)
+		if got := inHello(last.hello); !slices.Equal(got, []string{"ended x/1 crashed fenced"}) {
+			t.Errorf("full set %q", got)
+		}
+	})
+}
+
 // What a heartbeat renews is counted from when it was sent, not from when its acknowledgement came.
 func TestLateAcknowledgementRenewsLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

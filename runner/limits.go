@@ -67,6 +67,8 @@ const (
 	minReconnectPause = 100 * time.Millisecond
 	// welcomeTimeout is how long a dial may take until the Welcome; a third of the lost threshold if that is shorter.
 	welcomeTimeout = 5 * time.Second
+	// minHeartbeatInterval keeps a senseless threshold from becoming a flood.
+	minHeartbeatInterval = 10 * time.Millisecond
 	// stopMargin is how long before the engine's deadline a stop ends here.
 	stopMargin = time.Second
 	// suspensionPoll is how often the loop looks at a clock that may run ahead of the process's timers.

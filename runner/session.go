@@ -229,7 +229,8 @@ func (l *loop) heartbeat(now time.Duration, k *link) {
 	}
 	k.beats = append(k.beats, b)
 	// As often as at the Welcome, in proportion to the threshold that counts now.
-	k.heartbeatAt = now + time.Duration(float64(k.interval)*float64(l.lease.smallest)/float64(k.threshold))
+	interval := time.Duration(float64(k.interval) * float64(l.lease.smallest) / float64(k.threshold))
+	k.heartbeatAt = now + max(interval, minHeartbeatInterval)
 	l.send(now, k, &callboardv1.ConnectRequest{Message: &callboardv1.ConnectRequest_Heartbeat{
 		Heartbeat: &callboardv1.Heartbeat{Seq: b.seq, ThresholdMs: milliseconds(b.threshold)},
 	}})

@@ -142,3 +142,80 @@ func TestGapEndsTheStream(t *testing.T) {
 		}
 	})
 }
+
+// A message that makes no sense ends the stream, and nothing else.
+func TestNonsenseEndsTheStream(t *testing.T) {
+	for name, m := range map[string]*callboardv1.ConnectResponse{
+		"a second Welcome": welcomeMessage(testThreshold, true),
+		"a Start without an actor": {Message: &callboardv1.ConnectResponse_Desired{Desired: &callboardv1.Desired{
+			Seq: 1, Start: []*callboardv1.StartActor{{Name: "test"}},
+		}}},
+		"a Stop without an actor": {Message: &callboardv1.ConnectResponse_Desired{Desired: &callboardv1.Desired{
+			Seq: 1, Stop: []*callboardv1.StopActor{{}},
+		}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := &fakeNet{}
+				e := newFakeEngine(t, n, "a:1")
+				r := startRunner(t, n, Config{}, untilStopped)
+				s := e.session(0)
+				s.send(m)
+				synctest.Wait()
+				if !s.gone() {
+					t.Error("the stream goes on")
+				}
+				e.session(1).start("x")
+				e.expect("running x/1")
+				if r.Status().Actors != 1 {
+					t.Errorf("status %+v", r.Status())
+				}
+			})
+		})
+	}
+	t.Run("Welcomes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			n := &fakeNet{}
+			e := newFakeEngine(t, n, "a:1")
+			e.welcome = func(h *callboardv1.Hello) *callboardv1.ConnectResponse {
+				m := welcomeMessage(testThreshold, false)
+				switch h.GetAttempt() {
+				case 1:
+					m.GetWelcome().LostThresholdMs = 0
+				case 2:
+					m.GetWelcome().HeartbeatIntervalMs = 0
+				case 3:
+					m.GetWelcome().RunnerId = ""
+				case 4:
+					return &callboardv1.ConnectResponse{}
+				}
+				return m
+			}
+			startRunner(t, n, Config{}, untilStopped)
+			e.session(4).start("x")
+			e.expect("running x/1")
+		})
+	})
+}
+
+// A Welcome that takes longer than the lease would last is none: the next dial gets one.
+func TestLateWelcomeIsNoLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNet{}
+		e := newFakeEngine(t, n, "a:1")
+		e.welcome = func(h *callboardv1.Hello) *callboardv1.ConnectResponse {
+			if h.GetAttempt() == 1 {
+				time.Sleep(3 * time.Second)
+				return welcomeMessage(4*time.Second, false) // 70 % of it are 2.8 s
+			}
+			return welcomeMessage(testThreshold, false)
+		}
+		startRunner(t, n, Config{}, untilStopped)
+		first := e.session(0)
+		e.session(1).start("x")
+		e.expect("running x/1")
+		if !first.gone() {
+			t.Error("the first stream goes on")
+		}
+	})
+}

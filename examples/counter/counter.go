@@ -25,7 +25,8 @@ type Counter struct {
 // Run is the handler: register it with runner.Handle(counter.Name, counter.Counter{}.Run). It begins at the saved number, or at
 // the actor's input (a decimal number) in its first life.
 func (c Counter) Run(ctx context.Context, a *runner.Actor) error {
-	n, err := begin(a)
+	state, _ := a.State()
+	n, err := begin(state, a.Input())
 	if err != nil {
 		return err
 	}
@@ -51,12 +52,11 @@ func (c Counter) Run(ctx context.Context, a *runner.Actor) error {
 	}
 }
 
-func begin(a *runner.Actor) (uint64, error) {
-	text, _ := a.State()
-	if text == nil {
-		text = a.Input()
+func begin(state, input []byte) (uint64, error) {
+	if state == nil {
+		state = input
 	}
-	s := strings.TrimSpace(string(text))
+	s := strings.TrimSpace(string(state))
 	if s == "" {
 		return 0, nil
 	}
