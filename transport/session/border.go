@@ -45,7 +45,8 @@ type Reporter interface {
 	ReadIndex(ctx context.Context) (index uint64, err error)
 	// Report never blocks. It refuses with callboardv1.ErrOverloaded when its queue is full; otherwise reply is called exactly once,
 	// from another goroutine, after the commit and once this node's View has its index. An error means that the outcome is unknown or
-	// that there was no leader. The tag of the report is the Reporter's own.
+	// that there was no leader. The tag of the report is the Reporter's own. The answer to a Hello may come before the View: the
+	// session waits for that one itself, and gives up after ViewTimeout.
 	Report(report *nodev1.SessionReport, reply func(*nodev1.SessionAnswer, error)) error
 }
 

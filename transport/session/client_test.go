@@ -37,6 +37,11 @@ func (p *pipe) Receive(ctx context.Context) (*callboardv1.ConnectRequest, error)
 
 func (p *pipe) Send(ctx context.Context, m *callboardv1.ConnectResponse) error {
 	select {
+	case <-p.broken:
+		return errCut
+	default:
+	}
+	select {
 	case p.down <- m:
 		return nil
 	case <-p.broken:

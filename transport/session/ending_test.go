@@ -130,17 +130,18 @@ func TestAGoodbyeComesBehindTheLastEvents(t *testing.T) {
 
 func TestAGoodbyeReachesTheLeaderThoughTheRunnerHasGone(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, e *engine, host *Host) {
-		c, w, refs := startedOn(t, e, host, 1)
+		c, w, refs := startedOn(t, e, host, 2)
 		e.set(func(e *engine) { e.leaderless = true })
 		c.tell(stopped(refs[0]))
+		c.tell(stopped(refs[1]))
 		c.goodbye()
 		c.cut()
 		time.Sleep(5 * time.Second)
 		e.set(func(e *engine) { e.leaderless = false })
 		time.Sleep(8 * time.Second)
 		<-c.ended
-		if r := e.headRunner(w.GetRunnerId()); r.End != fsm.EndStopped || e.reported(isEvents) != 2 {
-			t.Errorf("the leader has %+v and %d batches of events, want a stopped runner and 2", r, e.reported(isEvents))
+		if r := e.headRunner(w.GetRunnerId()); r.End != fsm.EndStopped || e.reported(isEvents) != 3 {
+			t.Errorf("the leader has %+v and %d batches of events, want a stopped runner and 3", r, e.reported(isEvents))
 		}
 	})
 }
@@ -187,6 +188,9 @@ func TestDrainsOfOtherCausesAreToldAsTheyChange(t *testing.T) {
 		c.heard()
 		c.tell(stopped(refs[0]))
 		want(callboardv1.DrainCause_DRAIN_CAUSE_NEWER_VERSION, true)
+		stray := &callboardv1.ActorRef{ActorId: testID(77).String(), Generation: 1} // it holds a slot for a while
+		c.tell(runs(stray))
+		c.tell(stopped(stray))
 		c.heartbeat()
 		time.Sleep(2 * time.Second)
 		for _, m := range c.heard() {

@@ -50,6 +50,10 @@ func TestAHelloInChunksIsOneHello(t *testing.T) {
 			t.Fatalf("heard %v before the last chunk", got)
 		}
 		time.Sleep(4 * time.Second)
+		more := &callboardv1.Hello{More: true}
+		running(&callboardv1.ActorRef{ActorId: testID(4_000).String(), Generation: 1})(more)
+		c.say(helloMessage(more))
+		time.Sleep(4 * time.Second)
 		ended := &callboardv1.EndedActor{Ref: &callboardv1.ActorRef{ActorId: testID(5_000).String(), Generation: 1}, Clean: true}
 		c.say(helloMessage(&callboardv1.Hello{Ended: []*callboardv1.EndedActor{ended}}))
 		got := c.heard()
@@ -59,11 +63,11 @@ func TestAHelloInChunksIsOneHello(t *testing.T) {
 		e.mu.Lock()
 		hello := e.reports[0].GetHello().GetHello()
 		e.mu.Unlock()
-		if len(hello.GetRunning()) != 1_000 || len(hello.GetEnded()) != 1 || hello.GetMore() || hello.GetKey() != "key-1" {
+		if len(hello.GetRunning()) != 1_001 || len(hello.GetEnded()) != 1 || hello.GetMore() || hello.GetKey() != "key-1" {
 			t.Errorf("the leader got %d running, %d ended, more %v, key %q", len(hello.GetRunning()), len(hello.GetEnded()), hello.GetMore(), hello.GetKey())
 		}
-		if n := len(stops(got)); n != 1_000 {
-			t.Errorf("%d actors that the engine does not know are told to stop, want 1000", n)
+		if n := len(stops(got)); n != 1_001 {
+			t.Errorf("%d actors that the engine does not know are told to stop, want 1001", n)
 		}
 	})
 }
@@ -98,18 +102,19 @@ func TestABadHelloEndsTheStream(t *testing.T) {
 		says      []*callboardv1.ConnectRequest
 		code      string
 		reconnect bool
+		waits     bool // until the time for a Hello is over
 	}{
-		{"silence", nil, "session.bad_hello", true},
-		{"a heartbeat first", []*callboardv1.ConnectRequest{beat(1)}, "session.bad_hello", true},
-		{"an empty message", []*callboardv1.ConnectRequest{{}}, "session.bad_hello", true},
-		{"a chunk too large", []*callboardv1.ConnectRequest{hello(many(1_001))}, "session.bad_hello", true},
-		{"an empty chunk that promises more", []*callboardv1.ConnectRequest{hello(more)}, "session.bad_hello", true},
-		{"no second chunk", []*callboardv1.ConnectRequest{hello(more, many(1))}, "session.bad_hello", true},
-		{"something else between chunks", []*callboardv1.ConnectRequest{hello(more, many(1)), beat(1)}, "session.bad_hello", true},
-		{"more actors than there can be", endless, "session.bad_hello", true},
-		{"an actor without an id", []*callboardv1.ConnectRequest{hello(running(&callboardv1.ActorRef{ActorId: "x"}))}, "session.bad_hello", true},
-		{"an actor without a ref", []*callboardv1.ConnectRequest{hello(running(nil))}, "session.bad_hello", true},
-		{"another protocol", []*callboardv1.ConnectRequest{hello(func(h *callboardv1.Hello) { h.Protocol = 2 })}, "session.protocol_unsupported", false},
+		{"silence", nil, "session.bad_hello", true, true},
+		{"a heartbeat first", []*callboardv1.ConnectRequest{beat(1)}, "session.bad_hello", true, false},
+		{"an empty message", []*callboardv1.ConnectRequest{{}}, "session.bad_hello", true, false},
+		{"a chunk too large", []*callboardv1.ConnectRequest{hello(many(1_001))}, "session.bad_hello", true, false},
+		{"an empty chunk that promises more", []*callboardv1.ConnectRequest{hello(more)}, "session.bad_hello", true, false},
+		{"no second chunk", []*callboardv1.ConnectRequest{hello(more, many(1))}, "session.bad_hello", true, true},
+		{"something else between chunks", []*callboardv1.ConnectRequest{hello(more, many(1)), beat(1)}, "session.bad_hello", true, false},
+		{"more actors than there can be", endless, "session.bad_hello", true, false},
+		{"an actor without an id", []*callboardv1.ConnectRequest{hello(running(&callboardv1.ActorRef{ActorId: "x"}))}, "session.bad_hello", true, false},
+		{"an actor without a ref", []*callboardv1.ConnectRequest{hello(running(nil))}, "session.bad_hello", true, false},
+		{"another protocol", []*callboardv1.ConnectRequest{hello(func(h *callboardv1.Hello) { h.Protocol = 2 })}, "session.protocol_unsupported", false, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -118,11 +123,11 @@ func TestABadHelloEndsTheStream(t *testing.T) {
 				for _, m := range test.says {
 					c.offer(m)
 				}
-				time.Sleep(4900 * time.Millisecond)
-				if test.name == "silence" || test.name == "no second chunk" {
+				if test.waits {
+					time.Sleep(4900 * time.Millisecond)
 					c.wantOpen()
+					time.Sleep(200 * time.Millisecond)
 				}
-				time.Sleep(200 * time.Millisecond)
 				if err := c.wantEnd(test.code, test.reconnect); !errors.Is(err, callboardv1.Refuse("session", test.code[len("session."):], "")) {
 					t.Errorf("Serve returned %v, want a status", err)
 				}
@@ -289,6 +294,7 @@ func TestShutdownDoesNotWaitForTheDeafNorForALeader(t *testing.T) {
 		defer resume()
 		for range 4 {
 			e.create(nil)
+			synctest.Wait()
 		}
 		cut, _ := welcomed(t, host, key("key-2"), instance(2))
 		e.set(func(e *engine) { e.leaderless = true })
