@@ -138,7 +138,7 @@ func (tx *Tx) indexRunner(r *Runner) {
 func (s *State) runnerAgenda(r *Runner) (agendaKey, bool) {
 	switch {
 	case r.End == NotEnded:
-		return agendaKey{atMs: s.seen.Get(r.Number) + r.ThresholdMs, kind: DueLost, row: r.Number}, true
+		return agendaKey{atMs: r.lostMs(s.seen.Get(r.Number)), kind: DueLost, row: r.Number}, true
 	case r.Held > 0:
 		return agendaKey{atMs: r.EndedMs, kind: DueLost, row: r.Number}, true
 	default:

@@ -61,6 +61,8 @@ func (tx *Tx) Do(op *logv1.Op) Result {
 		return tx.runnersSeen(o.RunnersSeen)
 	case *logv1.Op_MarkLost:
 		return tx.markLost(o.MarkLost)
+	case *logv1.Op_HoldVerdict:
+		return tx.holdVerdict(o.HoldVerdict)
 	case *logv1.Op_EndRunner:
 		return tx.endRunnerOp(o.EndRunner)
 	case *logv1.Op_SetRunnerThreshold:

@@ -135,7 +135,7 @@ func runnerRecord(r *Runner, poolPosition uint32, seenMs int64) *logv1.Record {
 	return &logv1.Record{Record: &logv1.Record_Runner{Runner: &logv1.RunnerRecord{
 		Number: r.Number, Id: r.ID[:], Seq: r.Seq, Pool: poolPosition, Key: r.Key,
 		InstanceId: r.Instance[:], SessionId: r.Session[:], Holder: r.Holder,
-		Version: r.Version, Slots: r.Slots, ThresholdMs: r.ThresholdMs, MetadataJson: r.Metadata, AdvertisedAddr: r.AdvertisedAddr,
+		Version: r.Version, Slots: r.Slots, ThresholdMs: r.ThresholdMs, VerdictMs: r.VerdictMs, MetadataJson: r.Metadata, AdvertisedAddr: r.AdvertisedAddr,
 		Connected: r.Connected, End: uint32(r.End), ReplacedBy: idOrNone(ID(r.ReplacedBy)),
 		DrainCause: uint32(r.DrainCause), DrainDeadlineMs: r.DrainDeadlineMs, DrainReason: r.DrainReason,
 		LastSeenMs: seenMs, CreateWallMs: r.CreateMs, ConnectedWallMs: r.ConnectedMs, DrainWallMs: r.DrainMs, StopWallMs: r.StopMs,

@@ -212,7 +212,7 @@ func (r *Restorer) runnerFrom(rec *logv1.RunnerRecord) (*Runner, error) {
 	return &Runner{
 		ID: RunnerID(id), Number: rec.GetNumber(), Seq: rec.GetSeq(), Pool: p.ID, Key: rec.GetKey(),
 		Instance: InstanceID(instance), Session: SessionID(session), Holder: rec.GetHolder(),
-		Version: rec.GetVersion(), Slots: rec.GetSlots(), ThresholdMs: rec.GetThresholdMs(),
+		Version: rec.GetVersion(), Slots: rec.GetSlots(), ThresholdMs: rec.GetThresholdMs(), VerdictMs: rec.GetVerdictMs(),
 		Metadata: rec.GetMetadataJson(), AdvertisedAddr: rec.GetAdvertisedAddr(),
 		Connected: rec.GetConnected(), End: RunnerEnd(rec.GetEnd()), ReplacedBy: RunnerID(replacedBy),
 		DrainCause: DrainCause(rec.GetDrainCause()), DrainDeadlineMs: rec.GetDrainDeadlineMs(), DrainReason: rec.GetDrainReason(),

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"iter"
+	"math"
 
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 )
@@ -55,6 +56,7 @@ type Runner struct {
 	Slots          uint32
 	Held           uint32 // slots that actors and orphans hold until their confirmed end
 	Stopping       uint32 // how many of the held are on their way out: stopping actors and orphans
+	VerdictMs      int64  // its verdict waits at least until then; 0: nothing holds it
 	ThresholdMs    int64  // T of this session
 	Metadata       string // JSON
 	AdvertisedAddr string
@@ -314,9 +316,9 @@ func (tx *Tx) seenAt(r *Runner, clockMs int64) {
 	if clockMs-was >= tx.EligibleThresholdMs(r) && r.FreeSlots() > 0 {
 		tx.dirtyPool(r.pool) // it may be given actors again
 	}
-	tx.agenda.Delete(agendaKey{atMs: was + r.ThresholdMs, kind: DueLost, row: r.Number})
+	tx.agenda.Delete(agendaKey{atMs: r.lostMs(was), kind: DueLost, row: r.Number})
 	tx.seen.Set(r.Number, clockMs)
-	tx.agenda.Put(agendaKey{atMs: clockMs + r.ThresholdMs, kind: DueLost, row: r.Number})
+	tx.agenda.Put(agendaKey{atMs: r.lostMs(clockMs), kind: DueLost, row: r.Number})
 }
 
 func (tx *Tx) markLost(op *logv1.MarkLost) Result {
@@ -324,10 +326,47 @@ func (tx *Tx) markLost(op *logv1.MarkLost) Result {
 	if res.Code != CodeOK {
 		return res
 	}
-	if tx.seen.Get(r.Number) != op.GetLastSeenMs() || tx.SilentMs(r) < r.ThresholdMs {
+	if tx.seen.Get(r.Number) != op.GetLastSeenMs() || tx.clockMs < r.lostMs(op.GetLastSeenMs()) {
 		return refuse(CodeStale)
 	}
 	tx.endRunner(r, EndLost)
+	return Result{}
+}
+
+// lostMs is the cluster clock at which a runner is lost that was heard last at the given one.
+func (r *Runner) lostMs(seenMs int64) int64 { return max(seenMs+r.ThresholdMs, r.VerdictMs) }
+
+// VerdictHeld tells whether this silence of a runner has been given more time already.
+func (s *State) VerdictHeld(r *Runner) bool { return r.VerdictMs > s.LastSeenMs(r)+r.ThresholdMs }
+
+// SilentUntil yields the runners that will be lost by a cluster clock if nothing is heard of them, the longest silent first.
+func (s *State) SilentUntil(clockMs int64) iter.Seq[*Runner] {
+	return func(yield func(*Runner) bool) {
+		for key := range s.agenda.From(agendaKey{atMs: math.MinInt64}) {
+			if key.atMs > clockMs {
+				return
+			}
+			if key.kind != DueLost {
+				continue
+			}
+			if r := s.runners.Get(key.row); r.End == NotEnded && !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+func (tx *Tx) holdVerdict(op *logv1.HoldVerdict) Result {
+	r, res := tx.runnerInSession(op.GetRunnerId(), op.GetSessionId())
+	if res.Code != CodeOK {
+		return res
+	}
+	if tx.VerdictHeld(r) || op.GetUntilMs() <= tx.seen.Get(r.Number)+r.ThresholdMs {
+		return refuse(CodeIllegal)
+	}
+	next := *r
+	next.VerdictMs = op.GetUntilMs()
+	tx.replaceRunner(r, &next)
 	return Result{}
 }
 

@@ -11,6 +11,7 @@ func (s *step) judge() {
 	if len(due) == maxDuePerStep {
 		s.out.Unfinished = true
 	}
+	s.brake(due)
 	for _, d := range due {
 		if s.full() {
 			return
@@ -41,6 +42,9 @@ func (s *step) judge() {
 // lost declares a silent runner lost and ends the lives of its actors. One that has many is emptied in several Steps.
 func (s *step) lost(r *fsm.Runner) {
 	if r.End == fsm.NotEnded {
+		if s.held[r.Number] {
+			return
+		}
 		s.do(&logv1.Op{Op: &logv1.Op_MarkLost{MarkLost: &logv1.MarkLost{
 			RunnerId: r.ID[:], SessionId: r.Session[:], LastSeenMs: s.tx.LastSeenMs(r),
 		}}})

@@ -77,6 +77,7 @@ type step struct {
 	bytes  int
 	budget struct{ stops, placed int }
 	ended  []*fsm.Namespace // where actors ended
+	held   map[uint32]bool  // numbers of runners whose verdict waits
 }
 
 // do applies an op on the private Tx, and proposes it if it was legal. This is the only place where the leader calls Do.

@@ -115,6 +115,8 @@ func (w *world) runnerOpText(op *logv1.Op) string {
 		return "disconnect " + w.label(o.DisconnectRunner.GetRunnerId())
 	case *logv1.Op_RunnersSeen:
 		return fmt.Sprintf("seen %v", o.RunnersSeen.GetNumberDeltas())
+	case *logv1.Op_HoldVerdict:
+		return "brake: " + w.label(o.HoldVerdict.GetRunnerId()) + " has more time"
 	case *logv1.Op_MarkLost:
 		return "lost " + w.label(o.MarkLost.GetRunnerId())
 	case *logv1.Op_EndRunner:

@@ -244,6 +244,7 @@ type Op struct {
 	//	*Op_ReleaseOrphan
 	//	*Op_ForgetRunner
 	//	*Op_StartDrain
+	//	*Op_HoldVerdict
 	//	*Op_CreateActor
 	//	*Op_AssignActor
 	//	*Op_EnqueueActor
@@ -440,6 +441,15 @@ func (x *Op) GetStartDrain() *StartDrain {
 	if x != nil {
 		if x, ok := x.Op.(*Op_StartDrain); ok {
 			return x.StartDrain
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetHoldVerdict() *HoldVerdict {
+	if x != nil {
+		if x, ok := x.Op.(*Op_HoldVerdict); ok {
+			return x.HoldVerdict
 		}
 	}
 	return nil
@@ -648,6 +658,10 @@ type Op_StartDrain struct {
 	StartDrain *StartDrain `protobuf:"bytes,30,opt,name=start_drain,json=startDrain,proto3,oneof"`
 }
 
+type Op_HoldVerdict struct {
+	HoldVerdict *HoldVerdict `protobuf:"bytes,33,opt,name=hold_verdict,json=holdVerdict,proto3,oneof"`
+}
+
 type Op_CreateActor struct {
 	CreateActor *CreateActor `protobuf:"bytes,40,opt,name=create_actor,json=createActor,proto3,oneof"`
 }
@@ -739,6 +753,8 @@ func (*Op_ReleaseOrphan) isOp_Op() {}
 func (*Op_ForgetRunner) isOp_Op() {}
 
 func (*Op_StartDrain) isOp_Op() {}
+
+func (*Op_HoldVerdict) isOp_Op() {}
 
 func (*Op_CreateActor) isOp_Op() {}
 
@@ -1643,6 +1659,67 @@ func (x *MarkLost) GetLastSeenMs() int64 {
 	return 0
 }
 
+// HoldVerdict lets a silent runner's verdict wait, once in a silence: too many of its pool fell silent at the same time.
+type HoldVerdict struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RunnerId      []byte                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	SessionId     []byte                 `protobuf:"bytes,2,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	UntilMs       int64                  `protobuf:"varint,3,opt,name=until_ms,json=untilMs,proto3" json:"until_ms,omitempty"` // cluster clock
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldVerdict) Reset() {
+	*x = HoldVerdict{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldVerdict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldVerdict) ProtoMessage() {}
+
+func (x *HoldVerdict) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldVerdict.ProtoReflect.Descriptor instead.
+func (*HoldVerdict) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *HoldVerdict) GetRunnerId() []byte {
+	if x != nil {
+		return x.RunnerId
+	}
+	return nil
+}
+
+func (x *HoldVerdict) GetSessionId() []byte {
+	if x != nil {
+		return x.SessionId
+	}
+	return nil
+}
+
+func (x *HoldVerdict) GetUntilMs() int64 {
+	if x != nil {
+		return x.UntilMs
+	}
+	return 0
+}
+
 // EndRunner ends a runner that has said goodbye or has nothing left to confirm.
 type EndRunner struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1653,7 +1730,7 @@ type EndRunner struct {
 
 func (x *EndRunner) Reset() {
 	*x = EndRunner{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[15]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1665,7 +1742,7 @@ func (x *EndRunner) String() string {
 func (*EndRunner) ProtoMessage() {}
 
 func (x *EndRunner) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[15]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1678,7 +1755,7 @@ func (x *EndRunner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndRunner.ProtoReflect.Descriptor instead.
 func (*EndRunner) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{15}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *EndRunner) GetRunnerId() []byte {
@@ -1699,7 +1776,7 @@ type SetRunnerThreshold struct {
 
 func (x *SetRunnerThreshold) Reset() {
 	*x = SetRunnerThreshold{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[16]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1711,7 +1788,7 @@ func (x *SetRunnerThreshold) String() string {
 func (*SetRunnerThreshold) ProtoMessage() {}
 
 func (x *SetRunnerThreshold) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[16]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1724,7 +1801,7 @@ func (x *SetRunnerThreshold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRunnerThreshold.ProtoReflect.Descriptor instead.
 func (*SetRunnerThreshold) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{16}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SetRunnerThreshold) GetRunnerId() []byte {
@@ -1759,7 +1836,7 @@ type HoldOrphan struct {
 
 func (x *HoldOrphan) Reset() {
 	*x = HoldOrphan{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[17]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +1848,7 @@ func (x *HoldOrphan) String() string {
 func (*HoldOrphan) ProtoMessage() {}
 
 func (x *HoldOrphan) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[17]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +1861,7 @@ func (x *HoldOrphan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldOrphan.ProtoReflect.Descriptor instead.
 func (*HoldOrphan) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{17}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HoldOrphan) GetRunnerId() []byte {
@@ -1811,7 +1888,7 @@ type ReleaseOrphan struct {
 
 func (x *ReleaseOrphan) Reset() {
 	*x = ReleaseOrphan{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[18]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1823,7 +1900,7 @@ func (x *ReleaseOrphan) String() string {
 func (*ReleaseOrphan) ProtoMessage() {}
 
 func (x *ReleaseOrphan) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[18]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1836,7 +1913,7 @@ func (x *ReleaseOrphan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseOrphan.ProtoReflect.Descriptor instead.
 func (*ReleaseOrphan) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{18}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReleaseOrphan) GetRunnerId() []byte {
@@ -1862,7 +1939,7 @@ type ForgetRunner struct {
 
 func (x *ForgetRunner) Reset() {
 	*x = ForgetRunner{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[19]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +1951,7 @@ func (x *ForgetRunner) String() string {
 func (*ForgetRunner) ProtoMessage() {}
 
 func (x *ForgetRunner) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[19]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +1964,7 @@ func (x *ForgetRunner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetRunner.ProtoReflect.Descriptor instead.
 func (*ForgetRunner) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{19}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ForgetRunner) GetRunnerId() []byte {
@@ -1909,7 +1986,7 @@ type StartDrain struct {
 
 func (x *StartDrain) Reset() {
 	*x = StartDrain{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[20]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1921,7 +1998,7 @@ func (x *StartDrain) String() string {
 func (*StartDrain) ProtoMessage() {}
 
 func (x *StartDrain) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[20]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1934,7 +2011,7 @@ func (x *StartDrain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartDrain.ProtoReflect.Descriptor instead.
 func (*StartDrain) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{20}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StartDrain) GetRunnerId() []byte {
@@ -1980,7 +2057,7 @@ type CreateActor struct {
 
 func (x *CreateActor) Reset() {
 	*x = CreateActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[21]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1992,7 +2069,7 @@ func (x *CreateActor) String() string {
 func (*CreateActor) ProtoMessage() {}
 
 func (x *CreateActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[21]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2005,7 +2082,7 @@ func (x *CreateActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateActor.ProtoReflect.Descriptor instead.
 func (*CreateActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{21}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateActor) GetActorId() []byte {
@@ -2072,7 +2149,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[22]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2084,7 +2161,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[22]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2097,7 +2174,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{22}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Decision) GetInPool() uint32 {
@@ -2155,7 +2232,7 @@ type AssignActor struct {
 
 func (x *AssignActor) Reset() {
 	*x = AssignActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[23]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2167,7 +2244,7 @@ func (x *AssignActor) String() string {
 func (*AssignActor) ProtoMessage() {}
 
 func (x *AssignActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[23]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2180,7 +2257,7 @@ func (x *AssignActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignActor.ProtoReflect.Descriptor instead.
 func (*AssignActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{23}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AssignActor) GetRef() *Ref {
@@ -2228,7 +2305,7 @@ type EnqueueActor struct {
 
 func (x *EnqueueActor) Reset() {
 	*x = EnqueueActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[24]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2240,7 +2317,7 @@ func (x *EnqueueActor) String() string {
 func (*EnqueueActor) ProtoMessage() {}
 
 func (x *EnqueueActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[24]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2253,7 +2330,7 @@ func (x *EnqueueActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnqueueActor.ProtoReflect.Descriptor instead.
 func (*EnqueueActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{24}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *EnqueueActor) GetActorId() []byte {
@@ -2272,7 +2349,7 @@ type ActorRunning struct {
 
 func (x *ActorRunning) Reset() {
 	*x = ActorRunning{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2284,7 +2361,7 @@ func (x *ActorRunning) String() string {
 func (*ActorRunning) ProtoMessage() {}
 
 func (x *ActorRunning) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2297,7 +2374,7 @@ func (x *ActorRunning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorRunning.ProtoReflect.Descriptor instead.
 func (*ActorRunning) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{25}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ActorRunning) GetRef() *Ref {
@@ -2318,7 +2395,7 @@ type StopActor struct {
 
 func (x *StopActor) Reset() {
 	*x = StopActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2330,7 +2407,7 @@ func (x *StopActor) String() string {
 func (*StopActor) ProtoMessage() {}
 
 func (x *StopActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2343,7 +2420,7 @@ func (x *StopActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopActor.ProtoReflect.Descriptor instead.
 func (*StopActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{26}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StopActor) GetRef() *Ref {
@@ -2384,7 +2461,7 @@ type ActorStopped struct {
 
 func (x *ActorStopped) Reset() {
 	*x = ActorStopped{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2396,7 +2473,7 @@ func (x *ActorStopped) String() string {
 func (*ActorStopped) ProtoMessage() {}
 
 func (x *ActorStopped) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2409,7 +2486,7 @@ func (x *ActorStopped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorStopped.ProtoReflect.Descriptor instead.
 func (*ActorStopped) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{27}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ActorStopped) GetRef() *Ref {
@@ -2478,7 +2555,7 @@ type SleepActor struct {
 
 func (x *SleepActor) Reset() {
 	*x = SleepActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2490,7 +2567,7 @@ func (x *SleepActor) String() string {
 func (*SleepActor) ProtoMessage() {}
 
 func (x *SleepActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2503,7 +2580,7 @@ func (x *SleepActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SleepActor.ProtoReflect.Descriptor instead.
 func (*SleepActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{28}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SleepActor) GetActorId() []byte {
@@ -2522,7 +2599,7 @@ type WakeActor struct {
 
 func (x *WakeActor) Reset() {
 	*x = WakeActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2534,7 +2611,7 @@ func (x *WakeActor) String() string {
 func (*WakeActor) ProtoMessage() {}
 
 func (x *WakeActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2547,7 +2624,7 @@ func (x *WakeActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WakeActor.ProtoReflect.Descriptor instead.
 func (*WakeActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{29}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *WakeActor) GetActorId() []byte {
@@ -2567,7 +2644,7 @@ type SetAlarm struct {
 
 func (x *SetAlarm) Reset() {
 	*x = SetAlarm{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2579,7 +2656,7 @@ func (x *SetAlarm) String() string {
 func (*SetAlarm) ProtoMessage() {}
 
 func (x *SetAlarm) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2592,7 +2669,7 @@ func (x *SetAlarm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAlarm.ProtoReflect.Descriptor instead.
 func (*SetAlarm) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{30}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SetAlarm) GetActorId() []byte {
@@ -2619,7 +2696,7 @@ type DestroyActor struct {
 
 func (x *DestroyActor) Reset() {
 	*x = DestroyActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2631,7 +2708,7 @@ func (x *DestroyActor) String() string {
 func (*DestroyActor) ProtoMessage() {}
 
 func (x *DestroyActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2644,7 +2721,7 @@ func (x *DestroyActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyActor.ProtoReflect.Descriptor instead.
 func (*DestroyActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{31}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DestroyActor) GetActorId() []byte {
@@ -2663,7 +2740,7 @@ type ForgetActor struct {
 
 func (x *ForgetActor) Reset() {
 	*x = ForgetActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2675,7 +2752,7 @@ func (x *ForgetActor) String() string {
 func (*ForgetActor) ProtoMessage() {}
 
 func (x *ForgetActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2688,7 +2765,7 @@ func (x *ForgetActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetActor.ProtoReflect.Descriptor instead.
 func (*ForgetActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{32}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ForgetActor) GetActorId() []byte {
@@ -2708,7 +2785,7 @@ type SaveState struct {
 
 func (x *SaveState) Reset() {
 	*x = SaveState{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2720,7 +2797,7 @@ func (x *SaveState) String() string {
 func (*SaveState) ProtoMessage() {}
 
 func (x *SaveState) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2733,7 +2810,7 @@ func (x *SaveState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveState.ProtoReflect.Descriptor instead.
 func (*SaveState) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{33}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SaveState) GetRef() *Ref {
@@ -2761,7 +2838,7 @@ type RaiseGeneration struct {
 
 func (x *RaiseGeneration) Reset() {
 	*x = RaiseGeneration{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2773,7 +2850,7 @@ func (x *RaiseGeneration) String() string {
 func (*RaiseGeneration) ProtoMessage() {}
 
 func (x *RaiseGeneration) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2786,7 +2863,7 @@ func (x *RaiseGeneration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseGeneration.ProtoReflect.Descriptor instead.
 func (*RaiseGeneration) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{34}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RaiseGeneration) GetActorId() []byte {
@@ -2814,7 +2891,7 @@ type RememberOutcome struct {
 
 func (x *RememberOutcome) Reset() {
 	*x = RememberOutcome{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2826,7 +2903,7 @@ func (x *RememberOutcome) String() string {
 func (*RememberOutcome) ProtoMessage() {}
 
 func (x *RememberOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2839,7 +2916,7 @@ func (x *RememberOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RememberOutcome.ProtoReflect.Descriptor instead.
 func (*RememberOutcome) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{35}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RememberOutcome) GetKey() string {
@@ -2872,7 +2949,7 @@ type ForgetOutcomes struct {
 
 func (x *ForgetOutcomes) Reset() {
 	*x = ForgetOutcomes{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2884,7 +2961,7 @@ func (x *ForgetOutcomes) String() string {
 func (*ForgetOutcomes) ProtoMessage() {}
 
 func (x *ForgetOutcomes) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2897,7 +2974,7 @@ func (x *ForgetOutcomes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetOutcomes.ProtoReflect.Descriptor instead.
 func (*ForgetOutcomes) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{36}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ForgetOutcomes) GetBeforeMs() int64 {
@@ -2918,7 +2995,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x04base\x18\x03 \x01(\x04R\x04base\x12\x19\n" +
 	"\bclock_ms\x18\x04 \x01(\x03R\aclockMs\x12\x17\n" +
 	"\awall_ms\x18\x05 \x01(\x03R\x06wallMs\x12&\n" +
-	"\x03ops\x18\x06 \x03(\v2\x14.callboard.log.v1.OpR\x03ops\"\x80\x11\n" +
+	"\x03ops\x18\x06 \x03(\v2\x14.callboard.log.v1.OpR\x03ops\"\xc4\x11\n" +
 	"\x02Op\x12T\n" +
 	"\x12leader_established\x18\x01 \x01(\v2#.callboard.log.v1.LeaderEstablishedH\x00R\x11leaderEstablished\x12B\n" +
 	"\fput_settings\x18\x02 \x01(\v2\x1d.callboard.log.v1.PutSettingsH\x00R\vputSettings\x12E\n" +
@@ -2941,6 +3018,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\rforget_runner\x18\x1d \x01(\v2\x1e.callboard.log.v1.ForgetRunnerH\x00R\fforgetRunner\x12?\n" +
 	"\vstart_drain\x18\x1e \x01(\v2\x1c.callboard.log.v1.StartDrainH\x00R\n" +
 	"startDrain\x12B\n" +
+	"\fhold_verdict\x18! \x01(\v2\x1d.callboard.log.v1.HoldVerdictH\x00R\vholdVerdict\x12B\n" +
 	"\fcreate_actor\x18( \x01(\v2\x1d.callboard.log.v1.CreateActorH\x00R\vcreateActor\x12B\n" +
 	"\fassign_actor\x18) \x01(\v2\x1d.callboard.log.v1.AssignActorH\x00R\vassignActor\x12E\n" +
 	"\renqueue_actor\x18* \x01(\v2\x1e.callboard.log.v1.EnqueueActorH\x00R\fenqueueActor\x12E\n" +
@@ -3040,7 +3118,12 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x02 \x01(\fR\tsessionId\x12 \n" +
 	"\flast_seen_ms\x18\x03 \x01(\x03R\n" +
-	"lastSeenMs\"(\n" +
+	"lastSeenMs\"d\n" +
+	"\vHoldVerdict\x12\x1b\n" +
+	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x02 \x01(\fR\tsessionId\x12\x19\n" +
+	"\buntil_ms\x18\x03 \x01(\x03R\auntilMs\"(\n" +
 	"\tEndRunner\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\"s\n" +
 	"\x12SetRunnerThreshold\x12\x1b\n" +
@@ -3160,7 +3243,7 @@ func file_callboard_log_v1_log_proto_rawDescGZIP() []byte {
 }
 
 var file_callboard_log_v1_log_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_callboard_log_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_callboard_log_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_callboard_log_v1_log_proto_goTypes = []any{
 	(StopCause)(0),             // 0: callboard.log.v1.StopCause
 	(NextState)(0),             // 1: callboard.log.v1.NextState
@@ -3179,28 +3262,29 @@ var file_callboard_log_v1_log_proto_goTypes = []any{
 	(*DisconnectRunner)(nil),   // 14: callboard.log.v1.DisconnectRunner
 	(*RunnersSeen)(nil),        // 15: callboard.log.v1.RunnersSeen
 	(*MarkLost)(nil),           // 16: callboard.log.v1.MarkLost
-	(*EndRunner)(nil),          // 17: callboard.log.v1.EndRunner
-	(*SetRunnerThreshold)(nil), // 18: callboard.log.v1.SetRunnerThreshold
-	(*HoldOrphan)(nil),         // 19: callboard.log.v1.HoldOrphan
-	(*ReleaseOrphan)(nil),      // 20: callboard.log.v1.ReleaseOrphan
-	(*ForgetRunner)(nil),       // 21: callboard.log.v1.ForgetRunner
-	(*StartDrain)(nil),         // 22: callboard.log.v1.StartDrain
-	(*CreateActor)(nil),        // 23: callboard.log.v1.CreateActor
-	(*Decision)(nil),           // 24: callboard.log.v1.Decision
-	(*AssignActor)(nil),        // 25: callboard.log.v1.AssignActor
-	(*EnqueueActor)(nil),       // 26: callboard.log.v1.EnqueueActor
-	(*ActorRunning)(nil),       // 27: callboard.log.v1.ActorRunning
-	(*StopActor)(nil),          // 28: callboard.log.v1.StopActor
-	(*ActorStopped)(nil),       // 29: callboard.log.v1.ActorStopped
-	(*SleepActor)(nil),         // 30: callboard.log.v1.SleepActor
-	(*WakeActor)(nil),          // 31: callboard.log.v1.WakeActor
-	(*SetAlarm)(nil),           // 32: callboard.log.v1.SetAlarm
-	(*DestroyActor)(nil),       // 33: callboard.log.v1.DestroyActor
-	(*ForgetActor)(nil),        // 34: callboard.log.v1.ForgetActor
-	(*SaveState)(nil),          // 35: callboard.log.v1.SaveState
-	(*RaiseGeneration)(nil),    // 36: callboard.log.v1.RaiseGeneration
-	(*RememberOutcome)(nil),    // 37: callboard.log.v1.RememberOutcome
-	(*ForgetOutcomes)(nil),     // 38: callboard.log.v1.ForgetOutcomes
+	(*HoldVerdict)(nil),        // 17: callboard.log.v1.HoldVerdict
+	(*EndRunner)(nil),          // 18: callboard.log.v1.EndRunner
+	(*SetRunnerThreshold)(nil), // 19: callboard.log.v1.SetRunnerThreshold
+	(*HoldOrphan)(nil),         // 20: callboard.log.v1.HoldOrphan
+	(*ReleaseOrphan)(nil),      // 21: callboard.log.v1.ReleaseOrphan
+	(*ForgetRunner)(nil),       // 22: callboard.log.v1.ForgetRunner
+	(*StartDrain)(nil),         // 23: callboard.log.v1.StartDrain
+	(*CreateActor)(nil),        // 24: callboard.log.v1.CreateActor
+	(*Decision)(nil),           // 25: callboard.log.v1.Decision
+	(*AssignActor)(nil),        // 26: callboard.log.v1.AssignActor
+	(*EnqueueActor)(nil),       // 27: callboard.log.v1.EnqueueActor
+	(*ActorRunning)(nil),       // 28: callboard.log.v1.ActorRunning
+	(*StopActor)(nil),          // 29: callboard.log.v1.StopActor
+	(*ActorStopped)(nil),       // 30: callboard.log.v1.ActorStopped
+	(*SleepActor)(nil),         // 31: callboard.log.v1.SleepActor
+	(*WakeActor)(nil),          // 32: callboard.log.v1.WakeActor
+	(*SetAlarm)(nil),           // 33: callboard.log.v1.SetAlarm
+	(*DestroyActor)(nil),       // 34: callboard.log.v1.DestroyActor
+	(*ForgetActor)(nil),        // 35: callboard.log.v1.ForgetActor
+	(*SaveState)(nil),          // 36: callboard.log.v1.SaveState
+	(*RaiseGeneration)(nil),    // 37: callboard.log.v1.RaiseGeneration
+	(*RememberOutcome)(nil),    // 38: callboard.log.v1.RememberOutcome
+	(*ForgetOutcomes)(nil),     // 39: callboard.log.v1.ForgetOutcomes
 }
 var file_callboard_log_v1_log_proto_depIdxs = []int32{
 	3,  // 0: callboard.log.v1.Entry.ops:type_name -> callboard.log.v1.Op
@@ -3214,44 +3298,45 @@ var file_callboard_log_v1_log_proto_depIdxs = []int32{
 	14, // 8: callboard.log.v1.Op.disconnect_runner:type_name -> callboard.log.v1.DisconnectRunner
 	15, // 9: callboard.log.v1.Op.runners_seen:type_name -> callboard.log.v1.RunnersSeen
 	16, // 10: callboard.log.v1.Op.mark_lost:type_name -> callboard.log.v1.MarkLost
-	17, // 11: callboard.log.v1.Op.end_runner:type_name -> callboard.log.v1.EndRunner
-	18, // 12: callboard.log.v1.Op.set_runner_threshold:type_name -> callboard.log.v1.SetRunnerThreshold
-	19, // 13: callboard.log.v1.Op.hold_orphan:type_name -> callboard.log.v1.HoldOrphan
-	20, // 14: callboard.log.v1.Op.release_orphan:type_name -> callboard.log.v1.ReleaseOrphan
-	21, // 15: callboard.log.v1.Op.forget_runner:type_name -> callboard.log.v1.ForgetRunner
-	22, // 16: callboard.log.v1.Op.start_drain:type_name -> callboard.log.v1.StartDrain
-	23, // 17: callboard.log.v1.Op.create_actor:type_name -> callboard.log.v1.CreateActor
-	25, // 18: callboard.log.v1.Op.assign_actor:type_name -> callboard.log.v1.AssignActor
-	26, // 19: callboard.log.v1.Op.enqueue_actor:type_name -> callboard.log.v1.EnqueueActor
-	27, // 20: callboard.log.v1.Op.actor_running:type_name -> callboard.log.v1.ActorRunning
-	28, // 21: callboard.log.v1.Op.stop_actor:type_name -> callboard.log.v1.StopActor
-	29, // 22: callboard.log.v1.Op.actor_stopped:type_name -> callboard.log.v1.ActorStopped
-	30, // 23: callboard.log.v1.Op.sleep_actor:type_name -> callboard.log.v1.SleepActor
-	31, // 24: callboard.log.v1.Op.wake_actor:type_name -> callboard.log.v1.WakeActor
-	32, // 25: callboard.log.v1.Op.set_alarm:type_name -> callboard.log.v1.SetAlarm
-	33, // 26: callboard.log.v1.Op.destroy_actor:type_name -> callboard.log.v1.DestroyActor
-	34, // 27: callboard.log.v1.Op.forget_actor:type_name -> callboard.log.v1.ForgetActor
-	35, // 28: callboard.log.v1.Op.save_state:type_name -> callboard.log.v1.SaveState
-	36, // 29: callboard.log.v1.Op.raise_generation:type_name -> callboard.log.v1.RaiseGeneration
-	37, // 30: callboard.log.v1.Op.remember_outcome:type_name -> callboard.log.v1.RememberOutcome
-	38, // 31: callboard.log.v1.Op.forget_outcomes:type_name -> callboard.log.v1.ForgetOutcomes
-	7,  // 32: callboard.log.v1.PutSettings.values:type_name -> callboard.log.v1.SettingValue
-	10, // 33: callboard.log.v1.PutPool.config:type_name -> callboard.log.v1.PoolConfig
-	4,  // 34: callboard.log.v1.HoldOrphan.ref:type_name -> callboard.log.v1.Ref
-	4,  // 35: callboard.log.v1.ReleaseOrphan.ref:type_name -> callboard.log.v1.Ref
-	4,  // 36: callboard.log.v1.AssignActor.ref:type_name -> callboard.log.v1.Ref
-	24, // 37: callboard.log.v1.AssignActor.decision:type_name -> callboard.log.v1.Decision
-	4,  // 38: callboard.log.v1.ActorRunning.ref:type_name -> callboard.log.v1.Ref
-	4,  // 39: callboard.log.v1.StopActor.ref:type_name -> callboard.log.v1.Ref
-	4,  // 40: callboard.log.v1.ActorStopped.ref:type_name -> callboard.log.v1.Ref
-	0,  // 41: callboard.log.v1.ActorStopped.cause:type_name -> callboard.log.v1.StopCause
-	1,  // 42: callboard.log.v1.ActorStopped.next:type_name -> callboard.log.v1.NextState
-	4,  // 43: callboard.log.v1.SaveState.ref:type_name -> callboard.log.v1.Ref
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	18, // 11: callboard.log.v1.Op.end_runner:type_name -> callboard.log.v1.EndRunner
+	19, // 12: callboard.log.v1.Op.set_runner_threshold:type_name -> callboard.log.v1.SetRunnerThreshold
+	20, // 13: callboard.log.v1.Op.hold_orphan:type_name -> callboard.log.v1.HoldOrphan
+	21, // 14: callboard.log.v1.Op.release_orphan:type_name -> callboard.log.v1.ReleaseOrphan
+	22, // 15: callboard.log.v1.Op.forget_runner:type_name -> callboard.log.v1.ForgetRunner
+	23, // 16: callboard.log.v1.Op.start_drain:type_name -> callboard.log.v1.StartDrain
+	17, // 17: callboard.log.v1.Op.hold_verdict:type_name -> callboard.log.v1.HoldVerdict
+	24, // 18: callboard.log.v1.Op.create_actor:type_name -> callboard.log.v1.CreateActor
+	26, // 19: callboard.log.v1.Op.assign_actor:type_name -> callboard.log.v1.AssignActor
+	27, // 20: callboard.log.v1.Op.enqueue_actor:type_name -> callboard.log.v1.EnqueueActor
+	28, // 21: callboard.log.v1.Op.actor_running:type_name -> callboard.log.v1.ActorRunning
+	29, // 22: callboard.log.v1.Op.stop_actor:type_name -> callboard.log.v1.StopActor
+	30, // 23: callboard.log.v1.Op.actor_stopped:type_name -> callboard.log.v1.ActorStopped
+	31, // 24: callboard.log.v1.Op.sleep_actor:type_name -> callboard.log.v1.SleepActor
+	32, // 25: callboard.log.v1.Op.wake_actor:type_name -> callboard.log.v1.WakeActor
+	33, // 26: callboard.log.v1.Op.set_alarm:type_name -> callboard.log.v1.SetAlarm
+	34, // 27: callboard.log.v1.Op.destroy_actor:type_name -> callboard.log.v1.DestroyActor
+	35, // 28: callboard.log.v1.Op.forget_actor:type_name -> callboard.log.v1.ForgetActor
+	36, // 29: callboard.log.v1.Op.save_state:type_name -> callboard.log.v1.SaveState
+	37, // 30: callboard.log.v1.Op.raise_generation:type_name -> callboard.log.v1.RaiseGeneration
+	38, // 31: callboard.log.v1.Op.remember_outcome:type_name -> callboard.log.v1.RememberOutcome
+	39, // 32: callboard.log.v1.Op.forget_outcomes:type_name -> callboard.log.v1.ForgetOutcomes
+	7,  // 33: callboard.log.v1.PutSettings.values:type_name -> callboard.log.v1.SettingValue
+	10, // 34: callboard.log.v1.PutPool.config:type_name -> callboard.log.v1.PoolConfig
+	4,  // 35: callboard.log.v1.HoldOrphan.ref:type_name -> callboard.log.v1.Ref
+	4,  // 36: callboard.log.v1.ReleaseOrphan.ref:type_name -> callboard.log.v1.Ref
+	4,  // 37: callboard.log.v1.AssignActor.ref:type_name -> callboard.log.v1.Ref
+	25, // 38: callboard.log.v1.AssignActor.decision:type_name -> callboard.log.v1.Decision
+	4,  // 39: callboard.log.v1.ActorRunning.ref:type_name -> callboard.log.v1.Ref
+	4,  // 40: callboard.log.v1.StopActor.ref:type_name -> callboard.log.v1.Ref
+	4,  // 41: callboard.log.v1.ActorStopped.ref:type_name -> callboard.log.v1.Ref
+	0,  // 42: callboard.log.v1.ActorStopped.cause:type_name -> callboard.log.v1.StopCause
+	1,  // 43: callboard.log.v1.ActorStopped.next:type_name -> callboard.log.v1.NextState
+	4,  // 44: callboard.log.v1.SaveState.ref:type_name -> callboard.log.v1.Ref
+	45, // [45:45] is the sub-list for method output_type
+	45, // [45:45] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_callboard_log_v1_log_proto_init() }
@@ -3276,6 +3361,7 @@ func file_callboard_log_v1_log_proto_init() {
 		(*Op_ReleaseOrphan)(nil),
 		(*Op_ForgetRunner)(nil),
 		(*Op_StartDrain)(nil),
+		(*Op_HoldVerdict)(nil),
 		(*Op_CreateActor)(nil),
 		(*Op_AssignActor)(nil),
 		(*Op_EnqueueActor)(nil),
@@ -3293,14 +3379,14 @@ func file_callboard_log_v1_log_proto_init() {
 		(*Op_ForgetOutcomes)(nil),
 	}
 	file_callboard_log_v1_log_proto_msgTypes[8].OneofWrappers = []any{}
-	file_callboard_log_v1_log_proto_msgTypes[21].OneofWrappers = []any{}
+	file_callboard_log_v1_log_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_log_v1_log_proto_rawDesc), len(file_callboard_log_v1_log_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   37,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

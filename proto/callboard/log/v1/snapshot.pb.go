@@ -499,6 +499,7 @@ type RunnerRecord struct {
 	StopWallMs      int64                  `protobuf:"varint,24,opt,name=stop_wall_ms,json=stopWallMs,proto3" json:"stop_wall_ms,omitempty"`
 	EndedMs         int64                  `protobuf:"varint,25,opt,name=ended_ms,json=endedMs,proto3" json:"ended_ms,omitempty"` // cluster clock
 	Rev             uint64                 `protobuf:"varint,26,opt,name=rev,proto3" json:"rev,omitempty"`
+	VerdictMs       int64                  `protobuf:"varint,27,opt,name=verdict_ms,json=verdictMs,proto3" json:"verdict_ms,omitempty"` // cluster clock
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -711,6 +712,13 @@ func (x *RunnerRecord) GetEndedMs() int64 {
 func (x *RunnerRecord) GetRev() uint64 {
 	if x != nil {
 		return x.Rev
+	}
+	return 0
+}
+
+func (x *RunnerRecord) GetVerdictMs() int64 {
+	if x != nil {
+		return x.VerdictMs
 	}
 	return 0
 }
@@ -1314,7 +1322,7 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x124\n" +
 	"\x06config\x18\x03 \x01(\v2\x1c.callboard.log.v1.PoolConfigR\x06config\x12!\n" +
-	"\fauto_created\x18\x04 \x01(\bR\vautoCreated\"\x8f\x06\n" +
+	"\fauto_created\x18\x04 \x01(\bR\vautoCreated\"\xae\x06\n" +
 	"\fRunnerRecord\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x10\n" +
@@ -1348,7 +1356,9 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\fstop_wall_ms\x18\x18 \x01(\x03R\n" +
 	"stopWallMs\x12\x19\n" +
 	"\bended_ms\x18\x19 \x01(\x03R\aendedMs\x12\x10\n" +
-	"\x03rev\x18\x1a \x01(\x04R\x03rev\"\xb6\b\n" +
+	"\x03rev\x18\x1a \x01(\x04R\x03rev\x12\x1d\n" +
+	"\n" +
+	"verdict_ms\x18\x1b \x01(\x03R\tverdictMs\"\xb6\b\n" +
 	"\vActorRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x12\n" +
