@@ -109,13 +109,8 @@ func (c *testCluster) addrs() (addrs []string) {
 // Changed never tells: addresses never change here.
 func (c *testCluster) Changed() <-chan struct{} { return nil }
 
-// dial is how runners reach nodes: nothing is between them.
-func (c *testCluster) dial(ctx context.Context, addr string) (net.Conn, error) {
-	return c.dialFrom("", ctx, addr)
-}
-
 // dialFrom is how a node or a runner reaches a node.
-func (c *testCluster) dialFrom(from string, ctx context.Context, addr string) (net.Conn, error) {
+func (c *testCluster) dialFrom(ctx context.Context, from, addr string) (net.Conn, error) {
 	c.mu.Lock()
 	door := c.doors[addr]
 	c.mu.Unlock()
@@ -146,6 +141,17 @@ func (c *testCluster) isolate(name string) {
 	for _, other := range c.names {
 		if other != name {
 			c.cuts[min(name, other)+"|"+max(name, other)] = make(chan struct{})
+		}
+	}
+}
+
+// silence parts a runner from every node: its streams stand, and nothing passes.
+func (c *testCluster) silence(key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, name := range c.names {
+		if pair := min(key, name) + "|" + max(key, name); c.cuts[pair] == nil {
+			c.cuts[pair] = make(chan struct{})
 		}
 	}
 }
@@ -212,7 +218,7 @@ func (c *testCluster) start(name string) {
 	n.core, err = newCore(parts{
 		name: name, id: name, log: c.log.With("node", name), registry: prometheus.NewRegistry(), timing: raftnet.DefaultTiming(),
 		stores: c.disks[name].Open(), transport: c.network.Join(name), directory: c,
-		dial:  func(ctx context.Context, addr string) (net.Conn, error) { return c.dialFrom(name, ctx, addr) },
+		dial:  func(ctx context.Context, addr string) (net.Conn, error) { return c.dialFrom(ctx, name, addr) },
 		addrs: c.addrs, tune: c.tune, wall: func() time.Time { return time.Now().Add(c.wall[name]) },
 	})
 	if err != nil {
@@ -345,20 +351,33 @@ type testRunner struct {
 	stop   context.CancelFunc
 	done   chan error
 
-	mu   sync.Mutex
-	runs map[string][]uint64 // generations by actor
-	live map[string]uint64
+	mu     sync.Mutex
+	runs   map[string][]uint64 // generations by actor
+	live   map[string]uint64
+	bodies []body
+}
+
+// body is one interval in which an actor's code really ran.
+type body struct {
+	actor      string
+	generation uint64
+	from, to   time.Time
 }
 
 // run starts a runner that accepts any actor and holds it until it is stopped.
 func (c *testCluster) run(cfg runner.Config) *testRunner {
-	cfg.Dial, cfg.Clock, cfg.IgnoreSignals, cfg.Logger = c.dial, runner.ProcessClock(), true, c.log.With("runner", cfg.Key)
+	if cfg.Key == "" {
+		cfg.Key = "runner"
+	}
+	cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return c.dialFrom(ctx, cfg.Key, addr) }
+	cfg.Clock, cfg.IgnoreSignals, cfg.Logger = runner.ProcessClock(), true, c.log.With("runner", cfg.Key)
 	if cfg.Endpoint == "" {
 		cfg.Endpoint = strings.Join(c.addrs(), ",")
 	}
 	r := &testRunner{done: make(chan error, 1), runs: map[string][]uint64{}, live: map[string]uint64{}}
 	r.runner = runner.New(cfg)
 	r.runner.HandleAny(func(ctx context.Context, a *runner.Actor) error {
+		began := time.Now()
 		r.mu.Lock()
 		r.runs[a.ID()] = append(r.runs[a.ID()], a.Generation())
 		r.live[a.ID()] = a.Generation()
@@ -366,6 +385,7 @@ func (c *testCluster) run(cfg runner.Config) *testRunner {
 		<-ctx.Done()
 		r.mu.Lock()
 		delete(r.live, a.ID())
+		r.bodies = append(r.bodies, body{a.ID(), a.Generation(), began, time.Now()})
 		r.mu.Unlock()
 		return ctx.Err()
 	})

@@ -107,3 +107,6 @@ func loopback(addr string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
+
+// DefaultTiming is how fast Raft notices things, for nodes in one region.
+func DefaultTiming() raftnet.Timing { return raftnet.DefaultTiming() }

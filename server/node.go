@@ -171,7 +171,7 @@ func (n *node) run(ctx context.Context) error {
 	if n.doors.metrics != nil {
 		metrics := n.metricsServer()
 		tasks.Go(func() error { return ignoreClosed(metrics.Serve(n.doors.metrics)) })
-		defer func() { _ = metrics.Close() }()
+		tasks.Go(func() error { <-ctx.Done(); return metrics.Close() })
 	}
 	tasks.Go(func() error {
 		<-ctx.Done()

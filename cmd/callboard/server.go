@@ -12,7 +12,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/callboard/callboard/server"
-	"github.com/callboard/callboard/transport/raftnet"
 )
 
 // nodeFlags are the flags of a node. Each is also a key of the file that --config names, and a variable CALLBOARD_<FLAG>; the command
@@ -28,7 +27,7 @@ type nodeFlags struct {
 func (f *nodeFlags) add(flags *pflag.FlagSet) {
 	host, _ := os.Hostname()
 	host, _, _ = strings.Cut(host, ".")
-	timing := raftnet.DefaultTiming()
+	timing := server.DefaultTiming()
 	flags.StringVar(&f.config, "config", "", "YAML `file` with a key for every flag")
 	flags.StringVar(&f.cfg.Name, "name", host, "`name` of this node, unique in the cluster")
 	flags.StringVar(&f.cfg.DataDir, "data-dir", "", "`directory` of this node's log and snapshots")
