@@ -25,6 +25,7 @@ type leadership struct {
 	replica *replica
 	inbox   *inbox
 	metrics *loopMetrics
+	events  *events
 	tasks   []func(ctx context.Context) error // what a leader runs beside its loop; every one ends with the epoch
 }
 
@@ -96,7 +97,7 @@ func (l *leadership) epoch(ctx context.Context) error {
 	}
 	l.log.Info("leading", "epoch", l.replica.Current().Epoch(), "index", l.replica.Current().Index())
 	tasks, ctx := errgroup.WithContext(ctx)
-	work := &loop{log: l.log, node: l.node, wall: l.wall, replica: l.replica, raft: l.raft, inbox: l.inbox, metrics: l.metrics}
+	work := &loop{log: l.log, node: l.node, wall: l.wall, replica: l.replica, raft: l.raft, inbox: l.inbox, metrics: l.metrics, events: l.events}
 	l.inbox.gate.set(true)
 	tasks.Go(func() error {
 		defer l.inbox.refuseAll()

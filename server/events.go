@@ -1,0 +1,105 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/callboard/callboard/fsm"
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+)
+
+// events tells what happened to runners: a line in the leader's log and a counter each.
+type events struct {
+	log     *slog.Logger
+	runners *prometheus.CounterVec
+	fenced  prometheus.Counter
+	placed  prometheus.Counter
+}
+
+func newEvents(log *slog.Logger, registry prometheus.Registerer) *events {
+	e := &events{
+		log: log,
+		runners: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "callboard_runner_events_total",
+			Help: "What happened to runners, as decided by this node while it led: connected, resumed, returned, disconnected, replaced, lost, brake, stopped.",
+		}, []string{"event"}),
+		fenced: prometheus.NewCounter(prometheus.CounterOpts{Name: "callboard_actors_fenced_total", Help: "Lives of actors that ended because their runner's lease ran out."}),
+		placed: prometheus.NewCounter(prometheus.CounterOpts{Name: "callboard_actors_placed_total", Help: "Actors given to runners."}),
+	}
+	registry.MustRegister(e.runners, e.fenced, e.placed)
+	return e
+}
+
+// tell reads an entry that has just committed, against the View that it made.
+func (e *events) tell(v *fsm.View, ops []*logv1.Op) {
+	fenced := 0
+	for _, op := range ops {
+		switch o := op.GetOp().(type) {
+		case *logv1.Op_RegisterRunner:
+			e.registered(v, o.RegisterRunner)
+		case *logv1.Op_ResumeRunner:
+			e.runner(v, "resumed", o.ResumeRunner.GetRunnerId())
+		case *logv1.Op_DisconnectRunner:
+			e.runner(v, "disconnected", o.DisconnectRunner.GetRunnerId())
+		case *logv1.Op_MarkLost:
+			e.runner(v, "lost", o.MarkLost.GetRunnerId(), "silent_ms", v.ClockMs()-o.MarkLost.GetLastSeenMs())
+		case *logv1.Op_HoldVerdict:
+			e.runner(v, "brake", o.HoldVerdict.GetRunnerId(), "alarm", "many runners of its pool fell silent together: is a network or a node broken?")
+		case *logv1.Op_EndRunner:
+			e.runner(v, "stopped", o.EndRunner.GetRunnerId())
+		case *logv1.Op_AssignActor:
+			e.placed.Inc()
+		case *logv1.Op_ActorStopped:
+			if o.ActorStopped.GetCause() == logv1.StopCause_STOP_CAUSE_FENCED {
+				fenced++
+			}
+		}
+	}
+	if fenced > 0 {
+		e.fenced.Add(float64(fenced))
+		e.log.Warn("actors were fenced: their runner's lease ran out", "actors", fenced)
+	}
+}
+
+// registered tells a new runner from one that was lost and comes back, and names the one that it replaces.
+func (e *events) registered(v *fsm.View, op *logv1.RegisterRunner) {
+	if len(op.GetReplaces()) > 0 {
+		e.runner(v, "replaced", op.GetReplaces())
+	}
+	event := "connected"
+	if r := runnerOf(v, op.GetRunnerId()); r != nil {
+		for earlier := range v.RunnersByKey(v.RunnerPool(r), r.Key) {
+			if earlier.Seq < r.Seq {
+				if earlier.End == fsm.EndLost && earlier.Instance == r.Instance {
+					event = "returned"
+				}
+				break
+			}
+		}
+	}
+	e.runner(v, event, op.GetRunnerId())
+}
+
+func (e *events) runner(v *fsm.View, event string, id []byte, more ...any) {
+	e.runners.WithLabelValues(event).Inc()
+	r := runnerOf(v, id)
+	if r == nil {
+		return
+	}
+	level := slog.LevelInfo
+	if event == "lost" || event == "brake" || event == "replaced" {
+		level = slog.LevelWarn
+	}
+	e.log.Log(context.Background(), level, "runner "+event, append([]any{
+		"runner_id", r.ID.String(), "pool", r.Pool.Name, "key", r.Key, "version", r.Version, "holder", r.Holder, "actors", r.Held,
+	}, more...)...)
+}
+
+func runnerOf(v *fsm.View, id []byte) *fsm.Runner {
+	if len(id) != 16 {
+		return nil
+	}
+	return v.Runner(fsm.RunnerID(id))
+}
