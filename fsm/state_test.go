@@ -17,16 +17,20 @@ import (
 // Random ops, most of them legal and many not, against the model. After each op: the same verdict, no trace of a refused one, sound
 // invariants, the same answers. At the end: the log replayed from its bytes, on a state restored in the middle too, gives the same hash.
 func TestStateAgainstModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := &walk{t: t, view: NewView(), model: newModel()}
-		w.entry("leader-established node=n1")
-		w.entry("put-namespace games name=games")
-		w.entry("put-pool namespace=default name=p", "put-pool namespace=default name=q placement=binpack", "put-pool namespace=games name=p")
-		for range rapid.IntRange(1, 120).Draw(t, "entries") {
-			w.step()
-		}
-		w.replay()
-	})
+	for i := range 2 { // a hundred histories each, unless -rapid.checks says otherwise
+		t.Run(fmt.Sprint(i), func(t *testing.T) { rapid.Check(t, walkAtRandom) })
+	}
+}
+
+func walkAtRandom(t *rapid.T) {
+	w := &walk{t: t, view: NewView(), model: newModel()}
+	w.entry("leader-established node=n1")
+	w.entry("put-namespace games name=games")
+	w.entry("put-pool namespace=default name=p", "put-pool namespace=default name=q placement=binpack", "put-pool namespace=games name=p")
+	for range rapid.IntRange(1, 80).Draw(t, "entries") {
+		w.step()
+	}
+	w.replay()
 }
 
 // walk is one random history.
@@ -127,6 +131,7 @@ func (w *walk) replay() {
 	want := w.view.Hash()
 	nothing := NewView()
 	for _, from := range append([]savedView{{nothing, nothing.Hash(), nothing, 0}}, w.saved...) {
+		w.sameOrder(from.live, from.restored)
 		if from.live.Hash() != from.hash || from.restored.Hash() != from.hash {
 			w.t.Fatalf("the View before entry %d has changed", from.next)
 		}
@@ -143,6 +148,24 @@ func (w *walk) replay() {
 		}
 		if err := v.CheckAll(); err != nil {
 			w.t.Fatalf("replayed from entry %d: %v", from.next, err)
+		}
+	}
+}
+
+// sameOrder wants a restored state to choose as the live one does.
+func (w *walk) sameOrder(live, restored *View) {
+	order := func(v *View, pool string, seed uint32) (ids []string) {
+		namespace, name, _ := strings.Cut(pool, "/")
+		if p := v.Pool(PoolID{NamespaceID(idOf(namespace)), name}); p != nil {
+			for r := range v.Candidates(p, ^uint32(0), seed) {
+				ids = append(ids, textOf(ID(r.ID)))
+			}
+		}
+		return ids
+	}
+	for pool := range w.model.pools {
+		for seed := range uint32(5) {
+			w.same(fmt.Sprint("candidates of the restored ", pool, " with the seed ", seed), order(live, pool, seed), order(restored, pool, seed))
 		}
 	}
 }
@@ -447,6 +470,9 @@ func (w *walk) draw() string {
 		}
 		return fmt.Sprint(id, "/", generation)
 	}
+	unused := func(label string, taken func(id string) bool, ids ...string) string {
+		return oneOf(label, slices.DeleteFunc(slices.Clone(ids), taken), ids[0])
+	}
 	runner := func() string {
 		var ids []string
 		for id, r := range m.runners {
@@ -456,15 +482,26 @@ func (w *walk) draw() string {
 		}
 		return oneOf("runner", ids, pick("any runner", "r1", "r2", "r3", "r4"))
 	}
+	ended := func() string {
+		var ids []string
+		for id, r := range m.runners {
+			if r.end != "" {
+				ids = append(ids, id)
+			}
+		}
+		return oneOf("ended runner", ids, "r1")
+	}
 	session := func() string { return pick("session", "", "", "", "", "", " session=other", " session=s1") }
-	namespace := func() string { return pick("namespace", "default", "default", "default", "games", "nowhere") }
-	anyPool := func() string { return pick("pool", "p", "p", "p", "q", "x") }
+	namespace := func() string {
+		return pick("namespace", "default", "default", "default", "default", "default", "default", "default", "games", "nowhere")
+	}
+	anyPool := func() string { return pick("pool", "p", "p", "p", "p", "q", "q", "q", "x") }
 
-	switch rapid.IntRange(0, 39).Draw(t, "op") {
+	switch rapid.IntRange(0, 43).Draw(t, "op") {
 	case 0, 1, 2, 3, 4:
-		key := pick("key", "", " key=k1", " key=k1", " key=k2", " key=''")
-		return fmt.Sprint("create-actor ", pick("new actor", "a1", "a2", "a3", "a4", "a5", "a6"), " namespace=", namespace(), " pool=", anyPool(),
-			" name=", pick("name", "counter", "counter", "bell"), key, " input=", pick("input", "", "hi", "hello"), " crash_policy=", pick("policy", "1", "2", "3", "1", "0", "4"))
+		key := pick("key", "", "", "", " key=k1", " key=k1", " key=k2", " key=''")
+		return fmt.Sprint("create-actor ", unused("new actor", func(id string) bool { return m.actors[id] != nil }, "a1", "a2", "a3", "a4", "a5", "a6"), " namespace=", namespace(), " pool=", anyPool(),
+			" name=", pick("name", "counter", "counter", "bell"), key, " input=", pick("input", "", "hi", "hello"), " crash_policy=", pick("policy", "1", "2", "3", "1", "2", "3", "1", "2", "3", "0", "4"))
 	case 5, 6, 7, 8, 9, 10, 11:
 		a := actorIn("pending")
 		next := uint64(1)
@@ -500,8 +537,8 @@ func (w *walk) draw() string {
 		return fmt.Sprint("raise-generation ", actorIn("pending", "sleeping", "backing_off"), " ", pick("raised", "1", "4", "9", "4503599627370497"))
 	case 30, 31:
 		replaces := pick("replaces", "", "", "", " replaces=r1", " replaces=r9")
-		return fmt.Sprint("register-runner ", pick("new runner", "r1", "r2", "r3", "r4"), " namespace=", namespace(), " pool=", anyPool(), " key=", pick("runner key", "x", "y"),
-			" version=", pick("version", "0", "1", "2", "3"), " slots=", pick("slots", "1", "2", "2", "3", "0", "1000001"), " threshold=", pick("T", "15000", "10000", "0"), replaces)
+		return fmt.Sprint("register-runner ", unused("new runner", func(id string) bool { return m.runners[id] != nil }, "r1", "r2", "r3", "r4", "r5"), " namespace=", namespace(), " pool=", anyPool(), " key=", pick("runner key", "x", "y"),
+			" version=", pick("version", "0", "1", "2", "3"), " slots=", pick("slots", "1", "2", "2", "3", "4", "1", "2", "3", "0", "1000001"), " threshold=", pick("T", "15000", "15000", "10000", "10000", "10000", "0"), replaces)
 	case 32:
 		return fmt.Sprint("resume-runner ", runner(), " session=", pick("new session", "s1", "s2"), " slots=", pick("new slots", "1", "2", "4", "0"), " version=", pick("new version", "1", "2"))
 	case 33:
@@ -511,20 +548,27 @@ func (w *walk) draw() string {
 	case 35:
 		return "mark-lost " + runner() + session() + pick("last seen", "", "", "", " last_seen=1")
 	case 36:
-		return pick("end of a runner", "end-runner "+runner(), "forget-runner "+runner(), "forget-runner "+pick("which", "r1", "r2", "r3", "r4"))
+		return "end-runner " + runner()
 	case 37:
-		of := pick("orphan of", "a1", "a2", "x1")
-		return pick("orphan", "hold-orphan ", "hold-orphan ", "release-orphan ") + runner() + " " + of + "/" + pick("orphan generation", "1", "2", "7")
-	case 38:
+		of := pick("orphan of", actorIn("pending"), "a1", "a2", "x1")
+		generation := uint64(1)
+		if a := m.actors[of]; a != nil {
+			generation = a.generation + rapid.SampledFrom([]uint64{0, 1, 1, 7}).Draw(t, "orphan generation")
+		}
+		return fmt.Sprint(pick("orphan", "hold-orphan ", "hold-orphan ", "release-orphan "), runner(), " ", of, "/", generation)
+	case 38, 39:
+		return "forget-runner " + ended()
+	case 40, 41:
 		return pick("rare",
 			"set-runner-threshold "+runner()+" "+pick("new T", "20000", "10000", "0")+session(),
 			fmt.Sprint("start-drain ", runner(), " cause=", pick("cause of the drain", "newer_version", "operator", "shutdown", "replaced", "none", "8")),
 			"put-pool namespace=default name=q placement="+pick("placement", "spread", "binpack"),
+			"put-pool namespace=default name=p placement="+pick("placement of p", "spread", "binpack"),
 			"put-pool namespace="+namespace()+" name="+pick("pool name", "p", "x", "'a b'"),
 			"delete-pool namespace="+namespace()+" name="+anyPool(),
 			"put-namespace "+pick("new namespace", "games", "toys")+" name="+pick("namespace name", "toys", "Toys"))
 	default:
-		return pick("rarer", "remember-outcome key="+pick("outcome", "o1", "o2", "")+" outcome=done", fmt.Sprint("forget-outcomes before=", m.clockMs-60_000),
+		return pick("rarer", "put-pool namespace=games name=p", "remember-outcome key="+pick("outcome", "o1", "o2", "")+" outcome=done", fmt.Sprint("forget-outcomes before=", m.clockMs-60_000),
 			"put-settings stored_bytes_limit="+pick("limit", "1048576", "reset", "5"))
 	}
 }
