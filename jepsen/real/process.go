@@ -89,13 +89,16 @@ func (p *Process) Kill() error {
 // Terminate asks it to end, with SIGTERM.
 func (p *Process) Terminate() error { return p.signal(syscall.SIGTERM) }
 
-// Wait waits for its end and returns its exit code; -1: a signal ended it.
-func (p *Process) Wait(ctx context.Context) (int, error) {
+// Wait waits for its end and returns its exit code; -1: a signal ended it. One that does not end in time is made to print where all its
+// goroutines are, and so to end.
+func (p *Process) Wait(ctx context.Context, limit time.Duration) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	select {
 	case <-p.done:
 		return p.cmd.ProcessState.ExitCode(), nil
 	case <-ctx.Done():
-		return 0, fmt.Errorf("%s has not ended: %w", p.Name, ctx.Err())
+		return 0, errors.Join(fmt.Errorf("%s has not ended after %v: see the goroutines in its log", p.Name, limit), p.signal(syscall.SIGQUIT))
 	}
 }
 

@@ -66,10 +66,12 @@ type scenario struct {
 // begin makes a world with a cluster. When the test ends everything is killed, and looked at for crashes.
 func begin(t *testing.T, nodes ...string) *scenario {
 	t.Helper()
+	began := time.Now()
 	b, err := binaries()
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Logf("binaries built after %v", round(time.Since(began)))
 	w, err := real.NewWorld(t.TempDir(), b)
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +88,7 @@ func begin(t *testing.T, nodes ...string) *scenario {
 		}
 	})
 	s := &scenario{T: t, World: w}
-	began := time.Now()
+	began = time.Now()
 	s.cluster, err = w.StartCluster(t.Context(), nodes...)
 	s.must(err)
 	t.Logf("%d nodes up after %v", len(nodes), round(time.Since(began)))
@@ -276,16 +278,14 @@ func (s *scenario) events() []history.Event {
 	return events
 }
 
-// count counts events of a kind.
-func (s *scenario) count(kind history.Kind) int {
-	s.Helper()
-	n := 0
-	for _, e := range s.events() {
-		if e.Kind == kind {
-			n++
-		}
+// counts counts events by kind.
+func (s *scenario) counts() (map[history.Kind]int, error) {
+	events, err := s.History()
+	counts := map[history.Kind]int{}
+	for _, e := range events {
+		counts[e.Kind]++
 	}
-	return n
+	return counts, err
 }
 
 // verdict reports what a check found. A check that judged nothing is a failure too.
@@ -325,9 +325,7 @@ func (s *scenario) judge(names ...string) {
 	s.verdict("generations rise", check.GenerationsRise(events))
 	s.verdict("no actor has two bodies", check.OneBody(events))
 	s.verdict("saves are kept", check.SavesKept(events))
-	counts := map[history.Kind]int{}
-	for _, e := range events {
-		counts[e.Kind]++
-	}
+	counts, err := s.counts()
+	s.must(err)
 	s.Logf("%d events: %v", len(events), counts)
 }
