@@ -52,8 +52,8 @@ func start(process, actor string, generation uint64) history.Event {
 	return history.Event{Kind: history.BodyStart, Process: process, Actor: actor, Generation: generation}
 }
 
-func stop(process, actor string, generation uint64) history.Event {
-	return history.Event{Kind: history.BodyStop, Process: process, Actor: actor, Generation: generation}
+func stopX(process string, generation uint64) history.Event {
+	return history.Event{Kind: history.BodyStop, Process: process, Actor: "x", Generation: generation}
 }
 
 func done(process string, kind history.Kind) history.Event {
@@ -62,16 +62,16 @@ func done(process string, kind history.Kind) history.Event {
 
 func TestOneBody(t *testing.T) {
 	tell(t, check.OneBody, []story{
-		{"one after the other", []history.Event{start("a", "x", 1), stop("a", "x", 1), start("b", "x", 2), stop("b", "x", 2)}, ""},
+		{"one after the other", []history.Event{start("a", "x", 1), stopX("a", 1), start("b", "x", 2), stopX("b", 2)}, ""},
 		{"two actors at once", []history.Event{start("a", "x", 1), start("b", "y", 1)}, ""},
-		{"the first goes on", []history.Event{start("a", "x", 1), start("b", "x", 2), stop("b", "x", 2)}, "ran twice for 1s: generation 1 on a"},
-		{"the first ends late", []history.Event{start("a", "x", 1), start("b", "x", 2), stop("a", "x", 1), stop("b", "x", 2)}, "ran twice for 1s"},
+		{"the first goes on", []history.Event{start("a", "x", 1), start("b", "x", 2), stopX("b", 2)}, "ran twice for 1s: generation 1 on a"},
+		{"the first ends late", []history.Event{start("a", "x", 1), start("b", "x", 2), stopX("a", 1), stopX("b", 2)}, "ran twice for 1s"},
 		{"both go on", []history.Event{start("a", "x", 1), start("b", "x", 2)}, "ran twice"},
-		{"within one process", []history.Event{start("a", "x", 1), start("a", "x", 2), stop("a", "x", 1), stop("a", "x", 2)}, "ran twice for 1s"},
-		{"one life twice in one process", []history.Event{start("a", "x", 1), start("a", "x", 1), stop("a", "x", 1)}, "ran twice"},
-		{"one life in two processes", []history.Event{start("a", "x", 1), start("b", "x", 1), stop("a", "x", 1), stop("b", "x", 1)}, "ran twice"},
+		{"within one process", []history.Event{start("a", "x", 1), start("a", "x", 2), stopX("a", 1), stopX("a", 2)}, "ran twice for 1s"},
+		{"one life twice in one process", []history.Event{start("a", "x", 1), start("a", "x", 1), stopX("a", 1)}, "ran twice"},
+		{"one life in two processes", []history.Event{start("a", "x", 1), start("b", "x", 1), stopX("a", 1), stopX("b", 1)}, "ran twice"},
 		{"the third overlaps the first", []history.Event{
-			start("a", "x", 1), at(3*time.Second, stop("b", "x", 2)), start("c", "x", 3), stop("a", "x", 1),
+			start("a", "x", 1), at(3*time.Second, stopX("b", 2)), start("c", "x", 3), stopX("a", 1),
 		}, "ran twice"},
 		{"its process was killed", []history.Event{start("a", "x", 1), done("a", history.Killed), start("b", "x", 2)}, ""},
 		{"its process ended", []history.Event{start("a", "x", 1), done("a", history.Ended), start("b", "x", 2)}, ""},
@@ -80,14 +80,14 @@ func TestOneBody(t *testing.T) {
 		{"its process stands still for good", []history.Event{start("a", "x", 1), done("a", history.Frozen), start("b", "x", 2)}, ""},
 		{"it fences itself after it stood still", []history.Event{
 			start("a", "x", 1), done("a", history.Frozen), start("b", "x", 2),
-			at(4*time.Second, done("a", history.Thawed)), at(4*time.Second+check.ThawGrace, stop("a", "x", 1)),
+			at(4*time.Second, done("a", history.Thawed)), at(4*time.Second+check.ThawGrace, stopX("a", 1)),
 		}, ""},
 		{"it fences itself too late after it stood still", []history.Event{
 			start("a", "x", 1), done("a", history.Frozen), start("b", "x", 2),
-			at(4*time.Second, done("a", history.Thawed)), at(5*time.Second, stop("a", "x", 1)), at(9*time.Second, stop("b", "x", 2)),
+			at(4*time.Second, done("a", history.Thawed)), at(5*time.Second, stopX("a", 1)), at(9*time.Second, stopX("b", 2)),
 		}, "ran twice for 800ms"},
 		{"it stood still and went on before", []history.Event{
-			start("a", "x", 1), done("a", history.Frozen), done("a", history.Thawed), stop("a", "x", 1), start("b", "x", 2),
+			start("a", "x", 1), done("a", history.Frozen), done("a", history.Thawed), stopX("a", 1), start("b", "x", 2),
 		}, ""},
 	})
 }
@@ -145,8 +145,8 @@ func TestGenerationsMoved(t *testing.T) {
 	}
 }
 
-func wrote(op history.Op, kind history.Kind, id string) history.Event {
-	return history.Event{Op: op, Kind: kind, Process: "c", Name: "n", Key: "k" + id, Actor: id}
+func wroteX(op history.Op, kind history.Kind) history.Event {
+	return history.Event{Op: op, Kind: kind, Process: "c", Name: "n", Key: "kx", Actor: "x"}
 }
 
 func TestDurable(t *testing.T) {
@@ -154,8 +154,8 @@ func TestDurable(t *testing.T) {
 	destroyed.State = history.StateDestroyed
 	other := actor("x", 1)
 	other.Key = "another"
-	created := []history.Event{wrote(history.Create, history.Invoke, "x"), wrote(history.Create, history.OK, "x")}
-	ended := append(created[:2:2], wrote(history.Destroy, history.Invoke, "x"), wrote(history.Destroy, history.OK, "x"))
+	created := []history.Event{wroteX(history.Create, history.Invoke), wroteX(history.Create, history.OK)}
+	ended := append(created[:2:2], wroteX(history.Destroy, history.Invoke), wroteX(history.Destroy, history.OK))
 	tests := []struct {
 		name   string
 		events []history.Event
@@ -165,7 +165,7 @@ func TestDurable(t *testing.T) {
 		{"it is there", created, []history.Actor{actor("x", 1)}, ""},
 		{"it is not there", created, nil, "is not there"},
 		{"it is somebody else", append(created[:2:2], history.Event{Op: history.Create, Kind: history.Invoke, Name: "n", Key: "another"}), []history.Actor{other}, "was acknowledged as n kx and is n another"},
-		{"unknown, and it is there", []history.Event{wrote(history.Create, history.Invoke, "x"), wrote(history.Create, history.Unknown, "x")}, []history.Actor{actor("x", 1)}, ""},
+		{"unknown, and it is there", []history.Event{wroteX(history.Create, history.Invoke), wroteX(history.Create, history.Unknown)}, []history.Actor{actor("x", 1)}, ""},
 		{"nobody asked for it", created, []history.Actor{actor("x", 1), actor("y", 1)}, "actor y (n ky) is there and nobody asked"},
 		{"it has ended", ended, []history.Actor{destroyed}, ""},
 		{"it has ended and is forgotten", ended, nil, "is not there"},
@@ -207,8 +207,8 @@ func TestOneHolder(t *testing.T) {
 func TestRecent(t *testing.T) {
 	ended := actor("x", 1)
 	ended.State = history.StateDestroyed
-	created := wrote(history.Create, history.OK, "x")
-	destroy, destroyed := wrote(history.Destroy, history.Invoke, "x"), wrote(history.Destroy, history.OK, "x")
+	created := wroteX(history.Create, history.OK)
+	destroy, destroyed := wroteX(history.Destroy, history.Invoke), wroteX(history.Destroy, history.OK)
 	tell(t, check.Recent, []story{
 		{"it is shown", []history.Event{created, list(history.Invoke, 1), list(history.OK, 1, actor("x", 1))}, ""},
 		{"it is not shown", []history.Event{created, list(history.Invoke, 1), list(history.OK, 1)}, "does not show x (kx)"},

@@ -5,7 +5,6 @@ package real_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"sync"
 
@@ -58,7 +57,7 @@ func everyNodeTakesWritesAndReads(s *scenario) {
 			shown, err := s.callerOf("reader", reader.Addrs.GRPC).List(s.Context(), visitor)
 			s.must(err)
 			if !holds(shown, key) {
-				s.Error(fmt.Sprintf("%s was written through %s, and %s does not show it", key, writer.ID, reader.ID))
+				s.Errorf("%s was written through %s, and %s does not show it", key, writer.ID, reader.ID)
 			}
 		}
 	}
