@@ -300,6 +300,7 @@ func (tx *Tx) actorStopped(op *logv1.ActorStopped) Result {
 		next.DueMs, next.SleepMs = 0, tx.wallMs
 	case Destroyed:
 		tx.markDestroyed(next)
+	default: // nextPhase knows no other
 	}
 	tx.replaceActor(a, next)
 	return Result{}
@@ -525,9 +526,8 @@ func (tx *Tx) step(id []byte, event Event, to Phase) (a, next *Actor, res Result
 
 // stepRef is step for an event of one life: of another generation it is stale.
 func (tx *Tx) stepRef(ref *logv1.Ref, event Event, to Phase) (a, next *Actor, res Result) {
-	a, next, res = tx.step(ref.GetActorId(), event, to)
-	if a = tx.actorFrom(ref.GetActorId()); a != nil && a.Generation != ref.GetGeneration() {
+	if a := tx.actorFrom(ref.GetActorId()); a != nil && a.Generation != ref.GetGeneration() {
 		return nil, nil, refuse(CodeStale)
 	}
-	return a, next, res
+	return tx.step(ref.GetActorId(), event, to)
 }

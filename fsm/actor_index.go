@@ -219,6 +219,7 @@ func keysOf(a *Actor) (k actorKeys) {
 		}
 	case Destroyed:
 		k.ended = endedKey{namespace: a.namespace, dueMs: a.DueMs, ordinal: a.ordinal}
+	default: // backing off: the agenda alone knows
 	}
 	return k
 }

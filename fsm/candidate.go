@@ -102,9 +102,7 @@ func (tx *Tx) unindexRunner(r *Runner) {
 	if r.drainWork() {
 		tx.drainWork.Delete(r.Number)
 	}
-	if key, ok := tx.runnerAgenda(r); ok {
-		tx.agenda.Delete(key)
-	}
+	tx.agenda.Delete(tx.runnerAgenda(r))
 }
 
 func (tx *Tx) indexRunner(r *Runner) {
@@ -129,20 +127,18 @@ func (tx *Tx) indexRunner(r *Runner) {
 	if r.drainWork() {
 		tx.drainWork.Put(r.Number)
 	}
-	if key, ok := tx.runnerAgenda(r); ok {
-		tx.agenda.Put(key)
-	}
+	tx.agenda.Put(tx.runnerAgenda(r))
 }
 
 // runnerAgenda says when a runner falls due: its silence; after its end at once while actors are left to release; then its forgetting.
-func (s *State) runnerAgenda(r *Runner) (agendaKey, bool) {
+func (s *State) runnerAgenda(r *Runner) agendaKey {
 	switch {
 	case r.End == NotEnded:
-		return agendaKey{atMs: r.lostMs(s.seen.Get(r.Number)), kind: DueLost, row: r.Number}, true
+		return agendaKey{atMs: r.lostMs(s.seen.Get(r.Number)), kind: DueLost, row: r.Number}
 	case r.Held > 0:
-		return agendaKey{atMs: r.EndedMs, kind: DueLost, row: r.Number}, true
+		return agendaKey{atMs: r.EndedMs, kind: DueLost, row: r.Number}
 	default:
-		return agendaKey{atMs: r.EndedMs + endedKeptMs, kind: DueForgetRunner, row: r.Number}, true
+		return agendaKey{atMs: r.EndedMs + endedKeptMs, kind: DueForgetRunner, row: r.Number}
 	}
 }
 

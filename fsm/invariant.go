@@ -327,9 +327,7 @@ func (c *checker) checkDue(r *Runner) {
 	if r == nil {
 		return
 	}
-	if key, ok := c.runnerAgenda(r); ok {
-		in(c, c.agenda, "what falls due", row[*Runner]{r}, key)
-	}
+	in(c, c.agenda, "what falls due", row[*Runner]{r}, c.runnerAgenda(r))
 }
 
 // checkVersion compares how many runners of a version are registered.

@@ -108,7 +108,7 @@ func TestEveryBrokenInvariantIsSeen(t *testing.T) {
 		{"an actor never falls due", "what falls due", "tx", func(tx *Tx) { note(tx, "a6"); tx.agenda.Delete(keysOf(actor(&tx.State, "a6")).agenda) }},
 		{"something falls due for nobody", "growth of the indexes", "tx", func(tx *Tx) { tx.agenda.Put(agendaKey{atMs: 5, kind: DueStart, row: 77}) }},
 		{"a runner never falls due", "what falls due", "tx", func(tx *Tx) {
-			key, _ := tx.runnerAgenda(runner(&tx.State, "r5"))
+			key := tx.runnerAgenda(runner(&tx.State, "r5"))
 			tx.agenda.Delete(key)
 			tx.touchRunner(5)
 		}},

@@ -74,7 +74,7 @@ func parseOp(s *State, line string) (*logv1.Op, error) {
 func splitWords(line string) []string {
 	quoted := false
 	return strings.FieldsFunc(line, func(r rune) bool {
-		if r == '\'' {
+		if r == '\'' || r == '"' {
 			quoted = !quoted
 		}
 		return r == ' ' && !quoted
@@ -143,6 +143,11 @@ func setField(body protoreflect.Message, f protoreflect.FieldDescriptor, text st
 		}
 		body.Set(f, protoreflect.ValueOfBytes(value))
 	case protoreflect.StringKind:
+		if n, ok := strings.CutPrefix(text, "letters:"); ok {
+			size, err := strconv.Atoi(n)
+			body.Set(f, protoreflect.ValueOfString(strings.Repeat("x", size)))
+			return err
+		}
 		body.Set(f, protoreflect.ValueOfString(strings.Trim(text, "'")))
 	case protoreflect.BoolKind:
 		body.Set(f, protoreflect.ValueOfBool(text == "true"))

@@ -1,0 +1,424 @@
+package fsm
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+)
+
+// The stories of testdata/<noun>/*.txt. Each begins with an empty state and applies entries of ops; script_test.go says how an op is
+// written. After every entry the invariants hold, and a refused op has left no trace. Commands:
+//
+//	apply [clock=T|+T] [wall=T|+T] [term= epoch= base=]   one entry; each op answers with its code
+//	show actor|runner|pool|namespaces|settings|counts …   rows, only what is not zero
+//	due | queue pool= [version=] | candidates pool= | actors name= [before=] | actors-of runner [after=] | alarms
+//	restore                                               go on with what a snapshot gives back
+//
+// Run with -rewrite to write the answers anew, and read the difference.
+func TestStories(t *testing.T) {
+	told := map[transition]bool{}
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		s := &story{view: NewView(), term: 0, told: told}
+		datadriven.RunTest(t, path, s.run)
+	})
+	for from := range phaseCount {
+		for event := range eventCount {
+			for _, to := range Next(from, event) {
+				if !told[transition{from, event, to}] {
+					t.Errorf("no story tells of %s → %s by %s", from, to, event)
+				}
+			}
+		}
+	}
+}
+
+type transition struct {
+	from  Phase
+	event Event
+	to    Phase
+}
+
+type story struct {
+	view *View
+	term uint64
+	told map[transition]bool
+}
+
+func (s *story) run(t *testing.T, d *datadriven.TestData) string {
+	switch d.Cmd {
+	case "apply":
+		return s.apply(t, d)
+	case "show":
+		return s.show(t, d)
+	case "restore":
+		before := s.view.Hash()
+		s.view = restore(t, &s.view.State)
+		if err := s.view.CheckAll(); err != nil || s.view.Hash() != before {
+			t.Errorf("restored: %v", err)
+		}
+		return "ok"
+	case "due":
+		return s.due()
+	case "queue":
+		return s.queue(t, d)
+	case "candidates":
+		var ids []string
+		for r := range s.view.Candidates(s.pool(t, d), ^uint32(0), 0) {
+			ids = append(ids, textOf(ID(r.ID)))
+		}
+		return words(ids)
+	case "actors":
+		return s.actors(t, d)
+	case "actors-of":
+		return s.actorsOf(t, d)
+	case "alarms":
+		var ids []string
+		for _, a := range s.view.DueAlarms(100) {
+			ids = append(ids, textOf(ID(a.ID)))
+		}
+		return words(ids)
+	default:
+		t.Fatalf("%s: there is no command %q", d.Pos, d.Cmd)
+		return ""
+	}
+}
+
+func words(ids []string) string {
+	if len(ids) == 0 {
+		return "none"
+	}
+	return strings.Join(ids, " ")
+}
+
+// arg returns a numeric argument; "+5" counts from what it is now.
+func arg(t *testing.T, d *datadriven.TestData, name string, now int64) int64 {
+	if !d.HasArg(name) {
+		return now
+	}
+	var text string
+	d.ScanArgs(t, name, &text)
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", d.Pos, err)
+	}
+	if strings.HasPrefix(text, "+") {
+		return now + n
+	}
+	return n
+}
+
+func (s *story) apply(t *testing.T, d *datadriven.TestData) string {
+	v := s.view
+	lines := slices.DeleteFunc(strings.Split(d.Input, "\n"), func(line string) bool { return strings.TrimSpace(line) == "" })
+	term := uint64(arg(t, d, "term", int64(s.term)))
+	elected := len(lines) > 0 && strings.HasPrefix(lines[0], "leader-established")
+	if elected && !d.HasArg("term") {
+		term++
+	}
+	// The wall clock begins in 2023 and goes on with the cluster clock, unless the story moves it.
+	clockMs := arg(t, d, "clock", v.clockMs)
+	wallMs := arg(t, d, "wall", max(v.wallMs, 1_700_000_000_000)+max(0, clockMs-v.clockMs))
+	entry := &logv1.Entry{
+		Format: EntryFormat, Epoch: uint64(arg(t, d, "epoch", int64(v.epoch))), Base: uint64(arg(t, d, "base", int64(v.base))),
+		ClockMs: clockMs, WallMs: wallMs,
+	}
+
+	// First as the leader does, op by op.
+	tx := v.Begin(clockMs, wallMs)
+	var out []string
+	for _, line := range lines {
+		op, err := parseOp(&tx.State, line)
+		if err != nil {
+			t.Fatalf("%s: %s: %v", d.Pos, line, err)
+		}
+		before, hash := s.phases(&tx.State), tx.Hash()
+		res := tx.Do(op)
+		if res.Code != CodeOK && tx.Hash() != hash {
+			t.Errorf("%s: %s: refused, and left a trace", d.Pos, line)
+		}
+		s.note(op, before, s.phases(&tx.State))
+		entry.Ops = append(entry.Ops, op)
+		out = append(out, subject(line)+": "+res.Code.String())
+	}
+	if err := tx.Check(); err != nil {
+		t.Errorf("%s: %v", d.Pos, err)
+	}
+
+	// Then from the log.
+	next, results, accepted := v.Apply(v.index+1, term, entry)
+	if !accepted {
+		if next != v {
+			t.Errorf("%s: a refused entry made a new View", d.Pos)
+		}
+		return "entry refused"
+	}
+	for i, res := range results {
+		if !strings.HasSuffix(out[i], ": "+res.Code.String()) {
+			t.Errorf("%s: applied from the log, %q gives %s", d.Pos, out[i], res.Code)
+		}
+	}
+	if err := next.CheckAll(); err != nil {
+		t.Errorf("%s: %v", d.Pos, err)
+	}
+	s.view, s.term = next, term
+	if len(out) == 0 {
+		return fmt.Sprintf("clock %d", next.clockMs)
+	}
+	return strings.Join(out, "\n")
+}
+
+// subject is what an answer repeats of an op: its name and what it is about.
+func subject(line string) string {
+	parts := splitWords(line)
+	if len(parts) > 1 && !strings.Contains(parts[1], "=") {
+		return parts[0] + " " + parts[1]
+	}
+	return parts[0]
+}
+
+// phases tells in which phase each actor is.
+func (s *story) phases(of *State) map[ActorID]Phase {
+	phases := map[ActorID]Phase{}
+	for k := range of.actorsByID.All() {
+		phases[ActorID(k.id)] = of.actors.Get(k.row).Phase
+	}
+	return phases
+}
+
+var eventsOf = map[string]Event{
+	"create_actor": EventCreate, "assign_actor": EventAssign, "actor_running": EventRunning, "stop_actor": EventStop, "actor_stopped": EventStopped,
+	"enqueue_actor": EventEnqueue, "sleep_actor": EventSleep, "wake_actor": EventWake, "destroy_actor": EventDestroy, "forget_actor": EventForget,
+}
+
+// note remembers which steps of an actor's life have been told.
+func (s *story) note(op *logv1.Op, before, after map[ActorID]Phase) {
+	m := op.ProtoReflect()
+	field := m.WhichOneof(m.Descriptor().Oneofs().Get(0))
+	event, ok := eventsOf[string(field.Name())]
+	if !ok {
+		return
+	}
+	body := m.Get(field).Message()
+	if ref := body.Descriptor().Fields().ByName("ref"); ref != nil {
+		body = body.Get(ref).Message()
+	}
+	id := ActorID(padded(body.Get(body.Descriptor().Fields().ByName("actor_id")).Bytes()))
+	s.told[transition{before[id], event, after[id]}] = true
+}
+
+func (s *story) pool(t *testing.T, d *datadriven.TestData) *Pool {
+	name, namespace := "p", "default"
+	d.MaybeScanArgs(t, "pool", &name)
+	d.MaybeScanArgs(t, "namespace", &namespace)
+	p := s.view.Pool(PoolID{NamespaceID(idOf(namespace)), name})
+	if p == nil {
+		t.Fatalf("%s: there is no pool %s", d.Pos, name)
+	}
+	return p
+}
+
+func (s *story) due() string {
+	kinds := []string{"stop without report", "start without report", "silent or ended runner", "end of back-off", "forget actor", "forget runner"}
+	var out []string
+	for _, due := range s.view.Due(100) {
+		id := ID{}
+		if due.Actor != nil {
+			id = ID(due.Actor.ID)
+		} else {
+			id = ID(due.Runner.ID)
+		}
+		out = append(out, fmt.Sprintf("%d %s: %s", due.AtMs, textOf(id), kinds[due.Kind]))
+	}
+	if next, ok := s.view.NextDueMs(); ok && len(out) == 0 {
+		return fmt.Sprintf("nothing yet; next at %d", next)
+	}
+	if len(out) == 0 {
+		return "nothing"
+	}
+	return strings.Join(out, "\n")
+}
+
+// queue says who is first for a version, and who waits at all.
+func (s *story) queue(t *testing.T, d *datadriven.TestData) string {
+	p := s.pool(t, d)
+	first := "nobody"
+	if a := s.view.FirstPending(p, uint32(arg(t, d, "version", 1))); a != nil {
+		first = textOf(ID(a.ID))
+	}
+	return fmt.Sprintf("first %s of %d", first, s.view.PoolStats(p).Pending)
+}
+
+func (s *story) actors(t *testing.T, d *datadriven.TestData) string {
+	name, namespace := "counter", "default"
+	d.MaybeScanArgs(t, "name", &name)
+	d.MaybeScanArgs(t, "namespace", &namespace)
+	var ids []string
+	for a := range s.view.Actors(s.view.Namespace(namespace), name, uint64(arg(t, d, "before", 0))) {
+		ids = append(ids, textOf(ID(a.ID)))
+	}
+	return words(ids)
+}
+
+func (s *story) actorsOf(t *testing.T, d *datadriven.TestData) string {
+	r := s.view.Runner(RunnerID(idOf(d.CmdArgs[0].Key)))
+	var out []string
+	for a := range s.view.ActorsOf(r, uint64(arg(t, d, "after", 0))) {
+		out = append(out, fmt.Sprintf("rev %d: %s %s", a.RunnerRev, refOf(a.Ref()), a.Phase))
+	}
+	for o := range s.view.OrphansOf(r) {
+		out = append(out, fmt.Sprintf("rev %d: %s orphan", o.Rev, refOf(o.Ref)))
+	}
+	if len(out) == 0 {
+		return "none"
+	}
+	return strings.Join(out, "\n")
+}
+
+func refOf(ref Ref) string { return fmt.Sprint(textOf(ID(ref.Actor)), "/", ref.Generation) }
+
+func (s *story) show(t *testing.T, d *datadriven.TestData) string {
+	var out []string
+	for _, a := range d.CmdArgs[1:] {
+		switch d.CmdArgs[0].Key {
+		case "actor":
+			out = append(out, s.showActor(a.Key))
+		case "runner":
+			out = append(out, s.showRunner(a.Key))
+		case "pool":
+			out = append(out, s.showPool(a.Key))
+		case "outcome":
+			outcome, fingerprint, ok := s.view.Outcome(a.Key)
+			out = append(out, fmt.Sprintf("%s: %v %q fingerprint=%d", a.Key, ok, outcome, fingerprint))
+		default:
+			t.Fatalf("%s: nothing to show of %s", d.Pos, d.CmdArgs[0].Key)
+		}
+	}
+	switch d.CmdArgs[0].Key {
+	case "namespaces":
+		for ns := range s.view.Namespaces("") {
+			out = append(out, fmt.Sprintf("%s %q %s", ns.Name, ns.DisplayName, textOf(ID(ns.ID))))
+		}
+	case "settings":
+		for _, info := range Settings() {
+			if s.view.SettingIsSet(info.Setting) {
+				out = append(out, fmt.Sprintf("%s = %d", info.Name, s.view.Setting(info.Setting)))
+			}
+		}
+	case "counts":
+		for p := Pending; p <= Destroyed; p++ {
+			if n := s.view.Count(p); n > 0 {
+				out = append(out, fmt.Sprintf("%s %d", p, n))
+			}
+		}
+		out = append(out, fmt.Sprintf("live %d, stored %d bytes, outcomes %d", s.view.LiveActors(), s.view.StoredBytes(), s.view.OutcomeCount()))
+	case "state":
+		v := s.view
+		out = append(out, fmt.Sprintf("index=%d base=%d epoch=%d clock=%d wall=%+d leader=%s cluster=%s", v.index, v.base, v.epoch, v.clockMs, v.wallMs-1_700_000_000_000, v.leader, textOf(ID(v.cluster))))
+	}
+	return strings.Join(out, "\n")
+}
+
+// line collects what is not zero.
+type line struct{ strings.Builder }
+
+func (l *line) add(name string, value any, zero bool) {
+	if !zero {
+		fmt.Fprintf(l, " %s=%v", name, value)
+	}
+}
+
+func (l *line) flag(name string, is bool) {
+	if is {
+		l.WriteString(" " + name)
+	}
+}
+
+func (s *story) showActor(name string) string {
+	a := s.view.Actor(ActorID(idOf(name)))
+	if a == nil {
+		return name + ": not there"
+	}
+	var l line
+	fmt.Fprintf(&l, "%s %s generation=%d", name, a.Phase, a.Generation)
+	if r := s.view.RunnerByNumber(a.Runner); r != nil {
+		l.add("runner", textOf(ID(r.ID)), false)
+	}
+	l.add("rev", a.RunnerRev, a.RunnerRev == 0)
+	l.add("reason", names["reason"][a.StopReason], a.StopReason == NoStop)
+	l.add("limit", a.StopLimitMs, a.StopLimitMs == 0)
+	l.flag("wake-kept", a.WakeKept)
+	l.flag("destroying", a.Destroying)
+	l.add("place", a.QueueSeq, a.Phase != Pending)
+	l.add("due", a.DueMs, a.DueMs == 0)
+	l.add("alarm", a.AlarmMs-1_700_000_000_000, a.AlarmMs == 0)
+	l.add("floor", a.FloorVersion, a.FloorVersion == 0)
+	l.add("input", strconv.Quote(clip(string(a.Input), 20)), len(a.Input) == 0)
+	l.add("saved", fmt.Sprintf("%q@%d", clip(string(a.Saved), 20), a.SavedVersion), len(a.Saved) == 0)
+	if t := a.Trouble; t != nil {
+		l.add("error", t.Code, t.Code == ErrorNone)
+		l.add("message", strconv.Quote(t.Message), t.Message == "")
+		l.add("on", textOf(ID(t.Runner)), ID(t.Runner).IsZero())
+		l.add("retries", t.Retries, t.Retries == 0)
+		l.add("prefers", textOf(ID(t.Preferred)), ID(t.Preferred).IsZero())
+	}
+	l.WriteString("\n  since:")
+	for _, at := range []struct {
+		name string
+		ms   int64
+	}{
+		{"created", a.CreateMs},
+		{"pending", a.PendingMs},
+		{"started", a.StartMs},
+		{"connectable", a.ConnectableMs},
+		{"sleeping", a.SleepMs},
+		{"back at", a.RescheduleMs},
+		{"destroyed", a.DestroyMs},
+	} {
+		l.add(at.name, at.ms-1_700_000_000_000, at.ms == 0)
+	}
+	return l.String()
+}
+
+func (s *story) showRunner(name string) string {
+	r := s.view.Runner(RunnerID(idOf(name)))
+	if r == nil {
+		return name + ": not there"
+	}
+	var l line
+	fmt.Fprintf(&l, "%s number=%d version=%d slots=%d held=%d", name, r.Number, r.Version, r.Slots, r.Held)
+	l.add("stopping", r.Stopping, r.Stopping == 0)
+	l.add("session", textOf(ID(r.Session)), false)
+	l.flag("connected", r.Connected)
+	l.add("end", []string{"", "stopped", "lost"}[r.End], r.End == NotEnded)
+	l.add("drain", names["cause"][r.DrainCause], r.DrainCause == NotDraining)
+	l.add("since", r.DrainMs-1_700_000_000_000, r.DrainMs == 0)
+	l.add("deadline", r.DrainDeadlineMs, r.DrainDeadlineMs == 0)
+	l.add("replaced-by", textOf(ID(r.ReplacedBy)), ID(r.ReplacedBy).IsZero())
+	l.add("T", r.ThresholdMs, false)
+	l.add("seen", s.view.LastSeenMs(r), false)
+	l.add("ineligible", s.view.Ineligible(r), s.view.Ineligible(r) == "")
+	return l.String()
+}
+
+func (s *story) showPool(name string) string {
+	p := s.view.Pool(PoolID{NamespaceID(idOf("default")), name})
+	if p == nil {
+		return name + ": not there"
+	}
+	var l line
+	stats := s.view.PoolStats(p)
+	fmt.Fprintf(&l, "%s runners=%d connected=%d candidates=%d pending=%d live=%d T=%d", name, stats.Runners, stats.Connected, stats.Candidates, stats.Pending, stats.Live, s.view.LostThresholdMs(p))
+	l.flag("binpack", p.Placement() == Binpack)
+	l.flag("auto", p.AutoCreated)
+	l.flag("deleted", p.Config == nil)
+	l.flag("usable", s.view.PoolUsable(p))
+	version, ok := s.view.NewestVersion(p)
+	l.add("newest", version, !ok)
+	return l.String()
+}
