@@ -112,8 +112,8 @@ func (s *step) backOffMs(retries uint32) int64 {
 }
 
 // stop asks the runner of an actor to stop it.
-func (s *step) stop(a *fsm.Actor, reason fsm.StopReason) fsm.Code {
-	return s.do(&logv1.Op{Op: &logv1.Op_StopActor{StopActor: &logv1.StopActor{
+func (s *step) stop(a *fsm.Actor, reason fsm.StopReason) {
+	s.do(&logv1.Op{Op: &logv1.Op_StopActor{StopActor: &logv1.StopActor{
 		Ref: refOp(a.Ref()), Reason: uint32(reason), DeadlineMs: s.tx.ClockMs() + s.tx.Setting(fsm.ActorStopThreshold),
 	}}})
 }

@@ -101,8 +101,8 @@ func (n *node) askToJoin(ctx context.Context, cluster []gossip.Peer) {
 // rememberCluster writes the cluster's id beside the node's, as soon as the state has it, and tells the others. A node whose log
 // belongs to another cluster than its identity stops.
 func (n *node) rememberCluster(ctx context.Context) error {
-	v, err := n.core.replica.Wait(ctx, func(v *fsm.View) bool { return !fsm.ID(v.Cluster()).IsZero() })
-	if err != nil {
+	v, _ := n.core.replica.Wait(ctx, func(v *fsm.View) bool { return !fsm.ID(v.Cluster()).IsZero() })
+	if v == nil {
 		return nil // the node stops
 	}
 	cluster := v.Cluster().String()

@@ -16,14 +16,14 @@ func TestCreateThroughAnyNode(t *testing.T) {
 			inCluster(t, nodes, func(t *testing.T, c *testCluster) {
 				c.leader()
 				r := c.run(runner.Config{Endpoint: c.GRPCAddr("n1"), Slots: 10})
-				defer func() { r.stop(); <-r.done }()
+				defer r.end()
 				c.eventually(10*time.Second, "a connected runner", func() bool {
 					v := c.nodes["n1"].core.replica.Current()
 					p := v.Pool(fsm.PoolID{Namespace: v.Namespace("default").ID, Name: "default"})
 					return p != nil && v.PoolStats(p).Connected == 1
 				})
 				for _, name := range c.names {
-					if _, err := c.create(c.nodes[name], "counter", "key-"+name); err != nil {
+					if _, err := c.create(c.nodes[name], "key-"+name); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -38,7 +38,7 @@ func (c *testCluster) write(writers int) *writer {
 					continue
 				}
 				key := fmt.Sprintf("w%d-%d", i, n)
-				id, err := c.create(node, "counter", key)
+				id, err := c.create(node, key)
 				w.mu.Lock()
 				switch {
 				case err == nil:
@@ -77,7 +77,7 @@ func (c *testCluster) check(w *writer) {
 	c.t.Helper()
 	time.Sleep(15 * time.Second) // raft's back-off may keep a healed follower ten seconds behind
 	leader := c.leader()
-	if _, err := c.create(leader, "counter", "last-of-all"); err != nil {
+	if _, err := c.create(leader, "last-of-all"); err != nil {
 		c.t.Fatal(err)
 	}
 	hashes := map[uint64][32]byte{}
@@ -116,7 +116,7 @@ func TestLeaderKilledUnderWrites(t *testing.T) {
 	inCluster(t, 3, func(t *testing.T, c *testCluster) {
 		first := c.leader()
 		r := c.run(runner.Config{Slots: 100_000})
-		defer func() { r.stop(); <-r.done }()
+		defer r.end()
 		w := c.write(8)
 		c.eventually(20*time.Second, "some actors", func() bool { return r.running() > 100 })
 		for range 2 {
@@ -152,7 +152,7 @@ func TestLeaderCutOff(t *testing.T) {
 	inCluster(t, 3, func(t *testing.T, c *testCluster) {
 		old := c.leader()
 		r := c.run(runner.Config{Slots: 100_000})
-		defer func() { r.stop(); <-r.done }()
+		defer r.end()
 		w := c.write(8)
 		c.eventually(20*time.Second, "some actors", func() bool { return r.running() > 50 })
 		c.isolate(old.name)
@@ -173,7 +173,7 @@ func TestAllKilled(t *testing.T) {
 	inCluster(t, 3, func(t *testing.T, c *testCluster) {
 		c.leader()
 		r := c.run(runner.Config{Slots: 100_000})
-		defer func() { r.stop(); <-r.done }()
+		defer r.end()
 		w := c.write(4)
 		c.eventually(20*time.Second, "some actors", func() bool { return r.running() > 50 })
 		for _, name := range c.names {

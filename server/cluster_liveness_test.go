@@ -53,7 +53,7 @@ func TestSilentRunnerIsLostOnTime(t *testing.T) {
 						at = c.follower()
 					}
 					r := c.run(runner.Config{Key: "silent", Endpoint: c.GRPCAddr(at.name), Slots: 10})
-					defer func() { r.stop(); <-r.done }()
+					defer r.end()
 					c.populate(3, r)
 					id := c.onlyRunner().ID
 					last := &sight{}
@@ -125,7 +125,7 @@ func TestNoQuorumForAMinute(t *testing.T) {
 		all := make([]*testRunner, runners)
 		for i := range all {
 			all[i] = c.run(runner.Config{Key: fmt.Sprintf("r%d", i), Slots: 2})
-			defer func() { all[i].stop(); <-all[i].done }()
+			defer all[i].end()
 		}
 		c.eventually(20*time.Second, "all connected", func() bool {
 			v := c.leader().core.replica.Current()
@@ -133,7 +133,7 @@ func TestNoQuorumForAMinute(t *testing.T) {
 			return p != nil && v.PoolStats(p).Connected == runners
 		})
 		for i := range runners {
-			if _, err := c.create(c.leader(), "counter", fmt.Sprint(i)); err != nil {
+			if _, err := c.create(c.leader(), fmt.Sprint(i)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -176,11 +176,11 @@ func TestReturnOfTheLost(t *testing.T) {
 	inCluster(t, 3, func(t *testing.T, c *testCluster) {
 		c.leader()
 		first := c.run(runner.Config{Key: "first", Slots: 10})
-		defer func() { first.stop(); <-first.done }()
+		defer first.end()
 		c.populate(10, first)
 		was := c.onlyRunner().ID
 		second := c.run(runner.Config{Key: "second", Slots: 20})
-		defer func() { second.stop(); <-second.done }()
+		defer second.end()
 		time.Sleep(5 * time.Second)
 		c.silence("first")
 		c.eventually(25*time.Second, "all on the second", func() bool { return second.running() == 10 })

@@ -22,7 +22,7 @@ func TestHolderCutOff(t *testing.T) {
 	inCluster(t, 3, func(t *testing.T, c *testCluster) {
 		holder := c.follower()
 		r := c.run(runner.Config{Endpoint: c.GRPCAddr(holder.name), Slots: 100})
-		defer func() { r.stop(); <-r.done }()
+		defer r.end()
 		c.populate(20, r)
 		id := c.onlyRunner().ID
 		if at := c.onlyRunner().Holder; at != holder.name {
@@ -48,7 +48,7 @@ func TestLeaderHeardByNobody(t *testing.T) {
 	inCluster(t, 3, func(t *testing.T, c *testCluster) {
 		old := c.leader()
 		r := c.run(runner.Config{Slots: 100})
-		defer func() { r.stop(); <-r.done }()
+		defer r.end()
 		c.populate(20, r)
 		for _, name := range c.names {
 			if name != old.name {
@@ -68,10 +68,10 @@ func TestLeaderHeardByNobody(t *testing.T) {
 			t.Error("the old leader still takes requests")
 		}
 		// Through the node that nobody hears, a write is done and shown, or unknown: it is never said to have failed.
-		if _, err := c.create(old, "counter", "after"); err != nil && !errors.Is(err, callboardv1.ErrOutcomeUnknown) {
+		if _, err := c.create(old, "after"); err != nil && !errors.Is(err, callboardv1.ErrOutcomeUnknown) {
 			t.Error(err)
 		}
-		if _, err := c.create(c.leader(), "counter", "after too"); err != nil {
+		if _, err := c.create(c.leader(), "after too"); err != nil {
 			t.Error(err)
 		}
 		c.heal()
@@ -87,11 +87,11 @@ func TestSnapshotThenLead(t *testing.T) {
 	}, func(t *testing.T, c *testCluster) {
 		late := c.follower().name
 		r := c.run(runner.Config{Slots: 1000})
-		defer func() { r.stop(); <-r.done }()
+		defer r.end()
 		c.populate(5, r)
 		c.kill(late)
 		for i := range 120 {
-			if _, err := c.create(c.leader(), "counter", fmt.Sprintf("meanwhile-%d", i)); err != nil {
+			if _, err := c.create(c.leader(), fmt.Sprintf("meanwhile-%d", i)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -116,7 +116,7 @@ func TestSnapshotThenLead(t *testing.T) {
 			}
 		}
 		c.eventually(10*time.Second, "the late node leading", func() bool { return c.leader().name == late })
-		if _, err := c.create(c.nodes[late], "counter", "after"); err != nil {
+		if _, err := c.create(c.nodes[late], "after"); err != nil {
 			t.Fatal(err)
 		}
 		c.sameEverywhere()
@@ -133,14 +133,14 @@ func TestWallClocksApart(t *testing.T) {
 			c.wall[name] = time.Duration(i-1) * time.Hour
 		}
 		r := c.run(runner.Config{Slots: 1000})
-		defer func() { r.stop(); <-r.done }()
+		defer r.end()
 		c.populate(10, r)
 		var last int64
 		for range 3 {
 			now := c.leader()
 			c.kill(now.name)
 			time.Sleep(3 * time.Second)
-			if _, err := c.create(c.leader(), "counter", ""); err != nil {
+			if _, err := c.create(c.leader(), ""); err != nil {
 				t.Fatal(err)
 			}
 			v := c.leader().core.replica.Current()
@@ -164,7 +164,7 @@ func TestWallClocksApart(t *testing.T) {
 func TestUnknownStaysUnknown(t *testing.T) {
 	inCluster(t, 3, func(t *testing.T, c *testCluster) {
 		r := c.run(runner.Config{Slots: 1000})
-		defer func() { r.stop(); <-r.done }()
+		defer r.end()
 		c.populate(1, r)
 		unknown := 0
 		for i := range 30 {
@@ -216,7 +216,7 @@ func (c *testCluster) populate(actors int, r *testRunner) {
 		return p != nil && v.PoolStats(p).Connected > 0
 	})
 	for i := range actors {
-		if _, err := c.create(c.leader(), "counter", fmt.Sprintf("populate-%d", i)); err != nil {
+		if _, err := c.create(c.leader(), fmt.Sprintf("populate-%d", i)); err != nil {
 			c.t.Fatal(err)
 		}
 	}

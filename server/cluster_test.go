@@ -328,10 +328,11 @@ func (c *testCluster) eventually(within time.Duration, what string, holds func()
 	}
 }
 
-func (c *testCluster) create(n *testNode, name, key string) (fsm.ActorID, error) {
+// create makes a counter.
+func (c *testCluster) create(n *testNode, key string) (fsm.ActorID, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	request := &callboardv1.CreateRequest{Namespace: "default", Name: name, Pool: "default"}
+	request := &callboardv1.CreateRequest{Namespace: "default", Name: "counter", Pool: "default"}
 	if key != "" {
 		request.Key = &key
 	}
@@ -393,6 +394,12 @@ func (c *testCluster) run(cfg runner.Config) *testRunner {
 	ctx, r.stop = context.WithCancel(context.Background())
 	go func() { r.done <- r.runner.Run(ctx) }()
 	return r
+}
+
+// end stops the runner and waits for it.
+func (r *testRunner) end() {
+	r.stop()
+	_ = <-r.done // what it ended with is no concern of these tests
 }
 
 func (r *testRunner) running() int {

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -88,11 +87,11 @@ func (e *events) runner(v *fsm.View, event string, id []byte, more ...any) {
 	if r == nil {
 		return
 	}
-	level := slog.LevelInfo
+	tell := e.log.Info
 	if event == "lost" || event == "brake" || event == "replaced" {
-		level = slog.LevelWarn
+		tell = e.log.Warn
 	}
-	e.log.Log(context.Background(), level, "runner "+event, append([]any{
+	tell("runner "+event, append([]any{
 		"runner_id", r.ID.String(), "pool", r.Pool.Name, "key", r.Key, "version", r.Version, "holder", r.Holder, "actors", r.Held,
 	}, more...)...)
 }

@@ -43,11 +43,8 @@ func (l *leadership) run(ctx context.Context) error {
 			continue
 		}
 		next, err := l.lead(ctx, changes)
-		if err != nil {
+		if err != nil || ctx.Err() != nil {
 			return err
-		}
-		if ctx.Err() != nil {
-			return nil
 		}
 		leading = next
 	}
