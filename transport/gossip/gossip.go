@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,7 +76,7 @@ func Listen(o Options) (*Gossip, error) {
 	}
 	list, err := memberlist.Create(config)
 	if err != nil {
-		return nil, fmt.Errorf("gossip address %s: %w", o.Bind, err)
+		return nil, fmt.Errorf("gossip address %s: %w", o.Bind, cmp.Or(bindError(config), err))
 	}
 	g := &Gossip{list: list, roster: roster, name: o.Self.Name, seeds: o.Seeds, log: o.Log, pace: defaultPace, updated: make(chan struct{}, 1)}
 	if o.pace != nil {
@@ -119,6 +120,23 @@ func (o Options) config(roster *roster) (*memberlist.Config, error) {
 		o.tune(config)
 	}
 	return config, nil
+}
+
+// bindError is why the address cannot be had, nil if it can: of the system's error memberlist keeps the text alone, by which nobody
+// could tell an address that is taken from any other mistake.
+func bindError(config *memberlist.Config) error {
+	at := net.JoinHostPort(config.BindAddr, strconv.Itoa(config.BindPort))
+	stream, err := net.Listen("tcp", at)
+	if err != nil {
+		return err
+	}
+	_ = stream.Close() // it was for the question alone
+	packets, err := net.ListenPacket("udp", at)
+	if err != nil {
+		return err
+	}
+	_ = packets.Close()
+	return nil
 }
 
 // resolve looks a host up: memberlist takes numbers only, and would listen everywhere for a name.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -187,6 +188,9 @@ func TestListenRefuses(t *testing.T) {
 		if _, err := Listen(test.options); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if _, err := Listen(Options{Bind: taken.Addr().String(), Self: peer("n1"), Log: quiet}); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("a taken port: %v is not EADDRINUSE, which the node makes a sentence of", err)
 	}
 	n1, _ := start(t, peer("n1"), "127.0.0.1:0")
 	if err := n1.Update(long); err == nil {
