@@ -240,24 +240,28 @@ func (w *world) advance(byMs int64) {
 	w.t.Helper()
 	target := w.clockMs + byMs
 	for {
-		next := target
-		if w.wakeMs != 0 {
-			next = min(next, max(w.wakeMs, w.clockMs))
+		next, some := w.nextMs()
+		if !some || next > target {
+			w.clockMs = target
+			return
 		}
-		for _, p := range w.processes {
-			if at, ok := p.nextMs(w); ok {
-				next = min(next, max(at, w.clockMs))
-			}
-		}
-		w.clockMs = next
+		w.clockMs = max(w.clockMs, next)
 		for _, p := range w.processes {
 			p.pass(w)
 		}
 		w.turn(Input{})
-		if w.clockMs == target && (w.wakeMs == 0 || w.wakeMs > target) {
-			return
+	}
+}
+
+// nextMs is when something happens by itself.
+func (w *world) nextMs() (atMs int64, some bool) {
+	atMs, some = w.wakeMs, w.wakeMs != 0
+	for _, p := range w.processes {
+		if at, ok := p.nextMs(w); ok && (!some || at < atMs) {
+			atMs, some = at, true
 		}
 	}
+	return atMs, some
 }
 
 // command submits one command and returns its answer.
