@@ -38,23 +38,18 @@ func (s *step) place() {
 }
 
 func (s *step) placePool(p *fsm.Pool) {
-	upTo := ^uint32(0) // no runner of a newer version has a slot that anybody may use
 	for s.tx.PoolStats(p).Pending > 0 {
 		if s.budget.placed == maxPlacedPerStep || s.full() {
 			s.out.Unfinished = true
 			return
 		}
-		best, next := s.best(p, upTo)
+		best, next := s.best(p)
 		if best == nil {
 			return
 		}
 		a := s.tx.FirstPending(p, best.Version)
 		if a == nil {
-			if best.Version == 0 {
-				return
-			}
-			upTo = best.Version - 1
-			continue
+			return // who may not go there has a floor above it, and may go nowhere lower either
 		}
 		s.budget.placed++
 		if !s.assign(p, a, best, next) {
@@ -64,8 +59,8 @@ func (s *step) placePool(p *fsm.Pool) {
 }
 
 // best returns the runners that are first and second in the order of choice; nil: there is none.
-func (s *step) best(p *fsm.Pool, upTo uint32) (best, next *fsm.Runner) {
-	for r := range s.tx.Candidates(p, upTo, s.drawUint32()) {
+func (s *step) best(p *fsm.Pool) (best, next *fsm.Runner) {
+	for r := range s.tx.Candidates(p, ^uint32(0), s.drawUint32()) {
 		if best != nil {
 			return best, r
 		}
