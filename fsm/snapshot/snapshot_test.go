@@ -75,6 +75,9 @@ func TestGoldenFileIsReadable(t *testing.T) {
 	if got := fmt.Sprintf("%x", snapshot.Hash(v)); got != goldenHash {
 		t.Errorf("the state has the hash %s, was written with %s", got, goldenHash)
 	}
+	if err := v.CheckAll(); err != nil {
+		t.Error(err)
+	}
 	if a := v.Actor(fsm.ActorID(id('a', 1))); a == nil || string(a.Saved) != "score 7" || a.Phase != fsm.Stopping || !a.WakeKept {
 		t.Errorf("the first actor is %+v", a)
 	}
