@@ -85,11 +85,7 @@ var (
 
 // TestDocumentsPointSomewhere checks relative links, and that a Go block with a title is that file, word for word.
 func TestDocumentsPointSomewhere(t *testing.T) {
-	documents, err := filepath.Glob("docs/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, document := range append(documents, "README.md", "CONTRIBUTING.md", "CHANGELOG.md") {
+	for _, document := range allDocuments(t) {
 		text := readDocument(t, document)
 		for _, found := range link.FindAllStringSubmatch(text, -1) {
 			if strings.Contains(found[1], ":") {
