@@ -1,12 +1,15 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/callboard/callboard/fsm"
+	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 	"github.com/callboard/callboard/runner"
 )
 
@@ -220,5 +223,84 @@ func neverTwice(t *testing.T, runners ...*testRunner) {
 					bodies[i-1].generation, bodies[i-1].to, bodies[i].generation, bodies[i].from)
 			}
 		}
+	}
+}
+
+// A threshold that is lowered while a runner is cut off does not touch it: the one that it knows is part of its session, and it fences
+// itself by that one.
+func TestThresholdLoweredDuringSilence(t *testing.T) {
+	inCluster(t, 3, func(t *testing.T, c *testCluster) {
+		c.leader()
+		c.putThreshold(60)
+		r := c.run(runner.Config{Key: "slow", Slots: 10})
+		defer r.end()
+		c.populate(3, r)
+		id := c.onlyRunner().ID
+		if got := c.onlyRunner().ThresholdMs; got != 60_000 {
+			t.Fatalf("threshold %d ms, want the pool's", got)
+		}
+		last := &sight{}
+		for range 5000 { // heartbeats come every 12 s
+			c.lastSeen(id, last)
+			time.Sleep(lookEvery)
+		}
+		c.silence("slow")
+		c.putThreshold(10)
+		lostAfter, _ := c.untilLost(id, last, nil)
+		t.Logf("lost %v after its last heartbeat", lostAfter)
+		if lostAfter < 60*time.Second-2*lookEvery || lostAfter > 62*time.Second {
+			t.Errorf("lost %v after its last heartbeat, want the threshold of its session, a minute", lostAfter)
+		}
+		if r.running() != 0 {
+			t.Errorf("%d actors still run when it is declared lost", r.running())
+		}
+		c.heal()
+		// The runner comes back as a new one, and its new session has the new threshold.
+		c.eventually(30*time.Second, "the runner back with the new threshold", func() bool {
+			v := c.leader().core.replica.Current()
+			for row := range v.Runners(v.Namespace("default"), 0) {
+				if row.Connected && row.ThresholdMs == 10_000 {
+					return true
+				}
+			}
+			return false
+		})
+		neverTwice(t, r)
+	})
+}
+
+// A healthy runner takes over a changed threshold with its heartbeats, up or down.
+func TestThresholdChangesByHeartbeat(t *testing.T) {
+	inCluster(t, 3, func(t *testing.T, c *testCluster) {
+		c.leader()
+		c.putThreshold(15)
+		r := c.run(runner.Config{Slots: 10})
+		defer r.end()
+		c.populate(3, r)
+		for _, seconds := range []uint32{30, 10, 60, 15} {
+			c.putThreshold(seconds)
+			c.eventually(60*time.Second, fmt.Sprintf("a threshold of %d s", seconds), func() bool {
+				return c.onlyRunner().ThresholdMs == int64(seconds)*1000
+			})
+		}
+		time.Sleep(2 * time.Minute)
+		if end := c.onlyRunner().End; end != fsm.NotEnded {
+			t.Errorf("the runner was ended (%d)", end)
+		}
+		r.livedOnce(t)
+	})
+}
+
+func (c *testCluster) putThreshold(seconds uint32) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	out, err := c.leader().core.engine.Submit(ctx, &nodev1.SubmitRequest{Command: &nodev1.Command{Command: &nodev1.Command_PutPool{
+		PutPool: &callboardv1.PoolServicePutRequest{
+			Namespace: "default", Name: "default", Config: &callboardv1.PoolConfig{RunnerLostThreshold: &seconds},
+		},
+	}}})
+	if err != nil || out.GetRefusal() != nil {
+		c.t.Fatal(err, out.GetRefusal())
 	}
 }

@@ -27,7 +27,6 @@ var notBuilt = []struct {
 	{"actor_eviction_delay", func(c *callboardv1.PoolConfig) bool { return c.ActorEvictionDelay != nil }},
 	{"actor_eviction_period", func(c *callboardv1.PoolConfig) bool { return c.ActorEvictionPeriod != nil }},
 	{"actor_eviction_rate", func(c *callboardv1.PoolConfig) bool { return c.ActorEvictionRateMicros != nil }},
-	{"runner_lost_threshold", func(c *callboardv1.PoolConfig) bool { return c.RunnerLostThreshold != nil }},
 }
 
 // checkPoolConfig refuses values out of range first, so that a wrong value is told as wrong also before its field is built.
