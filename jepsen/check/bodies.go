@@ -10,10 +10,6 @@ import (
 	"github.com/callboard/callboard/jepsen/history"
 )
 
-// ThawGrace is how long a process that stood still may go on as if it had not: the limit that guarantee G2 names, and as much again
-// because the machine is busy and nobody knows when the process really went on.
-const ThawGrace = 200 * time.Millisecond
-
 // interval is when an actor's code ran, in ns.
 type interval struct {
 	from, to   int64
@@ -22,10 +18,10 @@ type interval struct {
 }
 
 // OneBody says whether at every instant at most one runner ran each actor. A body lasts from its start to its own end or that of its
-// process; while its process stands still it does not run.
-func OneBody(events []history.Event) Verdict {
+// process. While its process stands still it does not run, and when that goes on it has the grace to notice (guarantee G2 grants 100 ms).
+func OneBody(events []history.Event, grace time.Duration) Verdict {
 	var v Verdict
-	bodies := intervals(events)
+	bodies := intervals(events, grace)
 	for _, actor := range slices.Sorted(maps.Keys(bodies)) {
 		of := bodies[actor]
 		slices.SortFunc(of, func(a, b interval) int { return cmp.Compare(a.from, b.from) })
@@ -50,8 +46,8 @@ type life struct {
 	generation     uint64
 }
 
-func intervals(events []history.Event) map[string][]interval {
-	still := standstills(events)
+func intervals(events []history.Event, grace time.Duration) map[string][]interval {
+	still := standstills(events, grace)
 	bodies := map[string][]interval{}
 	began := map[life]int64{}
 	end := func(l life, at int64) {
@@ -89,7 +85,7 @@ func intervals(events []history.Event) map[string][]interval {
 }
 
 // standstills returns when each process stood still, each time with the grace after it.
-func standstills(events []history.Event) map[string][][2]int64 {
+func standstills(events []history.Event, grace time.Duration) map[string][][2]int64 {
 	still := map[string][][2]int64{}
 	for _, e := range events {
 		times := still[e.Process]
@@ -98,7 +94,7 @@ func standstills(events []history.Event) map[string][][2]int64 {
 			still[e.Process] = append(times, [2]int64{e.AtNs, math.MaxInt64})
 		case history.Thawed:
 			if len(times) > 0 {
-				times[len(times)-1][1] = e.AtNs + int64(ThawGrace)
+				times[len(times)-1][1] = e.AtNs + int64(grace)
 			}
 		default:
 		}

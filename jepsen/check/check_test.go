@@ -61,7 +61,9 @@ func done(process string, kind history.Kind) history.Event {
 }
 
 func TestOneBody(t *testing.T) {
-	tell(t, check.OneBody, []story{
+	const grace = 100 * time.Millisecond
+	oneBody := func(events []history.Event) check.Verdict { return check.OneBody(events, grace) }
+	tell(t, oneBody, []story{
 		{"one after the other", []history.Event{start("a", "x", 1), stopX("a", 1), start("b", "x", 2), stopX("b", 2)}, ""},
 		{"two actors at once", []history.Event{start("a", "x", 1), start("b", "y", 1)}, ""},
 		{"the first goes on", []history.Event{start("a", "x", 1), start("b", "x", 2), stopX("b", 2)}, "ran twice for 1s: generation 1 on a"},
@@ -80,12 +82,12 @@ func TestOneBody(t *testing.T) {
 		{"its process stands still for good", []history.Event{start("a", "x", 1), done("a", history.Frozen), start("b", "x", 2)}, ""},
 		{"it fences itself after it stood still", []history.Event{
 			start("a", "x", 1), done("a", history.Frozen), start("b", "x", 2),
-			at(4*time.Second, done("a", history.Thawed)), at(4*time.Second+check.ThawGrace, stopX("a", 1)),
+			at(4*time.Second, done("a", history.Thawed)), at(4*time.Second+grace, stopX("a", 1)),
 		}, ""},
 		{"it fences itself too late after it stood still", []history.Event{
 			start("a", "x", 1), done("a", history.Frozen), start("b", "x", 2),
 			at(4*time.Second, done("a", history.Thawed)), at(5*time.Second, stopX("a", 1)), at(9*time.Second, stopX("b", 2)),
-		}, "ran twice for 800ms"},
+		}, "ran twice for 900ms"},
 		{"it stood still and went on before", []history.Event{
 			start("a", "x", 1), done("a", history.Frozen), done("a", history.Thawed), stopX("a", 1), start("b", "x", 2),
 		}, ""},

@@ -66,6 +66,9 @@ func environment(more []string) []string {
 	return append(slices.DeleteFunc(os.Environ(), ours), more...)
 }
 
+// PID is its number.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Running tells whether it has not ended.
 func (p *Process) Running() bool {
 	select {
