@@ -207,6 +207,13 @@ func TestReturnOfTheLost(t *testing.T) {
 // neverTwice holds G2 against what really ran: the bodies of one actor never overlap, on whichever runner.
 func neverTwice(t *testing.T, runners ...*testRunner) {
 	t.Helper()
+	for _, o := range overlaps(runners...) {
+		t.Error(o)
+	}
+}
+
+// overlaps lists where two bodies of one actor ran at the same time.
+func overlaps(runners ...*testRunner) (found []string) {
 	of := map[string][]body{}
 	for _, r := range runners {
 		r.mu.Lock()
@@ -219,11 +226,32 @@ func neverTwice(t *testing.T, runners ...*testRunner) {
 		slices.SortFunc(bodies, func(a, b body) int { return a.from.Compare(b.from) })
 		for i := 1; i < len(bodies); i++ {
 			if bodies[i].from.Before(bodies[i-1].to) {
-				t.Errorf("actor %s ran twice: generation %d until %v, generation %d from %v", actor,
-					bodies[i-1].generation, bodies[i-1].to, bodies[i].generation, bodies[i].from)
+				found = append(found, fmt.Sprintf("actor %s ran twice: generation %d until %v, generation %d from %v", actor,
+					bodies[i-1].generation, bodies[i-1].to, bodies[i].generation, bodies[i].from))
 			}
 		}
 	}
+	return found
+}
+
+// A runner that keeps its actors without a lease gives up G2, as its option says: and the checker of the other tests sees it.
+func TestWithoutFenceActorsRunTwice(t *testing.T) {
+	inCluster(t, 3, func(t *testing.T, c *testCluster) {
+		c.leader()
+		first := c.run(runner.Config{Key: "first", Slots: 10, OnLeaseLost: runner.Keep})
+		defer first.end()
+		c.populate(10, first)
+		second := c.run(runner.Config{Key: "second", Slots: 20})
+		defer second.end()
+		time.Sleep(5 * time.Second)
+		c.silence("first")
+		c.eventually(25*time.Second, "all on the second", func() bool { return second.running() == 10 })
+		c.heal()
+		c.eventually(20*time.Second, "the first told to stop", func() bool { return first.running() == 0 })
+		if len(overlaps(first, second)) != 10 {
+			t.Errorf("%d overlaps were seen, want one for each of 10 actors", len(overlaps(first, second)))
+		}
+	})
 }
 
 // A threshold that is lowered while a runner is cut off does not touch it: the one that it knows is part of its session, and it fences

@@ -367,11 +367,16 @@ type body struct {
 
 // run starts a runner that accepts any actor and holds it until it is stopped.
 func (c *testCluster) run(cfg runner.Config) *testRunner {
+	return c.runWith(runner.ProcessClock(), cfg)
+}
+
+// runWith is run with a clock of the runner's own.
+func (c *testCluster) runWith(clock runner.Clock, cfg runner.Config) *testRunner {
 	if cfg.Key == "" {
 		cfg.Key = "runner"
 	}
 	cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return c.dialFrom(ctx, cfg.Key, addr) }
-	cfg.Clock, cfg.IgnoreSignals, cfg.Logger = runner.ProcessClock(), true, c.log.With("runner", cfg.Key)
+	cfg.Clock, cfg.IgnoreSignals, cfg.Logger = clock, true, c.log.With("runner", cfg.Key)
 	if cfg.Endpoint == "" {
 		cfg.Endpoint = strings.Join(c.addrs(), ",")
 	}
