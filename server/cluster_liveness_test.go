@@ -220,6 +220,10 @@ func overlaps(runners ...*testRunner) (found []string) {
 		for _, b := range r.bodies {
 			of[b.actor] = append(of[b.actor], b)
 		}
+		for _, b := range r.live {
+			b.to = time.Now()
+			of[b.actor] = append(of[b.actor], b)
+		}
 		r.mu.Unlock()
 	}
 	for actor, bodies := range of {

@@ -380,13 +380,13 @@ func (c *testCluster) runWith(clock runner.Clock, cfg runner.Config) *testRunner
 	if cfg.Endpoint == "" {
 		cfg.Endpoint = strings.Join(c.addrs(), ",")
 	}
-	r := &testRunner{done: make(chan error, 1), runs: map[string][]uint64{}, live: map[string]uint64{}}
+	r := &testRunner{done: make(chan error, 1), runs: map[string][]uint64{}, live: map[string]body{}}
 	r.runner = runner.New(cfg)
 	r.runner.HandleAny(func(ctx context.Context, a *runner.Actor) error {
 		began := time.Now()
 		r.mu.Lock()
 		r.runs[a.ID()] = append(r.runs[a.ID()], a.Generation())
-		r.live[a.ID()] = a.Generation()
+		r.live[a.ID()] = body{actor: a.ID(), generation: a.Generation(), from: began}
 		r.mu.Unlock()
 		<-ctx.Done()
 		r.mu.Lock()
