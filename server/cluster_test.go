@@ -354,7 +354,7 @@ type testRunner struct {
 
 	mu     sync.Mutex
 	runs   map[string][]uint64 // generations by actor
-	live   map[string]uint64
+	live   map[string]body
 	bodies []body
 }
 
