@@ -45,6 +45,14 @@ help: ## Show this list
 build: ## Build bin/callboard, one static binary
 	CGO_ENABLED=0 go build -trimpath -o bin/callboard ./cmd/callboard
 
+.PHONY: cluster
+cluster: build ## Start three local nodes in .cluster/, in the background (again: those that do not run)
+	scripts/cluster up
+
+.PHONY: cluster-down
+cluster-down: ## End the three local nodes; their data stays in .cluster/
+	scripts/cluster down
+
 .PHONY: test
 test: ## Run every test
 	go test ./...

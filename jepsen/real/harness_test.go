@@ -33,10 +33,10 @@ func newWorld(t *testing.T, script string) *World {
 func TestAPortBelongsToOneHarness(t *testing.T) {
 	next := 0
 	sequence := func() int { next++; return firstPort + next%3 }
-	taken := map[string]bool{}
+	taken, dir := map[string]bool{}, t.TempDir()
 	for range 2 {
 		p := newPorts()
-		p.dir = filepath.Join(os.TempDir(), "callboard-jepsen-ports-test")
+		p.dir = dir
 		p.candidate = sequence
 		p.free = func(int) error { return nil }
 		t.Cleanup(func() { _ = p.release() })

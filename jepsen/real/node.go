@@ -54,6 +54,9 @@ func (n *Node) Move() error {
 	return nil
 }
 
+// FirstPort returns a port to which each of the offsets can be added, for nodes that somebody else starts.
+func (w *World) FirstPort(offsets ...int) (int, error) { return w.ports.takeAll(offsets...) }
+
 // CommandLine is what the node is started with.
 func (n *Node) CommandLine() []string {
 	args := []string{

@@ -44,27 +44,44 @@ var errNoPort = errors.New("no free port")
 
 // take returns an address with a port that is nobody's.
 func (p *ports) take() (string, error) {
+	port, err := p.takeAll(0)
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), err
+}
+
+// takeAll returns a port to which each of the offsets can be added, and the sum is nobody's port.
+func (p *ports) takeAll(offsets ...int) (int, error) {
 	if err := os.MkdirAll(p.dir, 0o777); err != nil {
-		return "", fmt.Errorf("lock a port: %w", err)
+		return 0, fmt.Errorf("lock a port: %w", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var last error
 	for range 1000 {
 		port := p.candidate()
-		lock, err := lockPort(filepath.Join(p.dir, strconv.Itoa(port)))
-		if err != nil {
-			last = err
-			continue
+		if last = p.tryAll(port, offsets); last == nil {
+			return port, nil
 		}
-		if last = p.free(port); last != nil {
-			_ = lock.Close() // somebody else's, without a lock
-			continue
-		}
-		p.locks = append(p.locks, lock)
-		return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), nil
 	}
-	return "", fmt.Errorf("%w from %d to %d: %w", errNoPort, firstPort, lastPort, last)
+	return 0, fmt.Errorf("%w from %d to %d: %w", errNoPort, firstPort, lastPort, last)
+}
+
+func (p *ports) tryAll(port int, offsets []int) error {
+	var locks []*os.File
+	for _, offset := range offsets {
+		lock, err := lockPort(filepath.Join(p.dir, strconv.Itoa(port+offset)))
+		if err == nil {
+			locks = append(locks, lock)
+			err = p.free(port + offset) // somebody may have it without a lock
+		}
+		if err != nil {
+			for _, lock := range locks {
+				err = errors.Join(err, lock.Close())
+			}
+			return err
+		}
+	}
+	p.locks = append(p.locks, locks...)
+	return nil
 }
 
 func lockPort(path string) (*os.File, error) {

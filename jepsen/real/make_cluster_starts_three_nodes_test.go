@@ -1,0 +1,82 @@
+//go:build unix
+
+package real_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/callboard/callboard/jepsen/real"
+)
+
+// What `make cluster` runs starts three nodes in the background. Again it starts those that do not run, and leaves the others alone;
+// `make cluster-down` ends all of them, and does so twice without a complaint.
+func TestMakeClusterStartsThreeNodes(t *testing.T) {
+	t.Parallel()
+	b, err := binaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := real.NewWorld(t.TempDir(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	port, err := w.FirstPort(0, 1, 2, 3, 10, 100, 101, 102, 103, 110, 200, 201, 202, 203, 210)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(w.Dir, "cluster")
+	cluster := func(verb string) string {
+		t.Helper()
+		cmd := exec.Command(filepath.Join("..", "..", "scripts", "cluster"), verb)
+		cmd.Env = append(os.Environ(), "CLUSTER_DIR="+dir, "CLUSTER_PORT="+strconv.Itoa(port), "CALLBOARD_BINARY="+b.Callboard)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("cluster %s: %v\n%s", verb, err, out)
+		}
+		return string(out)
+	}
+	defer cluster("down")
+
+	before := pids(t, cluster("up"))
+	if status := cluster("status"); strings.Count(status, "follower") != 2 || strings.Count(status, "leader") != 1 {
+		t.Errorf("the members are:\n%s", status)
+	}
+	if err := exec.Command("kill", "-9", before["n2"]).Run(); err != nil {
+		t.Fatal(err)
+	}
+	after := pids(t, cluster("up"))
+	if before["n1"] != after["n1"] || before["n3"] != after["n3"] || before["n2"] == after["n2"] {
+		t.Errorf("the processes were %v and are %v; only n2 was killed", before, after)
+	}
+	cluster("down")
+	if left, err := filepath.Glob(filepath.Join(dir, "*.pid")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	if exec.Command("kill", "-0", after["n1"]).Run() == nil {
+		t.Error("n1 runs after the end of the cluster")
+	}
+}
+
+// pids reads which process each node has.
+func pids(t *testing.T, said string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, line := range regexp.MustCompile(`(?m)^(n\d) .* process (\d+) `).FindAllStringSubmatch(said, -1) {
+		found[line[1]] = line[2]
+	}
+	if len(found) != 3 {
+		t.Fatalf("three processes are not named in:\n%s", said)
+	}
+	return found
+}
