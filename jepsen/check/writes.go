@@ -13,15 +13,17 @@ type identity struct{ name, key string }
 func identityOf(e history.Event) identity { return identity{name: e.Name, key: e.Key} }
 
 // Durable says whether the final reading, which must include destroyed actors, has every acknowledged write: what was created is
-// there, what was destroyed is not alive, and nothing is there that nobody asked for.
+// there, what was destroyed is not alive, and nothing is there that nobody asked for, or was refused to all who did.
 func Durable(events []history.Event, final []history.Actor) Verdict {
 	var v Verdict
 	now := byID(final)
-	asked := map[identity]bool{}
+	asked := map[identity]int{} // by how many calls that may have taken effect
 	for _, e := range events {
 		switch {
 		case e.Kind == history.Invoke && creates(e):
-			asked[identityOf(e)] = true
+			asked[identityOf(e)]++
+		case e.Kind == history.Refused && creates(e):
+			asked[identityOf(e)]--
 		case e.Kind == history.OK && creates(e):
 			v.Looked++
 			is, there := now[e.Actor]
@@ -41,8 +43,8 @@ func Durable(events []history.Event, final []history.Actor) Verdict {
 	}
 	for _, a := range final {
 		v.Looked++
-		if !asked[identity{name: a.Name, key: a.Key}] {
-			v.wrong("actor %s (%s %s) is there and nobody asked for it", a.ID, a.Name, a.Key)
+		if asked[identity{name: a.Name, key: a.Key}] == 0 {
+			v.wrong("actor %s (%s %s) is there, and all who asked for it, if any, were refused", a.ID, a.Name, a.Key)
 		}
 	}
 	return v

@@ -20,7 +20,7 @@ func aDeadLeaderMovesNoActor(s *scenario) {
 	runnersBefore := s.connected(pool, s.runners...)
 	leader, err := s.cluster.Leader(s.Context())
 	s.must(err)
-	writers := s.write(20*time.Millisecond, s.callerOf("pulse", s.cluster.GRPCAddrs()...))
+	writers := s.write(20*time.Millisecond, s.callerOf("pulse", s.cluster.GRPCAddrs()))
 	s.written(0)
 
 	killed := int64(history.Now())

@@ -42,7 +42,7 @@ func aWipedNodeRejoins(s *scenario) {
 		}
 		return err
 	})
-	s.promised("from being a member until it has a vote", time.Since(joined), 12*time.Second)
+	s.promised("from being a member until it has a vote", time.Since(joined), 13*time.Second)
 	if waited := time.Since(joined); waited < 9*time.Second {
 		s.Errorf("%s got its vote after %v, want 10 s", wiped.ID, round(waited))
 	}

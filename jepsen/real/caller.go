@@ -24,8 +24,8 @@ type Caller struct {
 }
 
 // NewCaller makes a client for some nodes; it goes on to the next when one is away.
-func (w *World) NewCaller(name string, addrs ...string) (*Caller, error) {
-	c, err := client.New(addrs)
+func (w *World) NewCaller(name string, addrs []string, options ...client.Option) (*Caller, error) {
+	c, err := client.New(addrs, options...)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func everyNodeTakesWritesAndReads(s *scenario) {
 	var clients sync.WaitGroup
 	errs := make([]error, len(s.cluster.Nodes))
 	for i, n := range s.cluster.Nodes {
-		c := s.callerOf(n.ID, n.Addrs.GRPC)
+		c := s.callerOf(n.ID, []string{n.Addrs.GRPC})
 		clients.Go(func() {
 			errs[i] = func(ctx context.Context) error {
 				for round := range rounds {
@@ -51,10 +51,10 @@ func everyNodeTakesWritesAndReads(s *scenario) {
 	// One after the other: written through one node, read through all, with nothing else going on that would bring the news.
 	for i, writer := range s.cluster.Nodes {
 		key := "relay-" + strconv.Itoa(i)
-		_, err := s.callerOf("writer", writer.Addrs.GRPC).Create(s.Context(), pool, visitor, key)
+		_, err := s.callerOf("writer", []string{writer.Addrs.GRPC}).Create(s.Context(), pool, visitor, key)
 		s.must(err)
 		for _, reader := range s.cluster.Nodes {
-			shown, err := s.callerOf("reader", reader.Addrs.GRPC).List(s.Context(), visitor)
+			shown, err := s.callerOf("reader", []string{reader.Addrs.GRPC}).List(s.Context(), visitor)
 			s.must(err)
 			if !holds(shown, key) {
 				s.Errorf("%s was written through %s, and %s does not show it", key, writer.ID, reader.ID)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/callboard/callboard/client"
 	"github.com/callboard/callboard/jepsen/check"
 	"github.com/callboard/callboard/jepsen/history"
 	"github.com/callboard/callboard/jepsen/real"
@@ -92,7 +93,7 @@ func begin(t *testing.T, nodes ...string) *scenario {
 	s.cluster, err = w.StartCluster(t.Context(), nodes...)
 	s.must(err)
 	t.Logf("%d nodes up after %v", len(nodes), round(time.Since(began)))
-	s.caller = s.callerOf("all", s.cluster.GRPCAddrs()...)
+	s.caller = s.callerOf("all", s.cluster.GRPCAddrs())
 	return s
 }
 
@@ -118,9 +119,9 @@ func (s *scenario) must(err error) {
 	}
 }
 
-func (s *scenario) callerOf(name string, addrs ...string) *real.Caller {
+func (s *scenario) callerOf(name string, addrs []string, options ...client.Option) *real.Caller {
 	s.Helper()
-	c, err := s.NewCaller(name, addrs...)
+	c, err := s.NewCaller(name, addrs, options...)
 	s.must(err)
 	s.Cleanup(func() { _ = c.Close() })
 	return c

@@ -35,7 +35,7 @@ func theNewAddressesOfAMemberAreTakenOver(s *scenario) {
 	if leader == moved {
 		s.Fatalf("%s leads; it was to be a follower", moved.ID)
 	}
-	writers := s.write(20*time.Millisecond, s.callerOf("pulse", s.cluster.GRPCAddrs()...))
+	writers := s.write(20*time.Millisecond, s.callerOf("pulse", s.cluster.GRPCAddrs()))
 	killed := int64(history.Now())
 	s.must(leader.Kill())
 	s.promised("from the death of the leader until the moved node and the third acknowledge a write", s.written(killed), 3*time.Second)

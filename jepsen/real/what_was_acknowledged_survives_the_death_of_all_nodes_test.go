@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/callboard/callboard/client"
 	"github.com/callboard/callboard/jepsen/check"
 	"github.com/callboard/callboard/jepsen/history"
 	"github.com/callboard/callboard/jepsen/real"
@@ -18,7 +19,7 @@ const keeper = "keeper"
 
 // All three nodes are killed at once under writes through each of them, and started again. Every acknowledged write is there, also what
 // actors had saved; nobody has moved, for it took less time than a lease lasts. Calls that were under way ended as success, refusal or
-// unknown, and the world's end judges them.
+// unknown, and what was refused has not happened: the world's end judges that.
 func whatWasAcknowledgedSurvivesTheDeathOfAllNodes(s *scenario) {
 	const keepers, vault = 20, "vault"
 	first := s.run(real.RunnerConfig{Key: "vault-1", Pool: vault, Slots: keepers, SaveEvery: 100 * time.Millisecond})
@@ -29,11 +30,14 @@ func whatWasAcknowledgedSurvivesTheDeathOfAllNodes(s *scenario) {
 	}
 	s.allRunning(keeper, keepers)
 	before := s.allRunning(room, actors)
-	var callers []*real.Caller
+	// One who repeats a call until it knows the outcome, and for each node some who do not: what is on its way now stays unknown.
+	callers := []*real.Caller{s.callerOf("pulse", s.cluster.GRPCAddrs())}
 	for _, n := range s.cluster.Nodes {
-		callers = append(callers, s.callerOf("pulse-"+n.ID, n.Addrs.GRPC))
+		for range 4 {
+			callers = append(callers, s.callerOf("once-"+n.ID, []string{n.Addrs.GRPC}, client.WithoutRetry()))
+		}
 	}
-	writers := s.write(5*time.Millisecond, append(callers, s.callerOf("pulse", s.cluster.GRPCAddrs()...))...)
+	writers := s.write(2*time.Millisecond, callers...)
 	s.until("a hundred writes and saves are acknowledged", func(context.Context) error {
 		counts, err := s.counts()
 		if err == nil && (counts[history.Saved] < 100 || counts[history.OK] < 100) {
@@ -49,6 +53,9 @@ func whatWasAcknowledgedSurvivesTheDeathOfAllNodes(s *scenario) {
 	s.connected(pool, s.runners[:len(s.runners)-1]...)
 	s.Logf("all runners are back %v after that", round(time.Since(killed)))
 	writers.end()
+	if counts, err := s.counts(); err != nil || counts[history.Unknown] == 0 {
+		s.Errorf("the kill met no call on its way, so that nothing is shown about outcomes: %v, %v", counts, err)
+	}
 	s.verdict("generations are unchanged", check.GenerationsUnchanged(before, s.allRunning(room, actors)))
 
 	// The keepers move to another runner: what their next lives begin with is what was saved.
