@@ -4,13 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 )
 
-// runnerBody is a runner exactly as published clients know it: they know no other fields.
+// runnerBody is a runner as published clients know it, and after that what only this engine tells; they pass over what they do not know.
 type runnerBody struct {
 	RunnerID        string         `json:"runner_id"`
 	NamespaceID     string         `json:"namespace_id"`
@@ -27,6 +28,12 @@ type runnerBody struct {
 	LastConnectedTs *int64         `json:"last_connected_ts" nullable:"true"`
 	LastRtt         uint32         `json:"last_rtt" doc:"Not measured: 0."`
 	Metadata        map[string]any `json:"metadata" nullable:"true"`
+
+	State            string `json:"state" doc:"connected, disconnected, draining, lost or stopped."`
+	Holder           string `json:"holder" doc:"Name of the node that holds its stream."`
+	LeaseAgeMs       int64  `json:"lease_age_ms" doc:"Cluster time since its last committed heartbeat."`
+	LostThresholdMs  uint32 `json:"lost_threshold_ms" doc:"The silence after which it is lost."`
+	IneligibleReason string `json:"ineligible_reason" doc:"Why it gets no new actors; empty: it does."`
 }
 
 func (a *api) runner(m *callboardv1.Runner) runnerBody {
@@ -34,6 +41,8 @@ func (a *api) runner(m *callboardv1.Runner) runnerBody {
 		RunnerID: m.GetRunnerId(), NamespaceID: m.GetNamespaceId(), Datacenter: a.Datacenter, Name: m.GetPool(), Key: m.GetKey(), Version: m.GetVersion(),
 		TotalSlots: m.GetTotalSlots(), RemainingSlots: m.GetRemainingSlots(), CreateTs: m.GetCreateTs(), DrainTs: stamp(m.GetDrainTs()),
 		StopTs: stamp(m.GetStopTs()), LastPingTs: m.GetLastPingTs(), LastConnectedTs: stamp(m.GetLastConnectedTs()),
+		State:  strings.ToLower(strings.TrimPrefix(m.GetState().String(), "RUNNER_STATE_")),
+		Holder: m.GetHolder(), LeaseAgeMs: m.GetLeaseAgeMs(), LostThresholdMs: m.GetLostThresholdMs(), IneligibleReason: m.GetIneligibleReason(),
 	}
 	var metadata any
 	if json.Unmarshal([]byte(m.GetMetadataJson()), &metadata) == nil {
