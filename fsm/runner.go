@@ -229,7 +229,7 @@ func (tx *Tx) registerRunner(op *logv1.RegisterRunner) Result {
 	if tx.Runner(RunnerID(id)) != nil {
 		return refuse(CodeExists)
 	}
-	if tx.runnersByID.Len() >= MaxRunners {
+	if tx.runnerNumbers.taken() >= MaxRunners {
 		return refuse(CodeFull)
 	}
 	var replaced *Runner

@@ -271,6 +271,9 @@ func (n *numbers) claim(number uint32) {
 	n.free.Delete(number)
 }
 
+// taken tells how many are in use.
+func (n *numbers) taken() int { return int(n.next) - 1 - n.free.Len() }
+
 // release gives a number back. Free ones at the end are forgotten, so that next follows from what is taken: else it would differ on a
 // node that was restored, and the order of candidates with it.
 func (n *numbers) release(number uint32) {

@@ -19,9 +19,9 @@ type Timing struct {
 // DefaultTiming is for nodes in one region.
 func DefaultTiming() Timing {
 	return Timing{
-		Heartbeat:   400 * time.Millisecond,
-		Election:    400 * time.Millisecond,
-		LeaderLease: 200 * time.Millisecond,
+		Heartbeat:   500 * time.Millisecond,
+		Election:    500 * time.Millisecond,
+		LeaderLease: 250 * time.Millisecond,
 		Commit:      5 * time.Millisecond,
 	}
 }
