@@ -1,0 +1,108 @@
+package fsm
+
+import (
+	"fmt"
+	"testing"
+)
+
+// Everything has a limit, and at the limit the next one is refused. Filling up to the limits by ops would take minutes: the counts are
+// set instead.
+func TestLimits(t *testing.T) {
+	tests := []struct {
+		name string
+		fill func(tx *Tx)
+		line string
+	}{
+		{"namespaces", func(tx *Tx) { tx.namespaceCount = MaxNamespaces }, "put-namespace n1 name=toys"},
+		{"pools", func(tx *Tx) { tx.poolCount = MaxPools }, "put-pool default one-more"},
+		{"runners", func(tx *Tx) { tx.runnerNumbers.next = MaxRunners + 1 }, "register-runner r9"},
+		{"orphans", func(tx *Tx) {
+			r := *tx.runners.Get(1)
+			r.Held = r.Slots + MaxOrphansPerRunner
+			tx.runners.Set(1, &r)
+		}, "hold-orphan r1 x/1"},
+		{"outcomes", func(tx *Tx) {
+			for i := range MaxOutcomes {
+				tx.outcomes.Put(outcomeKey{key: fmt.Sprint(i)})
+			}
+		}, "remember-outcome key=k"},
+	}
+	v := play("register-runner r1 slots=3")
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			tx := v.Begin(v.clockMs, v.wallMs)
+			if res := tx.Do(mustOp(&tx.State, test.line)); res.Code != CodeOK {
+				t.Fatalf("far from the limit: %s", res.Code)
+			}
+			tx = v.Begin(v.clockMs, v.wallMs)
+			test.fill(tx)
+			if res := tx.Do(mustOp(&tx.State, test.line)); res.Code != CodeFull {
+				t.Errorf("at the limit: %s", res.Code)
+			}
+		})
+	}
+	t.Run("a pool that is there may be written at the limit", func(t *testing.T) {
+		tx := v.Begin(v.clockMs, v.wallMs)
+		tx.poolCount = MaxPools
+		if res := tx.Do(mustOp(&tx.State, "put-pool default p")); res.Code != CodeOK {
+			t.Error(res.Code)
+		}
+	})
+}
+
+// Of ended actors the ten thousand youngest of a namespace are kept.
+func TestExcessEnded(t *testing.T) {
+	v := play("put-namespace games name=games", "put-pool games p")
+	tx := v.Begin(v.clockMs, v.wallMs)
+	do := func(line string) {
+		if res := tx.Do(mustOp(&tx.State, line)); res.Code != CodeOK {
+			t.Fatalf("%s: %s", line, res.Code)
+		}
+	}
+	for i := range MaxEnded + 3 {
+		tx.clockMs++
+		do(fmt.Sprint("create-actor a", i))
+		do(fmt.Sprint("destroy-actor a", i))
+	}
+	do("create-actor b namespace=games")
+	do("destroy-actor b")
+	of := func(namespace string, limit int) (ids []string) {
+		for _, a := range tx.ExcessEnded(tx.Namespace(namespace), limit) {
+			ids = append(ids, textOf(ID(a.ID)))
+		}
+		return ids
+	}
+	for _, test := range []struct {
+		namespace string
+		limit     int
+		want      string
+	}{{"default", 9, "[a0 a1 a2]"}, {"default", 2, "[a0 a1]"}, {"games", 9, "[]"}} {
+		if got := fmt.Sprint(of(test.namespace, test.limit)); got != test.want {
+			t.Errorf("%s, at most %d: %s, want %s", test.namespace, test.limit, got, test.want)
+		}
+	}
+	for _, id := range of("default", 3) {
+		do("forget-actor " + id)
+	}
+	if got := of("default", 9); len(got) != 0 {
+		t.Errorf("still too many: %v", got)
+	}
+}
+
+// Outcomes are forgotten a thousand at a time, the oldest first, so that no entry takes long.
+func TestForgetOutcomesInBatches(t *testing.T) {
+	v := play()
+	tx := v.Begin(v.clockMs, v.wallMs)
+	for i := range int64(2500) {
+		tx.addOutcome(outcomeKey{key: fmt.Sprint(i), atMs: i})
+	}
+	for _, want := range []int{1500, 501, 501} {
+		tx.Do(mustOp(&tx.State, "forget-outcomes before=1999"))
+		if tx.OutcomeCount() != want {
+			t.Errorf("%d left, want %d", tx.OutcomeCount(), want)
+		}
+	}
+	if oldest, _ := tx.OldestOutcomeMs(); oldest != 1999 {
+		t.Errorf("the oldest is of %d", oldest)
+	}
+}
