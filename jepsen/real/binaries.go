@@ -5,6 +5,7 @@ package real
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,8 +37,29 @@ func Build(ctx context.Context, dir string) (Binaries, error) {
 	}
 	build := exec.CommandContext(ctx, "go", args...)
 	build.Dir = strings.TrimSpace(string(root))
+	if err := nameSources(build.Dir); err != nil {
+		return Binaries{}, err
+	}
 	if output, err := build.CombinedOutput(); err != nil {
 		return Binaries{}, fmt.Errorf("%s: %w\n%s", build, err, output)
 	}
 	return b, nil
+}
+
+// nameSources looks at every file that the binaries are made of. `go test` repeats an old result as long as what a test has looked at
+// is unchanged; it does not see what a compiler that the test runs looks at, and would go on about a binary of yesterday.
+func nameSources(root string) error {
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != root && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata"):
+			return filepath.SkipDir
+		case d.IsDir() || strings.HasSuffix(path, "_test.go"):
+			return nil
+		case strings.HasSuffix(path, ".go") || d.Name() == "go.mod" || d.Name() == "go.sum":
+			_, err = os.Stat(path)
+		}
+		return err
+	})
 }
