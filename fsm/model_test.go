@@ -12,17 +12,17 @@ import (
 // model is the state as a child would keep it: plain maps, no index, no count, every question answered by looking at everything. It
 // says of every op whether it is legal, and what it leads to.
 type model struct {
-	clockMs, wallMs  int64
-	storedLimit      int64
-	namespaces       map[string]bool
-	pools            map[string]*modelPool // by namespace/name
-	runners          map[string]*modelRunner
-	actors           map[string]*modelActor
-	outcomes         map[string]int64 // when they were remembered
-	queueSeq, seqs   int
-	retryResetMs     int64
-	seenMs           int64
-	runnerSeq, order int
+	clockMs, wallMs int64
+	storedLimit     int64
+	namespaces      map[string]bool
+	pools           map[string]*modelPool // by namespace/name
+	runners         map[string]*modelRunner
+	actors          map[string]*modelActor
+	outcomes        map[string]int64 // when they were remembered
+	queueSeq, seqs  int
+	retryResetMs    int64
+	seenMs          int64
+	runnerSeq       int
 }
 
 type modelPool struct {

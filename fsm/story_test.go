@@ -227,7 +227,7 @@ func (s *story) due() string {
 	kinds := []string{"stop without report", "start without report", "silent or ended runner", "end of back-off", "forget actor", "forget runner"}
 	var out []string
 	for _, due := range s.view.Due(100) {
-		id := ID{}
+		var id ID
 		if due.Actor != nil {
 			id = ID(due.Actor.ID)
 		} else {

@@ -115,7 +115,7 @@ type Tx struct {
 func (v *View) Begin(clockMs, wallMs int64) *Tx {
 	tx := &Tx{before: &v.State, touchedSet: map[uint32]bool{}, dirtySet: map[uint32]bool{}}
 	v.begin.Lock() // cloning an index writes to the original's bookkeeping
-	tx.State = v.State.clone()
+	tx.State = v.clone()
 	v.begin.Unlock()
 	tx.clockMs = max(tx.clockMs, clockMs)
 	tx.wallMs = max(tx.wallMs, wallMs)

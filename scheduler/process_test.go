@@ -83,7 +83,7 @@ func (w *world) start(p *process) *process {
 func (p *process) up() bool { return !p.dead && p.exited == "" }
 
 // hello says what it is and what it has.
-func (p *process) hello(w *world) *nodev1.SessionReport {
+func (p *process) hello(_ *world) *nodev1.SessionReport {
 	h := &callboardv1.Hello{
 		Protocol: Protocol, Namespace: p.namespace, Pool: p.pool, Key: p.key, Version: p.version, Slots: p.slots,
 		InstanceId: fsm.ID(p.instance).String(), Ended: p.ended,
@@ -192,7 +192,7 @@ func (p *process) leave(refusal *callboardv1.Error) {
 }
 
 // acknowledged takes the answer to a heartbeat.
-func (p *process) acknowledged(w *world, report *nodev1.SessionReport, answer *nodev1.SessionAnswer) {
+func (p *process) acknowledged(_ *world, report *nodev1.SessionReport, answer *nodev1.SessionAnswer) {
 	if p.silent || !p.up() || string(report.GetSessionId()) != string(p.session[:]) {
 		return
 	}
@@ -211,7 +211,7 @@ func (p *process) acknowledged(w *world, report *nodev1.SessionReport, answer *n
 }
 
 // nextMs is when it does something by itself.
-func (p *process) nextMs(w *world) (int64, bool) {
+func (p *process) nextMs(_ *world) (int64, bool) {
 	if !p.up() {
 		return 0, false
 	}
@@ -299,6 +299,7 @@ func (p *process) observe(w *world) {
 			p.obeyStart(w, a.Ref())
 		case fsm.Stopping:
 			p.obeyStop(w, a.Ref())
+		default: // running: it runs
 		}
 	}
 	for o := range w.view.OrphansOf(r) {

@@ -33,7 +33,6 @@ import (
 //	actors, runners, why a1, loop a1 times=12  print what is; runners when=seen: and when each was heard
 type story struct {
 	*world
-	shown bool // the trace is printed
 }
 
 func TestStories(t *testing.T) {
@@ -162,9 +161,8 @@ func (s *story) batch(input string) string {
 		if err != nil {
 			s.t.Fatalf("%v", err)
 		}
-		times := 1
 		l := s.line(cmd, args)
-		times = int(l.number("times", 1))
+		times := int(l.number("times", 1))
 		for i := range times {
 			each := s.line(cmd, args)
 			if times > 1 {

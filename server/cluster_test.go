@@ -273,7 +273,9 @@ func (c *testCluster) kill(name string) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	n.core.sessions.Shutdown(ended)
-	<-n.done
+	if err := <-n.done; err != nil {
+		c.log.Debug("a killed node ended", "node", name, "error", err)
+	}
 }
 
 func (c *testCluster) forget(name string) *testNode {
@@ -349,6 +351,7 @@ func (c *testCluster) create(n *testNode, key string) (fsm.ActorID, error) {
 // testRunner is a real runner process's worth of library, with a record of what it ran.
 type testRunner struct {
 	runner *runner.Runner
+	log    *slog.Logger
 	stop   context.CancelFunc
 	done   chan error
 
@@ -380,7 +383,7 @@ func (c *testCluster) runWith(clock runner.Clock, cfg runner.Config) *testRunner
 	if cfg.Endpoint == "" {
 		cfg.Endpoint = strings.Join(c.addrs(), ",")
 	}
-	r := &testRunner{done: make(chan error, 1), runs: map[string][]uint64{}, live: map[string]body{}}
+	r := &testRunner{log: cfg.Logger, done: make(chan error, 1), runs: map[string][]uint64{}, live: map[string]body{}}
 	r.runner = runner.New(cfg)
 	r.runner.HandleAny(func(ctx context.Context, a *runner.Actor) error {
 		began := time.Now()
@@ -404,7 +407,9 @@ func (c *testCluster) runWith(clock runner.Clock, cfg runner.Config) *testRunner
 // end stops the runner and waits for it.
 func (r *testRunner) end() {
 	r.stop()
-	_ = <-r.done // what it ended with is no concern of these tests
+	if err := <-r.done; err != nil {
+		r.log.Debug("a runner ended", "error", err)
+	}
 }
 
 func (r *testRunner) running() int {

@@ -44,7 +44,8 @@ func BenchmarkSnapshot(b *testing.B) {
 		before := heap()
 		var got *fsm.View
 		for b.Loop() {
-			got = nil
+			got = nil // so that two never stand side by side
+			runtime.KeepAlive(got)
 			var err error
 			if got, err = snapshot.Read(bytes.NewReader(file.Bytes())); err != nil {
 				b.Fatal(err)
