@@ -35,6 +35,7 @@ type modelRunner struct {
 	number, seq          int
 	version, slots       uint32
 	thresholdMs, seenMs  int64
+	verdictMs            int64 // until then its verdict is held
 	session              string
 	connected            bool
 	end                  string // "", stopped, lost
@@ -100,6 +101,9 @@ func (m *model) free(id string) int {
 	slots, _ := m.held(id)
 	return max(0, int(m.runners[id].slots)-slots)
 }
+
+// lostMs is when it is lost if nothing is heard of it.
+func (r *modelRunner) lostMs() int64 { return max(r.seenMs+r.thresholdMs, r.verdictMs) }
 
 func (r *modelRunner) placeable() bool { return r.end == "" && r.connected && r.drain == 0 }
 
@@ -230,10 +234,17 @@ func (m *model) doRunner(op *logv1.Op) (legal, known bool) {
 		return true, true
 	case *logv1.Op_MarkLost:
 		_, r := m.live(o.MarkLost.GetRunnerId(), o.MarkLost.GetSessionId())
-		if r == nil || r.seenMs != o.MarkLost.GetLastSeenMs() || m.clockMs-r.seenMs < r.thresholdMs {
+		if r == nil || r.seenMs != o.MarkLost.GetLastSeenMs() || m.clockMs < r.lostMs() {
 			return false, true
 		}
 		m.end(r, "lost")
+		return true, true
+	case *logv1.Op_HoldVerdict:
+		_, r := m.live(o.HoldVerdict.GetRunnerId(), o.HoldVerdict.GetSessionId())
+		if r == nil || r.verdictMs > r.seenMs+r.thresholdMs || o.HoldVerdict.GetUntilMs() <= r.seenMs+r.thresholdMs {
+			return false, true
+		}
+		r.verdictMs = o.HoldVerdict.GetUntilMs()
 		return true, true
 	case *logv1.Op_EndRunner:
 		_, r := m.live(o.EndRunner.GetRunnerId(), nil)

@@ -245,7 +245,7 @@ func idText(id ID) string {
 func (r *modelRunner) describe(m *model, id string) string {
 	slots, stopping := m.held(id)
 	return fmt.Sprint(id, " ", r.namespace, "/", r.pool, " key=", r.key, " number=", r.number, " version=", r.version, " slots=", r.slots, " held=", slots, "/", stopping,
-		" T=", r.thresholdMs, " seen=", r.seenMs, " session=", r.session, " connected=", r.connected, " end=", r.end, r.endedMs, " drain=", r.drain, " replaced by ", r.replacedBy,
+		" T=", r.thresholdMs, " seen=", r.seenMs, "/", r.verdictMs, " session=", r.session, " connected=", r.connected, " end=", r.end, r.endedMs, " drain=", r.drain, " replaced by ", r.replacedBy,
 		" orphans=", slices.Sorted(maps.Keys(r.orphans)))
 }
 
@@ -259,7 +259,7 @@ func describeRunner(s *State, r *Runner) string {
 	}
 	slices.Sort(orphans)
 	return fmt.Sprint(textOf(ID(r.ID)), " ", textOf(ID(r.Pool.Namespace)), "/", r.Pool.Name, " key=", r.Key, " number=", r.Number, " version=", r.Version, " slots=", r.Slots,
-		" held=", r.Held, "/", r.Stopping, " T=", r.ThresholdMs, " seen=", s.LastSeenMs(r), " session=", textOf(ID(r.Session)), " connected=", r.Connected,
+		" held=", r.Held, "/", r.Stopping, " T=", r.ThresholdMs, " seen=", s.LastSeenMs(r), "/", r.VerdictMs, " session=", textOf(ID(r.Session)), " connected=", r.Connected,
 		" end=", []string{"", "stopped", "lost"}[r.End], r.EndedMs, " drain=", uint32(r.DrainCause), " replaced by ", idText(ID(r.ReplacedBy)), " orphans=", orphans)
 }
 
@@ -351,7 +351,7 @@ func (w *walk) compareDue() {
 		}
 	}
 	for id, r := range m.runners {
-		at := r.seenMs + r.thresholdMs
+		at := r.lostMs()
 		if r.end != "" {
 			if at = r.endedMs; !w.holds(id) {
 				at += 3_600_000
@@ -560,6 +560,7 @@ func (w *walk) draw() string {
 		return "forget-runner " + ended()
 	case 40, 41:
 		return pick("rare",
+			fmt.Sprint("hold-verdict ", runner(), session(), " until=", m.clockMs+rapid.SampledFrom([]int64{0, 3_000, 20_000}).Draw(t, "until")),
 			"set-runner-threshold "+runner()+" "+pick("new T", "20000", "10000", "0")+session(),
 			fmt.Sprint("start-drain ", runner(), " cause=", pick("cause of the drain", "newer_version", "operator", "shutdown", "replaced", "none", "8")),
 			"put-pool namespace=default name=q placement="+pick("placement", "spread", "binpack"),

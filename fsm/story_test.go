@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 )
@@ -23,10 +24,17 @@ import (
 // Run with -rewrite to write the answers anew, and read the difference.
 func TestStories(t *testing.T) {
 	told := map[transition]bool{}
+	done := map[protoreflect.Name]bool{}
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		s := &story{view: NewView(), term: 0, told: told}
+		s := &story{view: NewView(), term: 0, told: told, done: done}
 		datadriven.RunTest(t, path, s.run)
 	})
+	ops := new(logv1.Op).ProtoReflect().Descriptor().Fields()
+	for i := range ops.Len() {
+		if name := ops.Get(i).Name(); !done[name] {
+			t.Errorf("no story tells of a %s that is done", name)
+		}
+	}
 	for from := range phaseCount {
 		for event := range eventCount {
 			for _, to := range Next(from, event) {
@@ -48,6 +56,7 @@ type story struct {
 	view *View
 	term uint64
 	told map[transition]bool
+	done map[protoreflect.Name]bool // ops
 }
 
 func (s *story) run(t *testing.T, d *datadriven.TestData) string {
@@ -141,6 +150,9 @@ func (s *story) apply(t *testing.T, d *datadriven.TestData) string {
 		res := tx.Do(op)
 		if res.Code != CodeOK && tx.Hash() != hash {
 			t.Errorf("%s: %s: refused, and left a trace", d.Pos, line)
+		}
+		if m := op.ProtoReflect(); res.Code == CodeOK {
+			s.done[m.WhichOneof(m.Descriptor().Oneofs().Get(0)).Name()] = true
 		}
 		s.note(op, before, s.phases(&tx.State))
 		entry.Ops = append(entry.Ops, op)
