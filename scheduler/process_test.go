@@ -24,6 +24,7 @@ type process struct {
 
 	manual bool
 	silent bool  // nothing of what it says arrives, and it hears nothing
+	cut    bool  // what it says arrives, and it hears nothing
 	deaf   bool  // it ignores starts
 	leaves bool  // it shuts down: when nothing is left it says goodbye
 	hangs  bool  // its code does not return when it is told to stop: the library abandons it in time
@@ -127,7 +128,7 @@ func (p *process) say(w *world, afterMs int64, event *callboardv1.ActorEvent, do
 
 // hasToSay tells whether there is something for the next Step.
 func (p *process) hasToSay(w *world) bool {
-	if !p.up() || p.silent {
+	if !p.up() || p.silent || p.cut && !p.connected {
 		return false
 	}
 	return !p.connected && (p.dials || !p.manual) || len(p.said) > 0 && p.connected && p.said[0].atMs <= w.clockMs
@@ -193,7 +194,7 @@ func (p *process) leave(refusal *callboardv1.Error) {
 
 // acknowledged takes the answer to a heartbeat.
 func (p *process) acknowledged(_ *world, report *nodev1.SessionReport, answer *nodev1.SessionAnswer) {
-	if p.silent || !p.up() || string(report.GetSessionId()) != string(p.session[:]) {
+	if p.silent || p.cut || !p.up() || string(report.GetSessionId()) != string(p.session[:]) {
 		return
 	}
 	if refusal := answer.GetRefusal(); refusal != nil {
@@ -286,7 +287,7 @@ func (p *process) end(ref fsm.Ref) {
 
 // observe looks at what it should run, as its session would tell it.
 func (p *process) observe(w *world) {
-	if !p.up() || p.silent || !p.connected || p.manual {
+	if !p.up() || p.silent || p.cut || !p.connected || p.manual {
 		return
 	}
 	r := w.view.Runner(p.runner)

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -19,7 +20,7 @@ import (
 func TestRandomWorlds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := newRandom(t)
-		for range rapid.IntRange(5, 60).Draw(t, "actions") {
+		for range 10 * r.number("tens of actions", 1, 5) {
 			r.act()
 		}
 		r.comeToRest()
@@ -46,47 +47,67 @@ func (r *random) pick(label string, from ...string) string {
 	return rapid.SampledFrom(from).Draw(r.rt, label)
 }
 
+var percents = func() (p [100]int) {
+	for i := range p {
+		p[i] = i
+	}
+	return p
+}()
+
+// number draws evenly.
+func (r *random) number(label string, from, to int) int {
+	return from + rapid.SampledFrom(percents[:to-from+1]).Draw(r.rt, label)
+}
+
 func (r *random) chance(label string, percent int) bool {
-	return rapid.IntRange(0, 99).Draw(r.rt, label) >= 100-percent
+	return rapid.SampledFrom(percents[:]).Draw(r.rt, label) >= 100-percent
 }
 
 func (r *random) setting(name, value string) {
 	r.command(&nodev1.Command{Command: &nodev1.Command_PutSettings{PutSettings: &callboardv1.PutSettingsRequest{Values: map[string]string{name: value}}}}, "")
 }
 
+// act does one thing, the frequent ones more often. SampledFrom draws evenly, while ranges are drawn with a liking for small numbers.
 func (r *random) act() {
-	actions := []struct {
-		weight int
-		does   func()
-	}{
-		{20, r.passTime},
-		{12, r.newProcess},
-		{16, r.newActor},
-		{10, r.callActor},
-		{8, r.endBody},
-		{6, r.actorAsks},
-		{5, r.changeProcess},
-		{4, r.redial},
-		{4, r.staleEvent},
-		{3, r.changePool},
-		{2, r.changeSetting},
-		{4, r.together},
-	}
-	total := 0
-	for _, a := range actions {
-		total += a.weight
-	}
-	at := rapid.IntRange(0, total-1).Draw(r.rt, "action")
-	for _, a := range actions {
-		if at -= a.weight; at < 0 {
-			a.does()
-			return
-		}
-	}
+	rapid.SampledFrom(actions).Draw(r.rt, "action").does(r)
 }
 
+type action struct {
+	name string
+	does func(*random)
+}
+
+func (a action) String() string { return a.name }
+
+// actions holds each as often as it has weight.
+var actions = func() []action {
+	var all []action
+	for _, a := range []struct {
+		weight int
+		action
+	}{
+		{20, action{"pass time", (*random).passTime}},
+		{10, action{"new process", (*random).newProcess}},
+		{16, action{"new actor", (*random).newActor}},
+		{10, action{"call actor", (*random).callActor}},
+		{8, action{"end body", (*random).endBody}},
+		{6, action{"actor asks", (*random).actorAsks}},
+		{8, action{"change process", (*random).changeProcess}},
+		{6, action{"redial", (*random).redial}},
+		{5, action{"stale event", (*random).staleEvent}},
+		{4, action{"change pool", (*random).changePool}},
+		{3, action{"change setting", (*random).changeSetting}},
+		{4, action{"together", (*random).together}},
+	} {
+		for range a.weight {
+			all = append(all, a.action)
+		}
+	}
+	return all
+}()
+
 func (r *random) passTime() {
-	r.advance(int64(rapid.SampledFrom([]int{1, 500, 1000, 3000, 5000, 9000, 15_000, 40_000}).Draw(r.rt, "ms")))
+	r.advance(int64(rapid.SampledFrom([]int{1, 500, 1000, 3000, 5000, 9000, 11_000, 15_000, 40_000}).Draw(r.rt, "ms")))
 }
 
 func (r *random) newProcess() {
@@ -98,8 +119,8 @@ func (r *random) newProcess() {
 func (r *random) newcomer() *process {
 	r.names++
 	p := &process{
-		name: fmt.Sprintf("r%d", r.names), pool: r.pick("pool", r.pools...), version: uint32(rapid.IntRange(0, 3).Draw(r.rt, "version")),
-		slots: uint32(rapid.IntRange(1, 4).Draw(r.rt, "slots")), fences: true,
+		name: fmt.Sprintf("r%d", r.names), pool: r.pick("pool", r.pools...), version: uint32(r.number("version", 0, 3)),
+		slots: uint32(r.number("slots", 1, 4)), fences: true,
 		slowMs: int64(rapid.SampledFrom([]int{0, 0, 0, 700, 8000}).Draw(r.rt, "slow")),
 		deaf:   r.chance("deaf", 5), hangs: r.chance("hangs", 10),
 	}
@@ -124,7 +145,7 @@ func (r *random) idempotency() string {
 func (r *random) newActorCommand() *nodev1.Command {
 	r.names++
 	name, pool := fmt.Sprintf("a%d", r.names), r.pick("pool", r.pools...)
-	policy := callboardv1.CrashPolicy(rapid.IntRange(0, 3).Draw(r.rt, "policy"))
+	policy := callboardv1.CrashPolicy(r.number("policy", 0, 3))
 	key := r.pick("key", "", "", "x", "y")
 	if key != "" && r.chance("get", 50) {
 		return &nodev1.Command{Command: &nodev1.Command_GetOrCreateActor{GetOrCreateActor: &callboardv1.GetOrCreateRequest{
@@ -187,7 +208,7 @@ func (r *random) someBody() (*process, *body) {
 	}
 	var places []place
 	for _, p := range r.processes {
-		if p.up() && p.connected && !p.silent {
+		if p.up() && p.connected && !p.silent && !p.cut {
 			for _, b := range p.bodiesInOrder() {
 				places = append(places, place{p, b})
 			}
@@ -245,7 +266,7 @@ func (r *random) changeProcess() {
 	if p == nil || !p.up() {
 		return
 	}
-	switch r.pick("change", "kill", "kill quietly", "silence", "hear", "hear", "shut down", "knobs") {
+	switch r.pick("change", "kill", "kill quietly", "silence", "silence", "cut", "hear", "hear", "hear", "shut down", "knobs") {
 	case "kill":
 		if report := p.broken(); p.connected && !p.silent {
 			p.die()
@@ -257,8 +278,10 @@ func (r *random) changeProcess() {
 		p.die()
 	case "silence":
 		p.silent = true
+	case "cut":
+		p.cut = true
 	case "hear":
-		p.silent = false
+		p.silent, p.cut = false, false
 	case "shut down":
 		if p.connected && !p.silent {
 			p.leaves = true
@@ -270,19 +293,24 @@ func (r *random) changeProcess() {
 	r.turn(Input{})
 }
 
-// redial has a stream break; the process connects again, perhaps with other slots or another version.
+// redial has a stream break; the process connects again, perhaps with other slots or another version, or without one of its actors.
 func (r *random) redial() {
 	p := r.someProcess()
-	if p == nil || !p.up() || !p.connected || p.silent {
+	if p == nil || !p.up() || !p.connected || p.silent || p.cut {
 		return
 	}
 	report := p.broken()
 	p.connected = false
 	if r.chance("other slots", 30) {
-		p.slots = uint32(rapid.IntRange(1, 4).Draw(r.rt, "slots"))
+		p.slots = uint32(r.number("slots", 1, 4))
 	}
 	if r.chance("other version", 20) {
-		p.version = uint32(rapid.IntRange(0, 3).Draw(r.rt, "version"))
+		p.version = uint32(r.number("version", 0, 3))
+	}
+	if bodies := p.bodiesInOrder(); len(bodies) > 0 && r.chance("vanishes", 20) {
+		ref := rapid.SampledFrom(bodies).Draw(r.rt, "body").ref
+		p.said = slices.DeleteFunc(p.said, func(s saying) bool { return s.about(ref) })
+		p.end(ref)
 	}
 	if r.chance("told", 50) {
 		r.report(report)
@@ -293,15 +321,18 @@ func (r *random) redial() {
 // staleEvent is of a life that is over, or of one that another runner has: no actor may change (G3).
 func (r *random) staleEvent() {
 	name, p := r.someActor(), r.someProcess()
-	if name == "" || p == nil || !p.up() || !p.connected || p.silent {
+	if name == "" || p == nil || !p.up() || !p.connected || p.silent || p.cut {
 		return
 	}
 	a := r.actor(name)
 	if a == nil || a.Generation == 0 {
 		return
 	}
+	if own := r.processAt(a.Runner); own != nil && r.chance("its own runner", 60) {
+		p = own
+	}
 	number := r.view.Runner(p.runner).Number
-	ref := fsm.Ref{Actor: a.ID, Generation: uint64(rapid.IntRange(0, int(a.Generation)).Draw(r.rt, "generation"))}
+	ref := fsm.Ref{Actor: a.ID, Generation: uint64(max(0, int(a.Generation)-r.number("older by", 0, 3)))}
 	if p.bodies[ref] != nil || a.Runner == number && a.Generation == ref.Generation {
 		return // not stale
 	}
@@ -327,7 +358,7 @@ func (r *random) staleEvent() {
 }
 
 func (r *random) changePool() {
-	c := &callboardv1.PoolConfig{Placement: callboardv1.Placement(rapid.IntRange(0, 2).Draw(r.rt, "placement"))}
+	c := &callboardv1.PoolConfig{Placement: callboardv1.Placement(r.number("placement", 0, 2))}
 	if r.chance("lost", 50) {
 		lost := uint32(rapid.SampledFrom([]int{10, 15, 30}).Draw(r.rt, "lost threshold"))
 		c.RunnerLostThreshold = &lost
@@ -358,7 +389,7 @@ func (r *random) changeSetting() {
 // together gives several inputs to one Step.
 func (r *random) together() {
 	var in Input
-	for range rapid.IntRange(2, 5).Draw(r.rt, "inputs") {
+	for range r.number("inputs", 2, 5) {
 		switch r.pick("input", "create", "call", "end", "start") {
 		case "create":
 			in.Commands = append(in.Commands, Command{Command: r.newActorCommand()})
@@ -377,6 +408,16 @@ func (r *random) together() {
 	r.turn(in)
 }
 
+// processAt finds the process of a runner, if it can be talked to.
+func (r *random) processAt(number uint32) *process {
+	for _, p := range r.processes {
+		if runner := r.view.Runner(p.runner); runner != nil && runner.Number == number && p.up() && p.connected && !p.silent && !p.cut {
+			return p
+		}
+	}
+	return nil
+}
+
 // look is run after every entry.
 func (r *random) look(ops []*logv1.Op) {
 	where := map[fsm.ActorID]*process{}
@@ -388,23 +429,39 @@ func (r *random) look(ops []*logv1.Op) {
 			where[ref.Actor] = p
 		}
 	}
+	r.lookAtKeys()
 	for _, op := range ops {
 		lost := op.GetMarkLost()
 		if lost == nil {
 			continue
 		}
 		for _, p := range r.processes {
-			if string(p.runner[:]) == string(lost.GetRunnerId()) && p.up() && p.connected && !p.silent {
+			if string(p.runner[:]) == string(lost.GetRunnerId()) && p.up() && p.connected && !p.silent && !p.cut {
 				r.t.Fatalf("G8: %s is declared lost, and could be heard all the time", p.name)
 			}
 		}
 	}
 }
 
+// lookAtKeys: of all runners with one key, at most one takes actors.
+func (r *random) lookAtKeys() {
+	has := map[string]*fsm.Runner{}
+	for runner := range r.view.Runners(r.defaultNamespace(), 0) {
+		if runner.End != fsm.NotEnded || runner.DrainCause != fsm.NotDraining {
+			continue
+		}
+		key := runner.Pool.Name + "/" + runner.Key
+		if other := has[key]; other != nil {
+			r.t.Fatalf("%s and %s both have the key %s", r.label(runner.ID[:]), r.label(other.ID[:]), key)
+		}
+		has[key] = runner
+	}
+}
+
 // comeToRest makes everybody well and lets time pass.
 func (r *random) comeToRest() {
 	for _, p := range r.processes {
-		p.silent, p.deaf, p.hangs, p.slowMs = false, false, false, 0
+		p.silent, p.cut, p.deaf, p.hangs, p.slowMs = false, false, false, false, 0
 	}
 	r.advance(150_000)
 	for _, a := range r.everyActor() {
@@ -416,7 +473,7 @@ func (r *random) comeToRest() {
 		}
 		runner := r.view.Runner(p.runner)
 		if runner == nil || runner.End != fsm.NotEnded || !runner.Connected {
-			r.t.Fatalf("%s is well, and its runner is not", p.name)
+			r.t.Fatalf("%s is well, and its runner is not: %s", p.name, r.showRunners())
 		}
 		if int(runner.Held) != len(p.bodies) {
 			r.t.Fatalf("%s runs %d actors, and %d of its slots are held", p.name, len(p.bodies), runner.Held)
@@ -427,6 +484,14 @@ func (r *random) comeToRest() {
 			}
 		}
 	}
+}
+
+func (r *random) showRunners() string {
+	var text string
+	for runner := range r.view.Runners(r.defaultNamespace(), 0) {
+		text += fmt.Sprintf("\n%s key=%s holds %d actors", r.runnerLine(runner), runner.Key, runner.Held)
+	}
+	return text
 }
 
 // rests checks an actor that nothing has happened to for a while.

@@ -17,22 +17,20 @@ import (
 // bootstrapEvery is how often a node without a cluster looks around.
 const bootstrapEvery = 500 * time.Millisecond
 
-// bootstrap makes this node part of a cluster, then writes down of which. A node that has a Raft state is part of one already. A
-// blank one joins the cluster that it meets; only where as many blank nodes have met as the cluster expects, and none that belongs to
+// bootstrap makes this node part of a cluster, then writes down of which. A node that has written that down is part of one already. A
+// new one joins the cluster that it meets; only where as many blank nodes have met as the cluster expects, and none that belongs to
 // a cluster, does the one with the least id found it, with exactly those members. So a wiped node never founds a second cluster: the
 // others are not blank.
+//
+// Whether this node is blank was looked up before Raft started: the leader may send what it had for the node that was here before.
 func (n *node) bootstrap(ctx context.Context) error {
-	blank, err := n.blank()
-	if err != nil {
-		return err
-	}
 	var said time.Time
-	for blank && !n.isMember() {
+	for n.id.ClusterID == "" && !n.isMember() {
 		cluster, strangers := n.lookAround()
 		switch {
 		case len(cluster) > 0:
 			n.askToJoin(ctx, cluster)
-		case len(strangers) >= n.cfg.BootstrapExpect && strangers[0].NodeID == n.id.NodeID:
+		case n.blank && len(strangers) >= n.cfg.BootstrapExpect && strangers[0].NodeID == n.id.NodeID:
 			if err := n.found(strangers[:n.cfg.BootstrapExpect]); err != nil {
 				return err
 			}

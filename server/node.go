@@ -49,6 +49,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 type node struct {
 	cfg      Config
 	id       identity
+	blank    bool // Raft had no state when the node started
 	registry *prometheus.Registry
 	closers  []func() error
 
@@ -69,6 +70,11 @@ func (n *node) open() (err error) {
 		return err
 	}
 	n.closers = append(n.closers, stores.Close)
+	has, err := raft.HasExistingState(stores.Log, stores.Stable, stores.Snapshots)
+	if err != nil {
+		return fmt.Errorf("look for an earlier state: %w", err)
+	}
+	n.blank = !has
 	if n.doors.http, err = n.listen("--http-addr", n.cfg.HTTPAddr); err != nil {
 		return err
 	}
@@ -217,13 +223,4 @@ func ignoreClosed(err error) error {
 		return nil
 	}
 	return err
-}
-
-// blank tells whether this node's Raft has no state: it has never been part of a cluster.
-func (n *node) blank() (bool, error) {
-	has, err := raft.HasExistingState(n.core.stores.Log, n.core.stores.Stable, n.core.stores.Snapshots)
-	if err != nil {
-		return false, fmt.Errorf("look for an earlier state: %w", err)
-	}
-	return !has, nil
 }
