@@ -20,7 +20,11 @@ import (
 func TestRandomWorlds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := newRandom(t)
-		for range 10 * r.number("tens of actions", 1, 5) {
+		for range r.number("processes", 0, 3) {
+			r.newProcess()
+			r.newActor()
+		}
+		for range 10 * r.number("tens of actions", 1, 8) {
 			r.act()
 		}
 		r.comeToRest()
@@ -77,7 +81,7 @@ type action struct {
 	does func(*random)
 }
 
-func (a action) String() string { return a.name }
+func (a action) GoString() string { return a.name }
 
 // actions holds each as often as it has weight.
 var actions = func() []action {
@@ -463,7 +467,8 @@ func (r *random) comeToRest() {
 	for _, p := range r.processes {
 		p.silent, p.cut, p.deaf, p.hangs, p.slowMs = false, false, false, false, 0
 	}
-	r.advance(150_000)
+	r.turn(Input{})
+	r.advance(100_000)
 	for _, a := range r.everyActor() {
 		r.rests(a)
 	}
