@@ -18,6 +18,7 @@ type Restorer struct {
 	base  uint64
 	pools []*Pool     // by position, from 0
 	held  []heldSlots // by runner number
+	keys  bulk        // of actors
 
 	kind     int // of the last record
 	added    uint64
@@ -103,6 +104,7 @@ func (r *Restorer) View() (*View, error) {
 	if r.kind == kindNothing {
 		return nil, errors.New("there are no records")
 	}
+	r.keys.put(r.tx)
 	for number, held := range r.held {
 		if held.slots > 0 {
 			r.tx.hold(uint32(number), held.slots, held.stopping)
@@ -237,8 +239,7 @@ func (r *Restorer) addActor(rec *logv1.ActorRecord) error {
 		return fmt.Errorf("the actor %x: %w", rec.GetId(), err)
 	}
 	a.ordinal = r.tx.actorOrdinals.take()
-	r.tx.nameActor(a)
-	r.tx.writeActor(nil, a)
+	r.keys.add(r.tx, a)
 	return nil
 }
 
