@@ -135,7 +135,16 @@ func (r *random) newcomer() *process {
 	return p
 }
 
-func (r *random) newActor() { r.command(r.newActorCommand(), r.idempotency()) }
+func (r *random) newActor() {
+	key := r.idempotency()
+	answer := r.command(r.newActorCommand(), key)
+	if key != "" || answer.Success == nil {
+		return
+	}
+	if a := r.view.Actor(fsm.ActorID(answer.Success.GetId())); a.Destroying {
+		r.t.Fatalf("G4: the caller got an actor that is being destroyed: %s", r.actorLine(r.label(a.ID[:]), a))
+	}
+}
 
 // idempotency is a key that nothing else has, or none.
 func (r *random) idempotency() string {
