@@ -1,0 +1,201 @@
+package fsm
+
+import (
+	"fmt"
+)
+
+// What rows add up to, against what the state counts.
+
+// tally is what rows add up to.
+type tally struct {
+	lens    lens
+	phases  [phaseCount]int64
+	stored  int64
+	orphans int
+
+	held     map[uint32]heldSlots // by runner number
+	pools    map[uint32]poolTally // by pool ordinal
+	versions map[versionKey]int   // without the count
+	names    map[nameCountKey]int // without hash and count
+	ended    map[uint32]int       // by namespace ordinal
+}
+
+type poolTally struct{ runners, connected, candidates, pending, live int }
+
+// lens are the lengths of the indexes that rows of actors and runners are found under.
+type lens struct {
+	runnersByID, runnersByKey, runnersBySeq, candidates, drainWork                      int
+	actorsByID, actorsByName, actorsByKey, queue, assigned, alarms, endedActors, agenda int
+}
+
+func (s *State) lens() lens {
+	return lens{
+		runnersByID: s.runnersByID.Len(), runnersByKey: s.runnersByKey.Len(), runnersBySeq: s.runnersBySeq.Len(),
+		candidates: s.candidates.Len(), drainWork: s.drainWork.Len(),
+		actorsByID: s.actorsByID.Len(), actorsByName: s.actorsByName.Len(), actorsByKey: s.actorsByKey.Len(), queue: s.queue.Len(),
+		assigned: s.assigned.Len(), alarms: s.alarms.Len(), endedActors: s.endedActors.Len(), agenda: s.agenda.Len(),
+	}
+}
+
+// minus returns by how much the lengths differ.
+func (l lens) minus(o lens) lens {
+	return lens{
+		l.runnersByID - o.runnersByID, l.runnersByKey - o.runnersByKey, l.runnersBySeq - o.runnersBySeq, l.candidates - o.candidates,
+		l.drainWork - o.drainWork, l.actorsByID - o.actorsByID, l.actorsByName - o.actorsByName, l.actorsByKey - o.actorsByKey,
+		l.queue - o.queue, l.assigned - o.assigned, l.alarms - o.alarms, l.endedActors - o.endedActors, l.agenda - o.agenda,
+	}
+}
+
+func (c *checker) addRunner(s *State, r *Runner, by int) {
+	d := &c.delta
+	d.lens.runnersByID += by
+	d.lens.runnersByKey += by
+	d.lens.runnersBySeq += by
+	d.lens.agenda += by
+	p := d.pools[r.pool]
+	if r.End == NotEnded {
+		p.runners += by
+		p.connected += by * count(r.Connected)
+	}
+	if r.Placeable() && r.FreeSlots() > 0 {
+		p.candidates += by
+		d.lens.candidates += by
+	}
+	if r.drainWork() {
+		d.lens.drainWork += by
+	}
+	d.pools[r.pool] = p
+	if r.registered() {
+		d.versions[versionKey{pool: r.pool, version: r.Version}] += by
+	}
+	for range s.OrphansOf(r) {
+		c.hold(r.Number, by, by)
+		d.orphans += by
+	}
+}
+
+func (c *checker) addActor(a *Actor, by int) {
+	d := &c.delta
+	d.lens.actorsByID += by
+	d.lens.actorsByName += by
+	d.phases[a.Phase] += int64(by)
+	d.stored += int64(by * (len(a.Input) + len(a.Saved)))
+	d.names[nameCountKey{namespace: a.namespace, name: a.Name}] += by
+	if a.DueMs != 0 {
+		d.lens.agenda += by
+	}
+	if a.Phase == Destroyed {
+		d.lens.endedActors += by
+		d.ended[a.namespace] += by
+		return
+	}
+	p := d.pools[a.pool]
+	p.live += by
+	if a.HasKey {
+		d.lens.actorsByKey += by
+	}
+	switch {
+	case a.Phase == Pending:
+		p.pending += by
+		d.lens.queue += by
+	case a.Phase == Sleeping && a.AlarmMs != 0:
+		d.lens.alarms += by
+	case a.Phase.OnRunner():
+		d.lens.assigned += by
+		c.hold(a.Runner, by, by*count(a.Phase == Stopping))
+	}
+	d.pools[a.pool] = p
+}
+
+func (c *checker) hold(number uint32, slots, stopping int) {
+	h := c.delta.held[number]
+	c.delta.held[number] = heldSlots{h.slots + slots, h.stopping + stopping}
+}
+
+// checkVersion compares how many runners of a version are registered.
+func (c *checker) checkVersion(r *Runner) {
+	if r == nil {
+		return
+	}
+	key := versionKey{pool: r.pool, version: r.Version}
+	was, _ := c.before.versions.Get(key)
+	is, _ := c.versions.Get(key)
+	if want := int(was.registered) + c.delta.versions[key]; want != int(is.registered) {
+		c.differ(row[*Runner]{r}, fmt.Sprint("registered runners of version ", r.Version), want, is.registered)
+	}
+}
+
+// checkHeld compares the slots that a runner says it holds with those that actors and orphans hold there.
+func (c *checker) checkHeld(old, now *Runner) {
+	if now == nil {
+		return
+	}
+	var was heldSlots
+	limit := now.Slots
+	if old != nil {
+		was = heldSlots{int(old.Held), int(old.Stopping)}
+		limit = max(limit, old.Slots)
+	}
+	d := c.delta.held[now.Number]
+	if want := (heldSlots{was.slots + d.slots, was.stopping + d.stopping}); want != (heldSlots{int(now.Held), int(now.Stopping)}) {
+		c.differ(row[*Runner]{now}, "held slots", fmt.Sprintf("%d (%d stopping)", want.slots, want.stopping), fmt.Sprintf("%d (%d stopping)", now.Held, now.Stopping))
+	}
+	// Beyond its slots only what nobody placed there: orphans, and what was there before the slots shrank.
+	if old == nil || old.ID != now.ID || c.before.orphans.Len() > 0 || c.orphans.Len() > 0 {
+		return
+	}
+	if now.Held > limit && now.Held > old.Held {
+		c.differ(row[*Runner]{now}, "held slots", fmt.Sprint("at most ", limit), now.Held)
+	}
+}
+
+// checkCounts compares the counts that a row of an actor is part of.
+func (c *checker) checkCounts(a *Actor) {
+	if a == nil {
+		return
+	}
+	key := nameCountKey{namespace: a.namespace, name: a.Name}
+	was, _ := c.before.actorNames.Get(key)
+	is, _ := c.actorNames.Get(key)
+	if want := int(was.actors) + c.delta.names[key]; want != int(is.actors) {
+		c.differ(fmt.Sprintf("the name %q", clip(a.Name, 64)), "actors", want, is.actors)
+	}
+	if want, got := int(c.before.endedCount.Get(a.namespace))+c.delta.ended[a.namespace], int(c.endedCount.Get(a.namespace)); want != got {
+		c.differ(fmt.Sprint("namespace ordinal ", a.namespace), "ended actors", want, got)
+	}
+	c.checkPool(a.pool)
+}
+
+// checkPool compares what a pool counts with what its rows' change amounts to.
+func (c *checker) checkPool(ordinal uint32) {
+	p := c.pools.Get(ordinal)
+	if p == nil {
+		return // said already, of whoever is in it
+	}
+	was, is, d := c.before.poolStats.Get(ordinal), c.poolStats.Get(ordinal), c.delta.pools[ordinal]
+	want := poolTally{
+		int(was.Runners) + d.runners, int(was.Connected) + d.connected, int(was.Candidates) + d.candidates,
+		int(was.Pending) + d.pending, int(was.Live) + d.live,
+	}
+	if got := (poolTally{int(is.Runners), int(is.Connected), int(is.Candidates), int(is.Pending), int(is.Live)}); got != want {
+		c.differ(fmt.Sprintf("pool %q", p.ID.Name), "counts", fmt.Sprintf("%+v", want), fmt.Sprintf("%+v", got))
+	}
+}
+
+// checkSums compares what is counted over the whole state.
+func (c *checker) checkSums() {
+	if got, want := c.lens().minus(c.before.lens()), c.delta.lens; got != want {
+		c.differ("the state", "growth of the indexes", fmt.Sprintf("%+v", want), fmt.Sprintf("%+v", got))
+	}
+	for p := range c.phases {
+		if got, want := int64(c.phases[p]), int64(c.before.phases[p])+c.delta.phases[p]; got != want {
+			c.differ("the state", "actors that are "+Phase(p).String(), want, got)
+		}
+	}
+	if got, want := c.storedBytes, c.before.storedBytes+c.delta.stored; got != want {
+		c.differ("the state", "bytes of inputs and saved states", want, got)
+	}
+	if got, want := c.orphans.Len(), c.before.orphans.Len()+c.delta.orphans; got != want {
+		c.differ("the state", "orphans of registered runners", want, got)
+	}
+}
