@@ -55,6 +55,7 @@ func actorKeyLess(a, b actorKeyKey) bool {
 type endedKey struct {
 	namespace uint32
 	dueMs     int64
+	seq       uint64
 	ordinal   uint32
 }
 
@@ -65,7 +66,7 @@ func endedLess(a, b endedKey) bool {
 	if a.dueMs != b.dueMs {
 		return a.dueMs < b.dueMs
 	}
-	return a.ordinal < b.ordinal
+	return a.seq < b.seq
 }
 
 type assignedKey struct {
@@ -83,6 +84,7 @@ func assignedLess(a, b assignedKey) bool {
 
 type alarmKey struct {
 	wallMs  int64
+	seq     uint64
 	ordinal uint32
 }
 
@@ -90,7 +92,7 @@ func alarmLess(a, b alarmKey) bool {
 	if a.wallMs != b.wallMs {
 		return a.wallMs < b.wallMs
 	}
-	return a.ordinal < b.ordinal
+	return a.seq < b.seq
 }
 
 // hashParts mixes texts into an index key. A collision costs a comparison, nothing more; nobody can make many of them.
@@ -203,7 +205,7 @@ func keysOf(a *Actor) (k actorKeys) {
 		return k
 	}
 	if a.DueMs != 0 {
-		k.agenda = agendaKey{atMs: a.DueMs, kind: dueKindOf(a.Phase), row: a.ordinal}
+		k.agenda = agendaKey{atMs: a.DueMs, seq: a.Seq, kind: dueKindOf(a.Phase), row: a.ordinal}
 	}
 	if a.HasKey && a.Phase != Destroyed {
 		k.key = actorKeyKey{hash: a.keyHash, seq: a.Seq, ordinal: a.ordinal}
@@ -215,10 +217,10 @@ func keysOf(a *Actor) (k actorKeys) {
 		k.assigned = assignedKey{runner: a.Runner, rev: a.RunnerRev, ordinal: a.ordinal}
 	case Sleeping:
 		if a.AlarmMs != 0 {
-			k.alarm = alarmKey{wallMs: a.AlarmMs, ordinal: a.ordinal}
+			k.alarm = alarmKey{wallMs: a.AlarmMs, seq: a.Seq, ordinal: a.ordinal}
 		}
 	case Destroyed:
-		k.ended = endedKey{namespace: a.namespace, dueMs: a.DueMs, ordinal: a.ordinal}
+		k.ended = endedKey{namespace: a.namespace, dueMs: a.DueMs, seq: a.Seq, ordinal: a.ordinal}
 	default: // backing off: the agenda alone knows
 	}
 	return k

@@ -23,8 +23,11 @@ type Due struct {
 	Runner *Runner
 }
 
+// agendaKey orders what falls due at the same time by something that survives a restore: ordinals do not, and a leader that was restored
+// must not decide in another order.
 type agendaKey struct {
 	atMs int64
+	seq  uint64 // of the actor; 0 for a runner
 	kind DueKind
 	row  uint32 // ordinal of the actor, or number of the runner
 }
@@ -35,6 +38,9 @@ func agendaLess(a, b agendaKey) bool {
 	}
 	if a.kind != b.kind {
 		return a.kind < b.kind
+	}
+	if a.seq != b.seq {
+		return a.seq < b.seq
 	}
 	return a.row < b.row
 }

@@ -218,11 +218,17 @@ func (tx *Tx) TakeDirtyPools() []*Pool {
 	return pools
 }
 
-// DirtyAllPools makes TakeDirtyPools return every pool that has pending actors: after an election nothing is known to be settled.
+// DirtyAllPools makes TakeDirtyPools return every pool that has pending actors, by name: after an election nothing is known to be
+// settled.
 func (tx *Tx) DirtyAllPools() {
-	for ordinal := range tx.poolCount {
-		if tx.poolStats.Get(ordinal).Pending > 0 {
-			tx.dirtyPool(ordinal)
+	if tx.phases[Pending] == 0 {
+		return
+	}
+	for ns := range tx.Namespaces("") {
+		for p := range tx.Pools(ns, "") {
+			if tx.PoolStats(p).Pending > 0 {
+				tx.dirtyPool(p.ordinal)
+			}
 		}
 	}
 }
