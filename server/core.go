@@ -85,9 +85,7 @@ func (c *core) run(ctx context.Context) error {
 	tasks.Go(func() error { return c.relay.Run(ctx) })
 	tasks.Go(func() error { return c.watchLeader(ctx) })
 	err := tasks.Wait()
-	if c.raft.State() == raft.Leader {
-		_ = c.raft.LeadershipTransfer().Error() // alone, or nobody is ready: they will elect
-	}
+	c.handOver()
 	if stop := c.raft.Shutdown().Error(); err == nil {
 		err = stop
 	}
@@ -113,5 +111,13 @@ func (c *core) watchLeader(ctx context.Context) error {
 			return nil
 		}
 		c.engine.leaders.note()
+	}
+}
+
+// handOver gives the leadership to another node, if this one has it. A node that ends does so before it shuts its doors: a leader that
+// nobody can reach any more holds all writes up.
+func (c *core) handOver() {
+	if c.raft.State() == raft.Leader {
+		_ = c.raft.LeadershipTransfer().Error() // alone, or nobody is ready: they will elect
 	}
 }

@@ -181,6 +181,7 @@ func (n *node) run(ctx context.Context) error {
 	}
 	tasks.Go(func() error {
 		<-ctx.Done()
+		n.core.handOver()
 		n.shutDoors()
 		stopCore()
 		return nil
