@@ -22,7 +22,7 @@ import (
 // The scenarios run real processes in real time. They share worlds, because a thousand actors take a while to create: a world's test
 // is a list of scenarios, each in a file that is named after it, and ends with every check of the whole history.
 //
-//	CALLBOARD_BINARY=…          tries that binary instead of building one
+//	CALLBOARD_BINARY=…          tries that binary instead of building one (with -count=1: go test does not look at it)
 //	CALLBOARD_JEPSEN_STRICT=1   times are held to what is promised on a quiet machine
 //	CALLBOARD_JEPSEN_KEEP=DIR   keeps logs and histories there, of passed runs too
 
