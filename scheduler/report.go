@@ -32,7 +32,7 @@ func (s *step) report(report *nodev1.SessionReport) *nodev1.SessionAnswer {
 	case *nodev1.SessionReport_Broken:
 		s.do(&logv1.Op{Op: &logv1.Op_DisconnectRunner{DisconnectRunner: &logv1.DisconnectRunner{RunnerId: r.ID[:], SessionId: r.Session[:]}}})
 	case *nodev1.SessionReport_Receipt:
-		// The holder keeps count of receipts; nothing in the state waits for them yet.
+		// Nothing in the state waits for receipts yet.
 	default:
 		return &nodev1.SessionAnswer{Refusal: callboardv1.Refuse("session", "malformed", "the report says nothing that this build knows")}
 	}

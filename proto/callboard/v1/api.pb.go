@@ -957,6 +957,118 @@ func (x *SleepResponse) GetIndex() uint64 {
 	return 0
 }
 
+type RescheduleRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Namespace      string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	ActorId        string                 `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	IdempotencyKey string                 `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RescheduleRequest) Reset() {
+	*x = RescheduleRequest{}
+	mi := &file_callboard_v1_api_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RescheduleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RescheduleRequest) ProtoMessage() {}
+
+func (x *RescheduleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RescheduleRequest.ProtoReflect.Descriptor instead.
+func (*RescheduleRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RescheduleRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *RescheduleRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *RescheduleRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type RescheduleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Actor         *Actor                 `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RescheduleResponse) Reset() {
+	*x = RescheduleResponse{}
+	mi := &file_callboard_v1_api_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RescheduleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RescheduleResponse) ProtoMessage() {}
+
+func (x *RescheduleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RescheduleResponse.ProtoReflect.Descriptor instead.
+func (*RescheduleResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RescheduleResponse) GetActor() *Actor {
+	if x != nil {
+		return x.Actor
+	}
+	return nil
+}
+
+func (x *RescheduleResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 type DestroyRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Namespace      string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
@@ -969,7 +1081,7 @@ type DestroyRequest struct {
 
 func (x *DestroyRequest) Reset() {
 	*x = DestroyRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[14]
+	mi := &file_callboard_v1_api_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1093,7 @@ func (x *DestroyRequest) String() string {
 func (*DestroyRequest) ProtoMessage() {}
 
 func (x *DestroyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[14]
+	mi := &file_callboard_v1_api_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,7 +1106,7 @@ func (x *DestroyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyRequest.ProtoReflect.Descriptor instead.
 func (*DestroyRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{14}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DestroyRequest) GetNamespace() string {
@@ -1035,7 +1147,7 @@ type DestroyResponse struct {
 
 func (x *DestroyResponse) Reset() {
 	*x = DestroyResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[15]
+	mi := &file_callboard_v1_api_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1047,7 +1159,7 @@ func (x *DestroyResponse) String() string {
 func (*DestroyResponse) ProtoMessage() {}
 
 func (x *DestroyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[15]
+	mi := &file_callboard_v1_api_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1060,7 +1172,7 @@ func (x *DestroyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyResponse.ProtoReflect.Descriptor instead.
 func (*DestroyResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{15}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DestroyResponse) GetEnded() bool {
@@ -1089,7 +1201,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[16]
+	mi := &file_callboard_v1_api_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1213,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[16]
+	mi := &file_callboard_v1_api_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1226,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{16}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ExplainRequest) GetNamespace() string {
@@ -1160,7 +1272,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[17]
+	mi := &file_callboard_v1_api_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1172,7 +1284,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[17]
+	mi := &file_callboard_v1_api_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1185,7 +1297,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{17}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ExplainResponse) GetActor() *Actor {
@@ -1247,7 +1359,7 @@ type PoolServiceListRequest struct {
 
 func (x *PoolServiceListRequest) Reset() {
 	*x = PoolServiceListRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[18]
+	mi := &file_callboard_v1_api_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1371,7 @@ func (x *PoolServiceListRequest) String() string {
 func (*PoolServiceListRequest) ProtoMessage() {}
 
 func (x *PoolServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[18]
+	mi := &file_callboard_v1_api_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1384,7 @@ func (x *PoolServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServiceListRequest.ProtoReflect.Descriptor instead.
 func (*PoolServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{18}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PoolServiceListRequest) GetNamespace() string {
@@ -1299,7 +1411,7 @@ type PoolServiceListResponse struct {
 
 func (x *PoolServiceListResponse) Reset() {
 	*x = PoolServiceListResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[19]
+	mi := &file_callboard_v1_api_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1311,7 +1423,7 @@ func (x *PoolServiceListResponse) String() string {
 func (*PoolServiceListResponse) ProtoMessage() {}
 
 func (x *PoolServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[19]
+	mi := &file_callboard_v1_api_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1324,7 +1436,7 @@ func (x *PoolServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServiceListResponse.ProtoReflect.Descriptor instead.
 func (*PoolServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{19}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PoolServiceListResponse) GetPools() []*Pool {
@@ -1352,7 +1464,7 @@ type PoolServiceGetRequest struct {
 
 func (x *PoolServiceGetRequest) Reset() {
 	*x = PoolServiceGetRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[20]
+	mi := &file_callboard_v1_api_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1364,7 +1476,7 @@ func (x *PoolServiceGetRequest) String() string {
 func (*PoolServiceGetRequest) ProtoMessage() {}
 
 func (x *PoolServiceGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[20]
+	mi := &file_callboard_v1_api_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1377,7 +1489,7 @@ func (x *PoolServiceGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServiceGetRequest.ProtoReflect.Descriptor instead.
 func (*PoolServiceGetRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{20}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PoolServiceGetRequest) GetNamespace() string {
@@ -1411,7 +1523,7 @@ type PoolServiceGetResponse struct {
 
 func (x *PoolServiceGetResponse) Reset() {
 	*x = PoolServiceGetResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[21]
+	mi := &file_callboard_v1_api_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1423,7 +1535,7 @@ func (x *PoolServiceGetResponse) String() string {
 func (*PoolServiceGetResponse) ProtoMessage() {}
 
 func (x *PoolServiceGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[21]
+	mi := &file_callboard_v1_api_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1436,7 +1548,7 @@ func (x *PoolServiceGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServiceGetResponse.ProtoReflect.Descriptor instead.
 func (*PoolServiceGetResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{21}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PoolServiceGetResponse) GetPool() *Pool {
@@ -1465,7 +1577,7 @@ type PoolServicePutRequest struct {
 
 func (x *PoolServicePutRequest) Reset() {
 	*x = PoolServicePutRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[22]
+	mi := &file_callboard_v1_api_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1477,7 +1589,7 @@ func (x *PoolServicePutRequest) String() string {
 func (*PoolServicePutRequest) ProtoMessage() {}
 
 func (x *PoolServicePutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[22]
+	mi := &file_callboard_v1_api_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1490,7 +1602,7 @@ func (x *PoolServicePutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServicePutRequest.ProtoReflect.Descriptor instead.
 func (*PoolServicePutRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{22}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PoolServicePutRequest) GetNamespace() string {
@@ -1532,7 +1644,7 @@ type PoolServicePutResponse struct {
 
 func (x *PoolServicePutResponse) Reset() {
 	*x = PoolServicePutResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[23]
+	mi := &file_callboard_v1_api_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1544,7 +1656,7 @@ func (x *PoolServicePutResponse) String() string {
 func (*PoolServicePutResponse) ProtoMessage() {}
 
 func (x *PoolServicePutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[23]
+	mi := &file_callboard_v1_api_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1557,7 +1669,7 @@ func (x *PoolServicePutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServicePutResponse.ProtoReflect.Descriptor instead.
 func (*PoolServicePutResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{23}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PoolServicePutResponse) GetPool() *Pool {
@@ -1592,7 +1704,7 @@ type PoolServiceDeleteRequest struct {
 
 func (x *PoolServiceDeleteRequest) Reset() {
 	*x = PoolServiceDeleteRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[24]
+	mi := &file_callboard_v1_api_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1604,7 +1716,7 @@ func (x *PoolServiceDeleteRequest) String() string {
 func (*PoolServiceDeleteRequest) ProtoMessage() {}
 
 func (x *PoolServiceDeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[24]
+	mi := &file_callboard_v1_api_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1617,7 +1729,7 @@ func (x *PoolServiceDeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServiceDeleteRequest.ProtoReflect.Descriptor instead.
 func (*PoolServiceDeleteRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{24}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PoolServiceDeleteRequest) GetNamespace() string {
@@ -1650,7 +1762,7 @@ type PoolServiceDeleteResponse struct {
 
 func (x *PoolServiceDeleteResponse) Reset() {
 	*x = PoolServiceDeleteResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[25]
+	mi := &file_callboard_v1_api_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1662,7 +1774,7 @@ func (x *PoolServiceDeleteResponse) String() string {
 func (*PoolServiceDeleteResponse) ProtoMessage() {}
 
 func (x *PoolServiceDeleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[25]
+	mi := &file_callboard_v1_api_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1675,7 +1787,7 @@ func (x *PoolServiceDeleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServiceDeleteResponse.ProtoReflect.Descriptor instead.
 func (*PoolServiceDeleteResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{25}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PoolServiceDeleteResponse) GetIndex() uint64 {
@@ -1700,7 +1812,7 @@ type RunnerServiceListRequest struct {
 
 func (x *RunnerServiceListRequest) Reset() {
 	*x = RunnerServiceListRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[26]
+	mi := &file_callboard_v1_api_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1824,7 @@ func (x *RunnerServiceListRequest) String() string {
 func (*RunnerServiceListRequest) ProtoMessage() {}
 
 func (x *RunnerServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[26]
+	mi := &file_callboard_v1_api_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +1837,7 @@ func (x *RunnerServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerServiceListRequest.ProtoReflect.Descriptor instead.
 func (*RunnerServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{26}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RunnerServiceListRequest) GetNamespace() string {
@@ -1788,7 +1900,7 @@ type RunnerServiceListResponse struct {
 
 func (x *RunnerServiceListResponse) Reset() {
 	*x = RunnerServiceListResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[27]
+	mi := &file_callboard_v1_api_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +1912,7 @@ func (x *RunnerServiceListResponse) String() string {
 func (*RunnerServiceListResponse) ProtoMessage() {}
 
 func (x *RunnerServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[27]
+	mi := &file_callboard_v1_api_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +1925,7 @@ func (x *RunnerServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerServiceListResponse.ProtoReflect.Descriptor instead.
 func (*RunnerServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{27}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RunnerServiceListResponse) GetRunners() []*Runner {
@@ -1848,7 +1960,7 @@ type RunnerServiceGetRequest struct {
 
 func (x *RunnerServiceGetRequest) Reset() {
 	*x = RunnerServiceGetRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[28]
+	mi := &file_callboard_v1_api_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1860,7 +1972,7 @@ func (x *RunnerServiceGetRequest) String() string {
 func (*RunnerServiceGetRequest) ProtoMessage() {}
 
 func (x *RunnerServiceGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[28]
+	mi := &file_callboard_v1_api_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,7 +1985,7 @@ func (x *RunnerServiceGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerServiceGetRequest.ProtoReflect.Descriptor instead.
 func (*RunnerServiceGetRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{28}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RunnerServiceGetRequest) GetNamespace() string {
@@ -1907,7 +2019,7 @@ type RunnerServiceGetResponse struct {
 
 func (x *RunnerServiceGetResponse) Reset() {
 	*x = RunnerServiceGetResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[29]
+	mi := &file_callboard_v1_api_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1919,7 +2031,7 @@ func (x *RunnerServiceGetResponse) String() string {
 func (*RunnerServiceGetResponse) ProtoMessage() {}
 
 func (x *RunnerServiceGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[29]
+	mi := &file_callboard_v1_api_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1932,7 +2044,7 @@ func (x *RunnerServiceGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerServiceGetResponse.ProtoReflect.Descriptor instead.
 func (*RunnerServiceGetResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{29}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RunnerServiceGetResponse) GetRunner() *Runner {
@@ -1943,6 +2055,872 @@ func (x *RunnerServiceGetResponse) GetRunner() *Runner {
 }
 
 func (x *RunnerServiceGetResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// DrainRequest takes a runner out of placement at once, and moves its actors at the pool's pace.
+type DrainRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Namespace      string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	RunnerId       string                 `protobuf:"bytes,2,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	DeadlineMs     uint32                 `protobuf:"varint,3,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"` // from now; then whatever is left moves at once. 0: none
+	Reason         string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`                            // at most 256 bytes
+	Force          bool                   `protobuf:"varint,5,opt,name=force,proto3" json:"force,omitempty"`                             // whether or not there is room elsewhere
+	IdempotencyKey string                 `protobuf:"bytes,6,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *DrainRequest) Reset() {
+	*x = DrainRequest{}
+	mi := &file_callboard_v1_api_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainRequest) ProtoMessage() {}
+
+func (x *DrainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
+func (*DrainRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *DrainRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *DrainRequest) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+func (x *DrainRequest) GetDeadlineMs() uint32 {
+	if x != nil {
+		return x.DeadlineMs
+	}
+	return 0
+}
+
+func (x *DrainRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *DrainRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *DrainRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type DrainResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Runner        *Runner                `protobuf:"bytes,1,opt,name=runner,proto3" json:"runner,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainResponse) Reset() {
+	*x = DrainResponse{}
+	mi := &file_callboard_v1_api_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainResponse) ProtoMessage() {}
+
+func (x *DrainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
+func (*DrainResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *DrainResponse) GetRunner() *Runner {
+	if x != nil {
+		return x.Runner
+	}
+	return nil
+}
+
+func (x *DrainResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// UndrainRequest calls an operator's drain off. Evictions that are decided already go on.
+type UndrainRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Namespace      string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	RunnerId       string                 `protobuf:"bytes,2,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	IdempotencyKey string                 `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *UndrainRequest) Reset() {
+	*x = UndrainRequest{}
+	mi := &file_callboard_v1_api_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndrainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndrainRequest) ProtoMessage() {}
+
+func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
+func (*UndrainRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *UndrainRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *UndrainRequest) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+func (x *UndrainRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type UndrainResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Runner        *Runner                `protobuf:"bytes,1,opt,name=runner,proto3" json:"runner,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndrainResponse) Reset() {
+	*x = UndrainResponse{}
+	mi := &file_callboard_v1_api_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndrainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndrainResponse) ProtoMessage() {}
+
+func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
+func (*UndrainResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *UndrainResponse) GetRunner() *Runner {
+	if x != nil {
+		return x.Runner
+	}
+	return nil
+}
+
+func (x *UndrainResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+type PlanRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Version       uint32                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"` // higher than the pool's newest
+	Slots         uint64                 `protobuf:"varint,4,opt,name=slots,proto3" json:"slots,omitempty"`     // of the new version's runners together; 0: as many as the pool's actors need
+	Consistency   Consistency            `protobuf:"varint,5,opt,name=consistency,proto3,enum=callboard.v1.Consistency" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanRequest) Reset() {
+	*x = PlanRequest{}
+	mi := &file_callboard_v1_api_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanRequest) ProtoMessage() {}
+
+func (x *PlanRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
+func (*PlanRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *PlanRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *PlanRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *PlanRequest) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *PlanRequest) GetSlots() uint64 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *PlanRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_CONSISTENCY_UNSPECIFIED
+}
+
+type PlanResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Plan          *RolloutPlan           `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanResponse) Reset() {
+	*x = PlanResponse{}
+	mi := &file_callboard_v1_api_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanResponse) ProtoMessage() {}
+
+func (x *PlanResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
+func (*PlanResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *PlanResponse) GetPlan() *RolloutPlan {
+	if x != nil {
+		return x.Plan
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+type RolloutServiceGetRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Id            uint64                 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"` // 0: the open one, or else the last
+	Consistency   Consistency            `protobuf:"varint,4,opt,name=consistency,proto3,enum=callboard.v1.Consistency" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RolloutServiceGetRequest) Reset() {
+	*x = RolloutServiceGetRequest{}
+	mi := &file_callboard_v1_api_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RolloutServiceGetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RolloutServiceGetRequest) ProtoMessage() {}
+
+func (x *RolloutServiceGetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RolloutServiceGetRequest.ProtoReflect.Descriptor instead.
+func (*RolloutServiceGetRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *RolloutServiceGetRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *RolloutServiceGetRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *RolloutServiceGetRequest) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *RolloutServiceGetRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_CONSISTENCY_UNSPECIFIED
+}
+
+type RolloutServiceGetResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rollout       *Rollout               `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RolloutServiceGetResponse) Reset() {
+	*x = RolloutServiceGetResponse{}
+	mi := &file_callboard_v1_api_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RolloutServiceGetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RolloutServiceGetResponse) ProtoMessage() {}
+
+func (x *RolloutServiceGetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RolloutServiceGetResponse.ProtoReflect.Descriptor instead.
+func (*RolloutServiceGetResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *RolloutServiceGetResponse) GetRollout() *Rollout {
+	if x != nil {
+		return x.Rollout
+	}
+	return nil
+}
+
+func (x *RolloutServiceGetResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+type PauseRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Namespace      string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Pool           string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Reason         string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"` // at most 256 bytes
+	IdempotencyKey string                 `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *PauseRequest) Reset() {
+	*x = PauseRequest{}
+	mi := &file_callboard_v1_api_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseRequest) ProtoMessage() {}
+
+func (x *PauseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
+func (*PauseRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *PauseRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *PauseRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *PauseRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PauseRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type PauseResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rollout       *Rollout               `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseResponse) Reset() {
+	*x = PauseResponse{}
+	mi := &file_callboard_v1_api_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseResponse) ProtoMessage() {}
+
+func (x *PauseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
+func (*PauseResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *PauseResponse) GetRollout() *Rollout {
+	if x != nil {
+		return x.Rollout
+	}
+	return nil
+}
+
+func (x *PauseResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+type ResumeRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Namespace      string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Pool           string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	IdempotencyKey string                 `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ResumeRequest) Reset() {
+	*x = ResumeRequest{}
+	mi := &file_callboard_v1_api_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeRequest) ProtoMessage() {}
+
+func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
+func (*ResumeRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ResumeRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ResumeRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *ResumeRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type ResumeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rollout       *Rollout               `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeResponse) Reset() {
+	*x = ResumeResponse{}
+	mi := &file_callboard_v1_api_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeResponse) ProtoMessage() {}
+
+func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
+func (*ResumeResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ResumeResponse) GetRollout() *Rollout {
+	if x != nil {
+		return x.Rollout
+	}
+	return nil
+}
+
+func (x *ResumeResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+type RolloutServiceListRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"` // 1 to 1 000, default 100
+	Cursor        string                 `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	Consistency   Consistency            `protobuf:"varint,5,opt,name=consistency,proto3,enum=callboard.v1.Consistency" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RolloutServiceListRequest) Reset() {
+	*x = RolloutServiceListRequest{}
+	mi := &file_callboard_v1_api_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RolloutServiceListRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RolloutServiceListRequest) ProtoMessage() {}
+
+func (x *RolloutServiceListRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RolloutServiceListRequest.ProtoReflect.Descriptor instead.
+func (*RolloutServiceListRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *RolloutServiceListRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *RolloutServiceListRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *RolloutServiceListRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *RolloutServiceListRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+func (x *RolloutServiceListRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_CONSISTENCY_UNSPECIFIED
+}
+
+type RolloutServiceListResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rollouts      []*Rollout             `protobuf:"bytes,1,rep,name=rollouts,proto3" json:"rollouts,omitempty"`                       // newest first; ended ones for an hour
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"` // empty on the last page
+	Index         uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RolloutServiceListResponse) Reset() {
+	*x = RolloutServiceListResponse{}
+	mi := &file_callboard_v1_api_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RolloutServiceListResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RolloutServiceListResponse) ProtoMessage() {}
+
+func (x *RolloutServiceListResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RolloutServiceListResponse.ProtoReflect.Descriptor instead.
+func (*RolloutServiceListResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *RolloutServiceListResponse) GetRollouts() []*Rollout {
+	if x != nil {
+		return x.Rollouts
+	}
+	return nil
+}
+
+func (x *RolloutServiceListResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+func (x *RolloutServiceListResponse) GetIndex() uint64 {
 	if x != nil {
 		return x.Index
 	}
@@ -1961,7 +2939,7 @@ type NamespaceServiceListRequest struct {
 
 func (x *NamespaceServiceListRequest) Reset() {
 	*x = NamespaceServiceListRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[30]
+	mi := &file_callboard_v1_api_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1973,7 +2951,7 @@ func (x *NamespaceServiceListRequest) String() string {
 func (*NamespaceServiceListRequest) ProtoMessage() {}
 
 func (x *NamespaceServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[30]
+	mi := &file_callboard_v1_api_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1986,7 +2964,7 @@ func (x *NamespaceServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamespaceServiceListRequest.ProtoReflect.Descriptor instead.
 func (*NamespaceServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{30}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *NamespaceServiceListRequest) GetName() string {
@@ -2028,7 +3006,7 @@ type NamespaceServiceListResponse struct {
 
 func (x *NamespaceServiceListResponse) Reset() {
 	*x = NamespaceServiceListResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[31]
+	mi := &file_callboard_v1_api_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2040,7 +3018,7 @@ func (x *NamespaceServiceListResponse) String() string {
 func (*NamespaceServiceListResponse) ProtoMessage() {}
 
 func (x *NamespaceServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[31]
+	mi := &file_callboard_v1_api_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2053,7 +3031,7 @@ func (x *NamespaceServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamespaceServiceListResponse.ProtoReflect.Descriptor instead.
 func (*NamespaceServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{31}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *NamespaceServiceListResponse) GetNamespaces() []*Namespace {
@@ -2088,7 +3066,7 @@ type NamespaceServiceCreateRequest struct {
 
 func (x *NamespaceServiceCreateRequest) Reset() {
 	*x = NamespaceServiceCreateRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[32]
+	mi := &file_callboard_v1_api_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2100,7 +3078,7 @@ func (x *NamespaceServiceCreateRequest) String() string {
 func (*NamespaceServiceCreateRequest) ProtoMessage() {}
 
 func (x *NamespaceServiceCreateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[32]
+	mi := &file_callboard_v1_api_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2113,7 +3091,7 @@ func (x *NamespaceServiceCreateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamespaceServiceCreateRequest.ProtoReflect.Descriptor instead.
 func (*NamespaceServiceCreateRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{32}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *NamespaceServiceCreateRequest) GetName() string {
@@ -2147,7 +3125,7 @@ type NamespaceServiceCreateResponse struct {
 
 func (x *NamespaceServiceCreateResponse) Reset() {
 	*x = NamespaceServiceCreateResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[33]
+	mi := &file_callboard_v1_api_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +3137,7 @@ func (x *NamespaceServiceCreateResponse) String() string {
 func (*NamespaceServiceCreateResponse) ProtoMessage() {}
 
 func (x *NamespaceServiceCreateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[33]
+	mi := &file_callboard_v1_api_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +3150,7 @@ func (x *NamespaceServiceCreateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamespaceServiceCreateResponse.ProtoReflect.Descriptor instead.
 func (*NamespaceServiceCreateResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{33}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *NamespaceServiceCreateResponse) GetNamespace() *Namespace {
@@ -2198,7 +3176,7 @@ type ClusterServiceGetRequest struct {
 
 func (x *ClusterServiceGetRequest) Reset() {
 	*x = ClusterServiceGetRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[34]
+	mi := &file_callboard_v1_api_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2210,7 +3188,7 @@ func (x *ClusterServiceGetRequest) String() string {
 func (*ClusterServiceGetRequest) ProtoMessage() {}
 
 func (x *ClusterServiceGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[34]
+	mi := &file_callboard_v1_api_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2223,7 +3201,7 @@ func (x *ClusterServiceGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceGetRequest.ProtoReflect.Descriptor instead.
 func (*ClusterServiceGetRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{34}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ClusterServiceGetRequest) GetConsistency() Consistency {
@@ -2255,7 +3233,7 @@ type ClusterServiceGetResponse struct {
 
 func (x *ClusterServiceGetResponse) Reset() {
 	*x = ClusterServiceGetResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[35]
+	mi := &file_callboard_v1_api_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2267,7 +3245,7 @@ func (x *ClusterServiceGetResponse) String() string {
 func (*ClusterServiceGetResponse) ProtoMessage() {}
 
 func (x *ClusterServiceGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[35]
+	mi := &file_callboard_v1_api_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2280,7 +3258,7 @@ func (x *ClusterServiceGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceGetResponse.ProtoReflect.Descriptor instead.
 func (*ClusterServiceGetResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{35}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ClusterServiceGetResponse) GetClusterId() string {
@@ -2399,7 +3377,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_callboard_v1_api_proto_msgTypes[36]
+	mi := &file_callboard_v1_api_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2411,7 +3389,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[36]
+	mi := &file_callboard_v1_api_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2424,7 +3402,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{36}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Peer) GetName() string {
@@ -2505,7 +3483,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[37]
+	mi := &file_callboard_v1_api_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2517,7 +3495,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[37]
+	mi := &file_callboard_v1_api_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2530,7 +3508,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{37}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{53}
 }
 
 type ListPeersResponse struct {
@@ -2543,7 +3521,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[38]
+	mi := &file_callboard_v1_api_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2555,7 +3533,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[38]
+	mi := &file_callboard_v1_api_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2568,7 +3546,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{38}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListPeersResponse) GetPeers() []*Peer {
@@ -2595,7 +3573,7 @@ type AddVoterRequest struct {
 
 func (x *AddVoterRequest) Reset() {
 	*x = AddVoterRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[39]
+	mi := &file_callboard_v1_api_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2607,7 +3585,7 @@ func (x *AddVoterRequest) String() string {
 func (*AddVoterRequest) ProtoMessage() {}
 
 func (x *AddVoterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[39]
+	mi := &file_callboard_v1_api_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2620,7 +3598,7 @@ func (x *AddVoterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddVoterRequest.ProtoReflect.Descriptor instead.
 func (*AddVoterRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{39}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *AddVoterRequest) GetNodeId() string {
@@ -2645,7 +3623,7 @@ type AddVoterResponse struct {
 
 func (x *AddVoterResponse) Reset() {
 	*x = AddVoterResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[40]
+	mi := &file_callboard_v1_api_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2657,7 +3635,7 @@ func (x *AddVoterResponse) String() string {
 func (*AddVoterResponse) ProtoMessage() {}
 
 func (x *AddVoterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[40]
+	mi := &file_callboard_v1_api_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2670,7 +3648,7 @@ func (x *AddVoterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddVoterResponse.ProtoReflect.Descriptor instead.
 func (*AddVoterResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{40}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{56}
 }
 
 type RemovePeerRequest struct {
@@ -2682,7 +3660,7 @@ type RemovePeerRequest struct {
 
 func (x *RemovePeerRequest) Reset() {
 	*x = RemovePeerRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[41]
+	mi := &file_callboard_v1_api_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2694,7 +3672,7 @@ func (x *RemovePeerRequest) String() string {
 func (*RemovePeerRequest) ProtoMessage() {}
 
 func (x *RemovePeerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[41]
+	mi := &file_callboard_v1_api_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2707,7 +3685,7 @@ func (x *RemovePeerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeerRequest.ProtoReflect.Descriptor instead.
 func (*RemovePeerRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{41}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *RemovePeerRequest) GetNodeId() string {
@@ -2725,7 +3703,7 @@ type RemovePeerResponse struct {
 
 func (x *RemovePeerResponse) Reset() {
 	*x = RemovePeerResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[42]
+	mi := &file_callboard_v1_api_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2737,7 +3715,7 @@ func (x *RemovePeerResponse) String() string {
 func (*RemovePeerResponse) ProtoMessage() {}
 
 func (x *RemovePeerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[42]
+	mi := &file_callboard_v1_api_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2750,7 +3728,7 @@ func (x *RemovePeerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeerResponse.ProtoReflect.Descriptor instead.
 func (*RemovePeerResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{42}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{58}
 }
 
 // Setting is one replicated cluster setting: its value and where it came from.
@@ -2766,7 +3744,7 @@ type Setting struct {
 
 func (x *Setting) Reset() {
 	*x = Setting{}
-	mi := &file_callboard_v1_api_proto_msgTypes[43]
+	mi := &file_callboard_v1_api_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2778,7 +3756,7 @@ func (x *Setting) String() string {
 func (*Setting) ProtoMessage() {}
 
 func (x *Setting) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[43]
+	mi := &file_callboard_v1_api_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2791,7 +3769,7 @@ func (x *Setting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setting.ProtoReflect.Descriptor instead.
 func (*Setting) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{43}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Setting) GetName() string {
@@ -2831,7 +3809,7 @@ type GetSettingsRequest struct {
 
 func (x *GetSettingsRequest) Reset() {
 	*x = GetSettingsRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[44]
+	mi := &file_callboard_v1_api_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2843,7 +3821,7 @@ func (x *GetSettingsRequest) String() string {
 func (*GetSettingsRequest) ProtoMessage() {}
 
 func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[44]
+	mi := &file_callboard_v1_api_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2856,7 +3834,7 @@ func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsRequest.ProtoReflect.Descriptor instead.
 func (*GetSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{44}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *GetSettingsRequest) GetConsistency() Consistency {
@@ -2876,7 +3854,7 @@ type GetSettingsResponse struct {
 
 func (x *GetSettingsResponse) Reset() {
 	*x = GetSettingsResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[45]
+	mi := &file_callboard_v1_api_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2888,7 +3866,7 @@ func (x *GetSettingsResponse) String() string {
 func (*GetSettingsResponse) ProtoMessage() {}
 
 func (x *GetSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[45]
+	mi := &file_callboard_v1_api_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2901,7 +3879,7 @@ func (x *GetSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsResponse.ProtoReflect.Descriptor instead.
 func (*GetSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{45}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *GetSettingsResponse) GetSettings() []*Setting {
@@ -2928,7 +3906,7 @@ type PutSettingsRequest struct {
 
 func (x *PutSettingsRequest) Reset() {
 	*x = PutSettingsRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[46]
+	mi := &file_callboard_v1_api_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2940,7 +3918,7 @@ func (x *PutSettingsRequest) String() string {
 func (*PutSettingsRequest) ProtoMessage() {}
 
 func (x *PutSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[46]
+	mi := &file_callboard_v1_api_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2953,7 +3931,7 @@ func (x *PutSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSettingsRequest.ProtoReflect.Descriptor instead.
 func (*PutSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{46}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PutSettingsRequest) GetValues() map[string]string {
@@ -2980,7 +3958,7 @@ type PutSettingsResponse struct {
 
 func (x *PutSettingsResponse) Reset() {
 	*x = PutSettingsResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[47]
+	mi := &file_callboard_v1_api_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2992,7 +3970,7 @@ func (x *PutSettingsResponse) String() string {
 func (*PutSettingsResponse) ProtoMessage() {}
 
 func (x *PutSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[47]
+	mi := &file_callboard_v1_api_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3005,7 +3983,7 @@ func (x *PutSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSettingsResponse.ProtoReflect.Descriptor instead.
 func (*PutSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{47}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *PutSettingsResponse) GetSettings() []*Setting {
@@ -3102,6 +4080,13 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\"P\n" +
 	"\rSleepResponse\x12)\n" +
 	"\x05actor\x18\x01 \x01(\v2\x13.callboard.v1.ActorR\x05actor\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"u\n" +
+	"\x11RescheduleRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12'\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\"U\n" +
+	"\x12RescheduleResponse\x12)\n" +
+	"\x05actor\x18\x01 \x01(\v2\x13.callboard.v1.ActorR\x05actor\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\"\x91\x01\n" +
 	"\x0eDestroyRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x19\n" +
@@ -3174,7 +4159,68 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"\vconsistency\x18\x03 \x01(\x0e2\x19.callboard.v1.ConsistencyR\vconsistency\"^\n" +
 	"\x18RunnerServiceGetResponse\x12,\n" +
 	"\x06runner\x18\x01 \x01(\v2\x14.callboard.v1.RunnerR\x06runner\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index\"\x9c\x01\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\xc1\x01\n" +
+	"\fDrainRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1b\n" +
+	"\trunner_id\x18\x02 \x01(\tR\brunnerId\x12\x1f\n" +
+	"\vdeadline_ms\x18\x03 \x01(\rR\n" +
+	"deadlineMs\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05force\x18\x05 \x01(\bR\x05force\x12'\n" +
+	"\x0fidempotency_key\x18\x06 \x01(\tR\x0eidempotencyKey\"S\n" +
+	"\rDrainResponse\x12,\n" +
+	"\x06runner\x18\x01 \x01(\v2\x14.callboard.v1.RunnerR\x06runner\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"t\n" +
+	"\x0eUndrainRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1b\n" +
+	"\trunner_id\x18\x02 \x01(\tR\brunnerId\x12'\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\"U\n" +
+	"\x0fUndrainResponse\x12,\n" +
+	"\x06runner\x18\x01 \x01(\v2\x14.callboard.v1.RunnerR\x06runner\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\xac\x01\n" +
+	"\vPlanRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\rR\aversion\x12\x14\n" +
+	"\x05slots\x18\x04 \x01(\x04R\x05slots\x12;\n" +
+	"\vconsistency\x18\x05 \x01(\x0e2\x19.callboard.v1.ConsistencyR\vconsistency\"S\n" +
+	"\fPlanResponse\x12-\n" +
+	"\x04plan\x18\x01 \x01(\v2\x19.callboard.v1.RolloutPlanR\x04plan\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\x99\x01\n" +
+	"\x18RolloutServiceGetRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\x04R\x02id\x12;\n" +
+	"\vconsistency\x18\x04 \x01(\x0e2\x19.callboard.v1.ConsistencyR\vconsistency\"b\n" +
+	"\x19RolloutServiceGetResponse\x12/\n" +
+	"\arollout\x18\x01 \x01(\v2\x15.callboard.v1.RolloutR\arollout\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\x81\x01\n" +
+	"\fPauseRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12'\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\"V\n" +
+	"\rPauseResponse\x12/\n" +
+	"\arollout\x18\x01 \x01(\v2\x15.callboard.v1.RolloutR\arollout\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"j\n" +
+	"\rResumeRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12'\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\"W\n" +
+	"\x0eResumeResponse\x12/\n" +
+	"\arollout\x18\x01 \x01(\v2\x15.callboard.v1.RolloutR\arollout\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\xb8\x01\n" +
+	"\x19RolloutServiceListRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x16\n" +
+	"\x06cursor\x18\x04 \x01(\tR\x06cursor\x12;\n" +
+	"\vconsistency\x18\x05 \x01(\x0e2\x19.callboard.v1.ConsistencyR\vconsistency\"\x86\x01\n" +
+	"\x1aRolloutServiceListResponse\x121\n" +
+	"\brollouts\x18\x01 \x03(\v2\x15.callboard.v1.RolloutR\brollouts\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\"\x9c\x01\n" +
 	"\x1bNamespaceServiceListRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\rR\x05limit\x12\x16\n" +
@@ -3258,7 +4304,7 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"^\n" +
 	"\x13PutSettingsResponse\x121\n" +
 	"\bsettings\x18\x01 \x03(\v2\x15.callboard.v1.SettingR\bsettings\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index2\xfb\x04\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index2\xcc\x05\n" +
 	"\fActorService\x12C\n" +
 	"\x06Create\x12\x1b.callboard.v1.CreateRequest\x1a\x1c.callboard.v1.CreateResponse\x12R\n" +
 	"\vGetOrCreate\x12 .callboard.v1.GetOrCreateRequest\x1a!.callboard.v1.GetOrCreateResponse\x12:\n" +
@@ -3266,17 +4312,27 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"\x04List\x12\x19.callboard.v1.ListRequest\x1a\x1a.callboard.v1.ListResponse\x12=\n" +
 	"\x04Wake\x12\x19.callboard.v1.WakeRequest\x1a\x1a.callboard.v1.WakeResponse\x12F\n" +
 	"\aResolve\x12\x1c.callboard.v1.ResolveRequest\x1a\x1d.callboard.v1.ResolveResponse\x12@\n" +
-	"\x05Sleep\x12\x1a.callboard.v1.SleepRequest\x1a\x1b.callboard.v1.SleepResponse\x12F\n" +
+	"\x05Sleep\x12\x1a.callboard.v1.SleepRequest\x1a\x1b.callboard.v1.SleepResponse\x12O\n" +
+	"\n" +
+	"Reschedule\x12\x1f.callboard.v1.RescheduleRequest\x1a .callboard.v1.RescheduleResponse\x12F\n" +
 	"\aDestroy\x12\x1c.callboard.v1.DestroyRequest\x1a\x1d.callboard.v1.DestroyResponse\x12F\n" +
 	"\aExplain\x12\x1c.callboard.v1.ExplainRequest\x1a\x1d.callboard.v1.ExplainResponse2\xe1\x02\n" +
 	"\vPoolService\x12S\n" +
 	"\x04List\x12$.callboard.v1.PoolServiceListRequest\x1a%.callboard.v1.PoolServiceListResponse\x12P\n" +
 	"\x03Get\x12#.callboard.v1.PoolServiceGetRequest\x1a$.callboard.v1.PoolServiceGetResponse\x12P\n" +
 	"\x03Put\x12#.callboard.v1.PoolServicePutRequest\x1a$.callboard.v1.PoolServicePutResponse\x12Y\n" +
-	"\x06Delete\x12&.callboard.v1.PoolServiceDeleteRequest\x1a'.callboard.v1.PoolServiceDeleteResponse2\xbe\x01\n" +
+	"\x06Delete\x12&.callboard.v1.PoolServiceDeleteRequest\x1a'.callboard.v1.PoolServiceDeleteResponse2\xc8\x02\n" +
 	"\rRunnerService\x12W\n" +
 	"\x04List\x12&.callboard.v1.RunnerServiceListRequest\x1a'.callboard.v1.RunnerServiceListResponse\x12T\n" +
-	"\x03Get\x12%.callboard.v1.RunnerServiceGetRequest\x1a&.callboard.v1.RunnerServiceGetResponse2\xd6\x01\n" +
+	"\x03Get\x12%.callboard.v1.RunnerServiceGetRequest\x1a&.callboard.v1.RunnerServiceGetResponse\x12@\n" +
+	"\x05Drain\x12\x1a.callboard.v1.DrainRequest\x1a\x1b.callboard.v1.DrainResponse\x12F\n" +
+	"\aUndrain\x12\x1c.callboard.v1.UndrainRequest\x1a\x1d.callboard.v1.UndrainResponse2\x89\x03\n" +
+	"\x0eRolloutService\x12=\n" +
+	"\x04Plan\x12\x19.callboard.v1.PlanRequest\x1a\x1a.callboard.v1.PlanResponse\x12V\n" +
+	"\x03Get\x12&.callboard.v1.RolloutServiceGetRequest\x1a'.callboard.v1.RolloutServiceGetResponse\x12@\n" +
+	"\x05Pause\x12\x1a.callboard.v1.PauseRequest\x1a\x1b.callboard.v1.PauseResponse\x12C\n" +
+	"\x06Resume\x12\x1b.callboard.v1.ResumeRequest\x1a\x1c.callboard.v1.ResumeResponse\x12Y\n" +
+	"\x04List\x12'.callboard.v1.RolloutServiceListRequest\x1a(.callboard.v1.RolloutServiceListResponse2\xd6\x01\n" +
 	"\x10NamespaceService\x12]\n" +
 	"\x04List\x12).callboard.v1.NamespaceServiceListRequest\x1a*.callboard.v1.NamespaceServiceListResponse\x12c\n" +
 	"\x06Create\x12+.callboard.v1.NamespaceServiceCreateRequest\x1a,.callboard.v1.NamespaceServiceCreateResponse2\xfa\x03\n" +
@@ -3301,7 +4357,7 @@ func file_callboard_v1_api_proto_rawDescGZIP() []byte {
 	return file_callboard_v1_api_proto_rawDescData
 }
 
-var file_callboard_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_callboard_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
 var file_callboard_v1_api_proto_goTypes = []any{
 	(*CreateRequest)(nil),                  // 0: callboard.v1.CreateRequest
 	(*CreateResponse)(nil),                 // 1: callboard.v1.CreateResponse
@@ -3317,136 +4373,181 @@ var file_callboard_v1_api_proto_goTypes = []any{
 	(*ResolveResponse)(nil),                // 11: callboard.v1.ResolveResponse
 	(*SleepRequest)(nil),                   // 12: callboard.v1.SleepRequest
 	(*SleepResponse)(nil),                  // 13: callboard.v1.SleepResponse
-	(*DestroyRequest)(nil),                 // 14: callboard.v1.DestroyRequest
-	(*DestroyResponse)(nil),                // 15: callboard.v1.DestroyResponse
-	(*ExplainRequest)(nil),                 // 16: callboard.v1.ExplainRequest
-	(*ExplainResponse)(nil),                // 17: callboard.v1.ExplainResponse
-	(*PoolServiceListRequest)(nil),         // 18: callboard.v1.PoolServiceListRequest
-	(*PoolServiceListResponse)(nil),        // 19: callboard.v1.PoolServiceListResponse
-	(*PoolServiceGetRequest)(nil),          // 20: callboard.v1.PoolServiceGetRequest
-	(*PoolServiceGetResponse)(nil),         // 21: callboard.v1.PoolServiceGetResponse
-	(*PoolServicePutRequest)(nil),          // 22: callboard.v1.PoolServicePutRequest
-	(*PoolServicePutResponse)(nil),         // 23: callboard.v1.PoolServicePutResponse
-	(*PoolServiceDeleteRequest)(nil),       // 24: callboard.v1.PoolServiceDeleteRequest
-	(*PoolServiceDeleteResponse)(nil),      // 25: callboard.v1.PoolServiceDeleteResponse
-	(*RunnerServiceListRequest)(nil),       // 26: callboard.v1.RunnerServiceListRequest
-	(*RunnerServiceListResponse)(nil),      // 27: callboard.v1.RunnerServiceListResponse
-	(*RunnerServiceGetRequest)(nil),        // 28: callboard.v1.RunnerServiceGetRequest
-	(*RunnerServiceGetResponse)(nil),       // 29: callboard.v1.RunnerServiceGetResponse
-	(*NamespaceServiceListRequest)(nil),    // 30: callboard.v1.NamespaceServiceListRequest
-	(*NamespaceServiceListResponse)(nil),   // 31: callboard.v1.NamespaceServiceListResponse
-	(*NamespaceServiceCreateRequest)(nil),  // 32: callboard.v1.NamespaceServiceCreateRequest
-	(*NamespaceServiceCreateResponse)(nil), // 33: callboard.v1.NamespaceServiceCreateResponse
-	(*ClusterServiceGetRequest)(nil),       // 34: callboard.v1.ClusterServiceGetRequest
-	(*ClusterServiceGetResponse)(nil),      // 35: callboard.v1.ClusterServiceGetResponse
-	(*Peer)(nil),                           // 36: callboard.v1.Peer
-	(*ListPeersRequest)(nil),               // 37: callboard.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),              // 38: callboard.v1.ListPeersResponse
-	(*AddVoterRequest)(nil),                // 39: callboard.v1.AddVoterRequest
-	(*AddVoterResponse)(nil),               // 40: callboard.v1.AddVoterResponse
-	(*RemovePeerRequest)(nil),              // 41: callboard.v1.RemovePeerRequest
-	(*RemovePeerResponse)(nil),             // 42: callboard.v1.RemovePeerResponse
-	(*Setting)(nil),                        // 43: callboard.v1.Setting
-	(*GetSettingsRequest)(nil),             // 44: callboard.v1.GetSettingsRequest
-	(*GetSettingsResponse)(nil),            // 45: callboard.v1.GetSettingsResponse
-	(*PutSettingsRequest)(nil),             // 46: callboard.v1.PutSettingsRequest
-	(*PutSettingsResponse)(nil),            // 47: callboard.v1.PutSettingsResponse
-	nil,                                    // 48: callboard.v1.PutSettingsRequest.ValuesEntry
-	(CrashPolicy)(0),                       // 49: callboard.v1.CrashPolicy
-	(*Actor)(nil),                          // 50: callboard.v1.Actor
-	(Consistency)(0),                       // 51: callboard.v1.Consistency
-	(*Decision)(nil),                       // 52: callboard.v1.Decision
-	(*Pool)(nil),                           // 53: callboard.v1.Pool
-	(*PoolConfig)(nil),                     // 54: callboard.v1.PoolConfig
-	(*Runner)(nil),                         // 55: callboard.v1.Runner
-	(*Namespace)(nil),                      // 56: callboard.v1.Namespace
+	(*RescheduleRequest)(nil),              // 14: callboard.v1.RescheduleRequest
+	(*RescheduleResponse)(nil),             // 15: callboard.v1.RescheduleResponse
+	(*DestroyRequest)(nil),                 // 16: callboard.v1.DestroyRequest
+	(*DestroyResponse)(nil),                // 17: callboard.v1.DestroyResponse
+	(*ExplainRequest)(nil),                 // 18: callboard.v1.ExplainRequest
+	(*ExplainResponse)(nil),                // 19: callboard.v1.ExplainResponse
+	(*PoolServiceListRequest)(nil),         // 20: callboard.v1.PoolServiceListRequest
+	(*PoolServiceListResponse)(nil),        // 21: callboard.v1.PoolServiceListResponse
+	(*PoolServiceGetRequest)(nil),          // 22: callboard.v1.PoolServiceGetRequest
+	(*PoolServiceGetResponse)(nil),         // 23: callboard.v1.PoolServiceGetResponse
+	(*PoolServicePutRequest)(nil),          // 24: callboard.v1.PoolServicePutRequest
+	(*PoolServicePutResponse)(nil),         // 25: callboard.v1.PoolServicePutResponse
+	(*PoolServiceDeleteRequest)(nil),       // 26: callboard.v1.PoolServiceDeleteRequest
+	(*PoolServiceDeleteResponse)(nil),      // 27: callboard.v1.PoolServiceDeleteResponse
+	(*RunnerServiceListRequest)(nil),       // 28: callboard.v1.RunnerServiceListRequest
+	(*RunnerServiceListResponse)(nil),      // 29: callboard.v1.RunnerServiceListResponse
+	(*RunnerServiceGetRequest)(nil),        // 30: callboard.v1.RunnerServiceGetRequest
+	(*RunnerServiceGetResponse)(nil),       // 31: callboard.v1.RunnerServiceGetResponse
+	(*DrainRequest)(nil),                   // 32: callboard.v1.DrainRequest
+	(*DrainResponse)(nil),                  // 33: callboard.v1.DrainResponse
+	(*UndrainRequest)(nil),                 // 34: callboard.v1.UndrainRequest
+	(*UndrainResponse)(nil),                // 35: callboard.v1.UndrainResponse
+	(*PlanRequest)(nil),                    // 36: callboard.v1.PlanRequest
+	(*PlanResponse)(nil),                   // 37: callboard.v1.PlanResponse
+	(*RolloutServiceGetRequest)(nil),       // 38: callboard.v1.RolloutServiceGetRequest
+	(*RolloutServiceGetResponse)(nil),      // 39: callboard.v1.RolloutServiceGetResponse
+	(*PauseRequest)(nil),                   // 40: callboard.v1.PauseRequest
+	(*PauseResponse)(nil),                  // 41: callboard.v1.PauseResponse
+	(*ResumeRequest)(nil),                  // 42: callboard.v1.ResumeRequest
+	(*ResumeResponse)(nil),                 // 43: callboard.v1.ResumeResponse
+	(*RolloutServiceListRequest)(nil),      // 44: callboard.v1.RolloutServiceListRequest
+	(*RolloutServiceListResponse)(nil),     // 45: callboard.v1.RolloutServiceListResponse
+	(*NamespaceServiceListRequest)(nil),    // 46: callboard.v1.NamespaceServiceListRequest
+	(*NamespaceServiceListResponse)(nil),   // 47: callboard.v1.NamespaceServiceListResponse
+	(*NamespaceServiceCreateRequest)(nil),  // 48: callboard.v1.NamespaceServiceCreateRequest
+	(*NamespaceServiceCreateResponse)(nil), // 49: callboard.v1.NamespaceServiceCreateResponse
+	(*ClusterServiceGetRequest)(nil),       // 50: callboard.v1.ClusterServiceGetRequest
+	(*ClusterServiceGetResponse)(nil),      // 51: callboard.v1.ClusterServiceGetResponse
+	(*Peer)(nil),                           // 52: callboard.v1.Peer
+	(*ListPeersRequest)(nil),               // 53: callboard.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),              // 54: callboard.v1.ListPeersResponse
+	(*AddVoterRequest)(nil),                // 55: callboard.v1.AddVoterRequest
+	(*AddVoterResponse)(nil),               // 56: callboard.v1.AddVoterResponse
+	(*RemovePeerRequest)(nil),              // 57: callboard.v1.RemovePeerRequest
+	(*RemovePeerResponse)(nil),             // 58: callboard.v1.RemovePeerResponse
+	(*Setting)(nil),                        // 59: callboard.v1.Setting
+	(*GetSettingsRequest)(nil),             // 60: callboard.v1.GetSettingsRequest
+	(*GetSettingsResponse)(nil),            // 61: callboard.v1.GetSettingsResponse
+	(*PutSettingsRequest)(nil),             // 62: callboard.v1.PutSettingsRequest
+	(*PutSettingsResponse)(nil),            // 63: callboard.v1.PutSettingsResponse
+	nil,                                    // 64: callboard.v1.PutSettingsRequest.ValuesEntry
+	(CrashPolicy)(0),                       // 65: callboard.v1.CrashPolicy
+	(*Actor)(nil),                          // 66: callboard.v1.Actor
+	(Consistency)(0),                       // 67: callboard.v1.Consistency
+	(*Decision)(nil),                       // 68: callboard.v1.Decision
+	(*Pool)(nil),                           // 69: callboard.v1.Pool
+	(*PoolConfig)(nil),                     // 70: callboard.v1.PoolConfig
+	(*Runner)(nil),                         // 71: callboard.v1.Runner
+	(*RolloutPlan)(nil),                    // 72: callboard.v1.RolloutPlan
+	(*Rollout)(nil),                        // 73: callboard.v1.Rollout
+	(*Namespace)(nil),                      // 74: callboard.v1.Namespace
 }
 var file_callboard_v1_api_proto_depIdxs = []int32{
-	49, // 0: callboard.v1.CreateRequest.crash_policy:type_name -> callboard.v1.CrashPolicy
-	50, // 1: callboard.v1.CreateResponse.actor:type_name -> callboard.v1.Actor
-	49, // 2: callboard.v1.GetOrCreateRequest.crash_policy:type_name -> callboard.v1.CrashPolicy
-	50, // 3: callboard.v1.GetOrCreateResponse.actor:type_name -> callboard.v1.Actor
-	51, // 4: callboard.v1.GetRequest.consistency:type_name -> callboard.v1.Consistency
-	50, // 5: callboard.v1.GetResponse.actor:type_name -> callboard.v1.Actor
-	51, // 6: callboard.v1.ListRequest.consistency:type_name -> callboard.v1.Consistency
-	50, // 7: callboard.v1.ListResponse.actors:type_name -> callboard.v1.Actor
-	50, // 8: callboard.v1.WakeResponse.actor:type_name -> callboard.v1.Actor
-	50, // 9: callboard.v1.ResolveResponse.actor:type_name -> callboard.v1.Actor
-	50, // 10: callboard.v1.SleepResponse.actor:type_name -> callboard.v1.Actor
-	51, // 11: callboard.v1.ExplainRequest.consistency:type_name -> callboard.v1.Consistency
-	50, // 12: callboard.v1.ExplainResponse.actor:type_name -> callboard.v1.Actor
-	52, // 13: callboard.v1.ExplainResponse.decision:type_name -> callboard.v1.Decision
-	51, // 14: callboard.v1.PoolServiceListRequest.consistency:type_name -> callboard.v1.Consistency
-	53, // 15: callboard.v1.PoolServiceListResponse.pools:type_name -> callboard.v1.Pool
-	51, // 16: callboard.v1.PoolServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
-	53, // 17: callboard.v1.PoolServiceGetResponse.pool:type_name -> callboard.v1.Pool
-	54, // 18: callboard.v1.PoolServicePutRequest.config:type_name -> callboard.v1.PoolConfig
-	53, // 19: callboard.v1.PoolServicePutResponse.pool:type_name -> callboard.v1.Pool
-	51, // 20: callboard.v1.RunnerServiceListRequest.consistency:type_name -> callboard.v1.Consistency
-	55, // 21: callboard.v1.RunnerServiceListResponse.runners:type_name -> callboard.v1.Runner
-	51, // 22: callboard.v1.RunnerServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
-	55, // 23: callboard.v1.RunnerServiceGetResponse.runner:type_name -> callboard.v1.Runner
-	51, // 24: callboard.v1.NamespaceServiceListRequest.consistency:type_name -> callboard.v1.Consistency
-	56, // 25: callboard.v1.NamespaceServiceListResponse.namespaces:type_name -> callboard.v1.Namespace
-	56, // 26: callboard.v1.NamespaceServiceCreateResponse.namespace:type_name -> callboard.v1.Namespace
-	51, // 27: callboard.v1.ClusterServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
-	36, // 28: callboard.v1.ClusterServiceGetResponse.peers:type_name -> callboard.v1.Peer
-	36, // 29: callboard.v1.ListPeersResponse.peers:type_name -> callboard.v1.Peer
-	51, // 30: callboard.v1.GetSettingsRequest.consistency:type_name -> callboard.v1.Consistency
-	43, // 31: callboard.v1.GetSettingsResponse.settings:type_name -> callboard.v1.Setting
-	48, // 32: callboard.v1.PutSettingsRequest.values:type_name -> callboard.v1.PutSettingsRequest.ValuesEntry
-	43, // 33: callboard.v1.PutSettingsResponse.settings:type_name -> callboard.v1.Setting
-	0,  // 34: callboard.v1.ActorService.Create:input_type -> callboard.v1.CreateRequest
-	2,  // 35: callboard.v1.ActorService.GetOrCreate:input_type -> callboard.v1.GetOrCreateRequest
-	4,  // 36: callboard.v1.ActorService.Get:input_type -> callboard.v1.GetRequest
-	6,  // 37: callboard.v1.ActorService.List:input_type -> callboard.v1.ListRequest
-	8,  // 38: callboard.v1.ActorService.Wake:input_type -> callboard.v1.WakeRequest
-	10, // 39: callboard.v1.ActorService.Resolve:input_type -> callboard.v1.ResolveRequest
-	12, // 40: callboard.v1.ActorService.Sleep:input_type -> callboard.v1.SleepRequest
-	14, // 41: callboard.v1.ActorService.Destroy:input_type -> callboard.v1.DestroyRequest
-	16, // 42: callboard.v1.ActorService.Explain:input_type -> callboard.v1.ExplainRequest
-	18, // 43: callboard.v1.PoolService.List:input_type -> callboard.v1.PoolServiceListRequest
-	20, // 44: callboard.v1.PoolService.Get:input_type -> callboard.v1.PoolServiceGetRequest
-	22, // 45: callboard.v1.PoolService.Put:input_type -> callboard.v1.PoolServicePutRequest
-	24, // 46: callboard.v1.PoolService.Delete:input_type -> callboard.v1.PoolServiceDeleteRequest
-	26, // 47: callboard.v1.RunnerService.List:input_type -> callboard.v1.RunnerServiceListRequest
-	28, // 48: callboard.v1.RunnerService.Get:input_type -> callboard.v1.RunnerServiceGetRequest
-	30, // 49: callboard.v1.NamespaceService.List:input_type -> callboard.v1.NamespaceServiceListRequest
-	32, // 50: callboard.v1.NamespaceService.Create:input_type -> callboard.v1.NamespaceServiceCreateRequest
-	34, // 51: callboard.v1.ClusterService.Get:input_type -> callboard.v1.ClusterServiceGetRequest
-	37, // 52: callboard.v1.ClusterService.ListPeers:input_type -> callboard.v1.ListPeersRequest
-	39, // 53: callboard.v1.ClusterService.AddVoter:input_type -> callboard.v1.AddVoterRequest
-	41, // 54: callboard.v1.ClusterService.RemovePeer:input_type -> callboard.v1.RemovePeerRequest
-	44, // 55: callboard.v1.ClusterService.GetSettings:input_type -> callboard.v1.GetSettingsRequest
-	46, // 56: callboard.v1.ClusterService.PutSettings:input_type -> callboard.v1.PutSettingsRequest
-	1,  // 57: callboard.v1.ActorService.Create:output_type -> callboard.v1.CreateResponse
-	3,  // 58: callboard.v1.ActorService.GetOrCreate:output_type -> callboard.v1.GetOrCreateResponse
-	5,  // 59: callboard.v1.ActorService.Get:output_type -> callboard.v1.GetResponse
-	7,  // 60: callboard.v1.ActorService.List:output_type -> callboard.v1.ListResponse
-	9,  // 61: callboard.v1.ActorService.Wake:output_type -> callboard.v1.WakeResponse
-	11, // 62: callboard.v1.ActorService.Resolve:output_type -> callboard.v1.ResolveResponse
-	13, // 63: callboard.v1.ActorService.Sleep:output_type -> callboard.v1.SleepResponse
-	15, // 64: callboard.v1.ActorService.Destroy:output_type -> callboard.v1.DestroyResponse
-	17, // 65: callboard.v1.ActorService.Explain:output_type -> callboard.v1.ExplainResponse
-	19, // 66: callboard.v1.PoolService.List:output_type -> callboard.v1.PoolServiceListResponse
-	21, // 67: callboard.v1.PoolService.Get:output_type -> callboard.v1.PoolServiceGetResponse
-	23, // 68: callboard.v1.PoolService.Put:output_type -> callboard.v1.PoolServicePutResponse
-	25, // 69: callboard.v1.PoolService.Delete:output_type -> callboard.v1.PoolServiceDeleteResponse
-	27, // 70: callboard.v1.RunnerService.List:output_type -> callboard.v1.RunnerServiceListResponse
-	29, // 71: callboard.v1.RunnerService.Get:output_type -> callboard.v1.RunnerServiceGetResponse
-	31, // 72: callboard.v1.NamespaceService.List:output_type -> callboard.v1.NamespaceServiceListResponse
-	33, // 73: callboard.v1.NamespaceService.Create:output_type -> callboard.v1.NamespaceServiceCreateResponse
-	35, // 74: callboard.v1.ClusterService.Get:output_type -> callboard.v1.ClusterServiceGetResponse
-	38, // 75: callboard.v1.ClusterService.ListPeers:output_type -> callboard.v1.ListPeersResponse
-	40, // 76: callboard.v1.ClusterService.AddVoter:output_type -> callboard.v1.AddVoterResponse
-	42, // 77: callboard.v1.ClusterService.RemovePeer:output_type -> callboard.v1.RemovePeerResponse
-	45, // 78: callboard.v1.ClusterService.GetSettings:output_type -> callboard.v1.GetSettingsResponse
-	47, // 79: callboard.v1.ClusterService.PutSettings:output_type -> callboard.v1.PutSettingsResponse
-	57, // [57:80] is the sub-list for method output_type
-	34, // [34:57] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	65, // 0: callboard.v1.CreateRequest.crash_policy:type_name -> callboard.v1.CrashPolicy
+	66, // 1: callboard.v1.CreateResponse.actor:type_name -> callboard.v1.Actor
+	65, // 2: callboard.v1.GetOrCreateRequest.crash_policy:type_name -> callboard.v1.CrashPolicy
+	66, // 3: callboard.v1.GetOrCreateResponse.actor:type_name -> callboard.v1.Actor
+	67, // 4: callboard.v1.GetRequest.consistency:type_name -> callboard.v1.Consistency
+	66, // 5: callboard.v1.GetResponse.actor:type_name -> callboard.v1.Actor
+	67, // 6: callboard.v1.ListRequest.consistency:type_name -> callboard.v1.Consistency
+	66, // 7: callboard.v1.ListResponse.actors:type_name -> callboard.v1.Actor
+	66, // 8: callboard.v1.WakeResponse.actor:type_name -> callboard.v1.Actor
+	66, // 9: callboard.v1.ResolveResponse.actor:type_name -> callboard.v1.Actor
+	66, // 10: callboard.v1.SleepResponse.actor:type_name -> callboard.v1.Actor
+	66, // 11: callboard.v1.RescheduleResponse.actor:type_name -> callboard.v1.Actor
+	67, // 12: callboard.v1.ExplainRequest.consistency:type_name -> callboard.v1.Consistency
+	66, // 13: callboard.v1.ExplainResponse.actor:type_name -> callboard.v1.Actor
+	68, // 14: callboard.v1.ExplainResponse.decision:type_name -> callboard.v1.Decision
+	67, // 15: callboard.v1.PoolServiceListRequest.consistency:type_name -> callboard.v1.Consistency
+	69, // 16: callboard.v1.PoolServiceListResponse.pools:type_name -> callboard.v1.Pool
+	67, // 17: callboard.v1.PoolServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
+	69, // 18: callboard.v1.PoolServiceGetResponse.pool:type_name -> callboard.v1.Pool
+	70, // 19: callboard.v1.PoolServicePutRequest.config:type_name -> callboard.v1.PoolConfig
+	69, // 20: callboard.v1.PoolServicePutResponse.pool:type_name -> callboard.v1.Pool
+	67, // 21: callboard.v1.RunnerServiceListRequest.consistency:type_name -> callboard.v1.Consistency
+	71, // 22: callboard.v1.RunnerServiceListResponse.runners:type_name -> callboard.v1.Runner
+	67, // 23: callboard.v1.RunnerServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
+	71, // 24: callboard.v1.RunnerServiceGetResponse.runner:type_name -> callboard.v1.Runner
+	71, // 25: callboard.v1.DrainResponse.runner:type_name -> callboard.v1.Runner
+	71, // 26: callboard.v1.UndrainResponse.runner:type_name -> callboard.v1.Runner
+	67, // 27: callboard.v1.PlanRequest.consistency:type_name -> callboard.v1.Consistency
+	72, // 28: callboard.v1.PlanResponse.plan:type_name -> callboard.v1.RolloutPlan
+	67, // 29: callboard.v1.RolloutServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
+	73, // 30: callboard.v1.RolloutServiceGetResponse.rollout:type_name -> callboard.v1.Rollout
+	73, // 31: callboard.v1.PauseResponse.rollout:type_name -> callboard.v1.Rollout
+	73, // 32: callboard.v1.ResumeResponse.rollout:type_name -> callboard.v1.Rollout
+	67, // 33: callboard.v1.RolloutServiceListRequest.consistency:type_name -> callboard.v1.Consistency
+	73, // 34: callboard.v1.RolloutServiceListResponse.rollouts:type_name -> callboard.v1.Rollout
+	67, // 35: callboard.v1.NamespaceServiceListRequest.consistency:type_name -> callboard.v1.Consistency
+	74, // 36: callboard.v1.NamespaceServiceListResponse.namespaces:type_name -> callboard.v1.Namespace
+	74, // 37: callboard.v1.NamespaceServiceCreateResponse.namespace:type_name -> callboard.v1.Namespace
+	67, // 38: callboard.v1.ClusterServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
+	52, // 39: callboard.v1.ClusterServiceGetResponse.peers:type_name -> callboard.v1.Peer
+	52, // 40: callboard.v1.ListPeersResponse.peers:type_name -> callboard.v1.Peer
+	67, // 41: callboard.v1.GetSettingsRequest.consistency:type_name -> callboard.v1.Consistency
+	59, // 42: callboard.v1.GetSettingsResponse.settings:type_name -> callboard.v1.Setting
+	64, // 43: callboard.v1.PutSettingsRequest.values:type_name -> callboard.v1.PutSettingsRequest.ValuesEntry
+	59, // 44: callboard.v1.PutSettingsResponse.settings:type_name -> callboard.v1.Setting
+	0,  // 45: callboard.v1.ActorService.Create:input_type -> callboard.v1.CreateRequest
+	2,  // 46: callboard.v1.ActorService.GetOrCreate:input_type -> callboard.v1.GetOrCreateRequest
+	4,  // 47: callboard.v1.ActorService.Get:input_type -> callboard.v1.GetRequest
+	6,  // 48: callboard.v1.ActorService.List:input_type -> callboard.v1.ListRequest
+	8,  // 49: callboard.v1.ActorService.Wake:input_type -> callboard.v1.WakeRequest
+	10, // 50: callboard.v1.ActorService.Resolve:input_type -> callboard.v1.ResolveRequest
+	12, // 51: callboard.v1.ActorService.Sleep:input_type -> callboard.v1.SleepRequest
+	14, // 52: callboard.v1.ActorService.Reschedule:input_type -> callboard.v1.RescheduleRequest
+	16, // 53: callboard.v1.ActorService.Destroy:input_type -> callboard.v1.DestroyRequest
+	18, // 54: callboard.v1.ActorService.Explain:input_type -> callboard.v1.ExplainRequest
+	20, // 55: callboard.v1.PoolService.List:input_type -> callboard.v1.PoolServiceListRequest
+	22, // 56: callboard.v1.PoolService.Get:input_type -> callboard.v1.PoolServiceGetRequest
+	24, // 57: callboard.v1.PoolService.Put:input_type -> callboard.v1.PoolServicePutRequest
+	26, // 58: callboard.v1.PoolService.Delete:input_type -> callboard.v1.PoolServiceDeleteRequest
+	28, // 59: callboard.v1.RunnerService.List:input_type -> callboard.v1.RunnerServiceListRequest
+	30, // 60: callboard.v1.RunnerService.Get:input_type -> callboard.v1.RunnerServiceGetRequest
+	32, // 61: callboard.v1.RunnerService.Drain:input_type -> callboard.v1.DrainRequest
+	34, // 62: callboard.v1.RunnerService.Undrain:input_type -> callboard.v1.UndrainRequest
+	36, // 63: callboard.v1.RolloutService.Plan:input_type -> callboard.v1.PlanRequest
+	38, // 64: callboard.v1.RolloutService.Get:input_type -> callboard.v1.RolloutServiceGetRequest
+	40, // 65: callboard.v1.RolloutService.Pause:input_type -> callboard.v1.PauseRequest
+	42, // 66: callboard.v1.RolloutService.Resume:input_type -> callboard.v1.ResumeRequest
+	44, // 67: callboard.v1.RolloutService.List:input_type -> callboard.v1.RolloutServiceListRequest
+	46, // 68: callboard.v1.NamespaceService.List:input_type -> callboard.v1.NamespaceServiceListRequest
+	48, // 69: callboard.v1.NamespaceService.Create:input_type -> callboard.v1.NamespaceServiceCreateRequest
+	50, // 70: callboard.v1.ClusterService.Get:input_type -> callboard.v1.ClusterServiceGetRequest
+	53, // 71: callboard.v1.ClusterService.ListPeers:input_type -> callboard.v1.ListPeersRequest
+	55, // 72: callboard.v1.ClusterService.AddVoter:input_type -> callboard.v1.AddVoterRequest
+	57, // 73: callboard.v1.ClusterService.RemovePeer:input_type -> callboard.v1.RemovePeerRequest
+	60, // 74: callboard.v1.ClusterService.GetSettings:input_type -> callboard.v1.GetSettingsRequest
+	62, // 75: callboard.v1.ClusterService.PutSettings:input_type -> callboard.v1.PutSettingsRequest
+	1,  // 76: callboard.v1.ActorService.Create:output_type -> callboard.v1.CreateResponse
+	3,  // 77: callboard.v1.ActorService.GetOrCreate:output_type -> callboard.v1.GetOrCreateResponse
+	5,  // 78: callboard.v1.ActorService.Get:output_type -> callboard.v1.GetResponse
+	7,  // 79: callboard.v1.ActorService.List:output_type -> callboard.v1.ListResponse
+	9,  // 80: callboard.v1.ActorService.Wake:output_type -> callboard.v1.WakeResponse
+	11, // 81: callboard.v1.ActorService.Resolve:output_type -> callboard.v1.ResolveResponse
+	13, // 82: callboard.v1.ActorService.Sleep:output_type -> callboard.v1.SleepResponse
+	15, // 83: callboard.v1.ActorService.Reschedule:output_type -> callboard.v1.RescheduleResponse
+	17, // 84: callboard.v1.ActorService.Destroy:output_type -> callboard.v1.DestroyResponse
+	19, // 85: callboard.v1.ActorService.Explain:output_type -> callboard.v1.ExplainResponse
+	21, // 86: callboard.v1.PoolService.List:output_type -> callboard.v1.PoolServiceListResponse
+	23, // 87: callboard.v1.PoolService.Get:output_type -> callboard.v1.PoolServiceGetResponse
+	25, // 88: callboard.v1.PoolService.Put:output_type -> callboard.v1.PoolServicePutResponse
+	27, // 89: callboard.v1.PoolService.Delete:output_type -> callboard.v1.PoolServiceDeleteResponse
+	29, // 90: callboard.v1.RunnerService.List:output_type -> callboard.v1.RunnerServiceListResponse
+	31, // 91: callboard.v1.RunnerService.Get:output_type -> callboard.v1.RunnerServiceGetResponse
+	33, // 92: callboard.v1.RunnerService.Drain:output_type -> callboard.v1.DrainResponse
+	35, // 93: callboard.v1.RunnerService.Undrain:output_type -> callboard.v1.UndrainResponse
+	37, // 94: callboard.v1.RolloutService.Plan:output_type -> callboard.v1.PlanResponse
+	39, // 95: callboard.v1.RolloutService.Get:output_type -> callboard.v1.RolloutServiceGetResponse
+	41, // 96: callboard.v1.RolloutService.Pause:output_type -> callboard.v1.PauseResponse
+	43, // 97: callboard.v1.RolloutService.Resume:output_type -> callboard.v1.ResumeResponse
+	45, // 98: callboard.v1.RolloutService.List:output_type -> callboard.v1.RolloutServiceListResponse
+	47, // 99: callboard.v1.NamespaceService.List:output_type -> callboard.v1.NamespaceServiceListResponse
+	49, // 100: callboard.v1.NamespaceService.Create:output_type -> callboard.v1.NamespaceServiceCreateResponse
+	51, // 101: callboard.v1.ClusterService.Get:output_type -> callboard.v1.ClusterServiceGetResponse
+	54, // 102: callboard.v1.ClusterService.ListPeers:output_type -> callboard.v1.ListPeersResponse
+	56, // 103: callboard.v1.ClusterService.AddVoter:output_type -> callboard.v1.AddVoterResponse
+	58, // 104: callboard.v1.ClusterService.RemovePeer:output_type -> callboard.v1.RemovePeerResponse
+	61, // 105: callboard.v1.ClusterService.GetSettings:output_type -> callboard.v1.GetSettingsResponse
+	63, // 106: callboard.v1.ClusterService.PutSettings:output_type -> callboard.v1.PutSettingsResponse
+	76, // [76:107] is the sub-list for method output_type
+	45, // [45:76] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_api_proto_init() }
@@ -3463,9 +4564,9 @@ func file_callboard_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_api_proto_rawDesc), len(file_callboard_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   49,
+			NumMessages:   65,
 			NumExtensions: 0,
-			NumServices:   5,
+			NumServices:   6,
 		},
 		GoTypes:           file_callboard_v1_api_proto_goTypes,
 		DependencyIndexes: file_callboard_v1_api_proto_depIdxs,

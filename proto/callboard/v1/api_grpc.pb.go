@@ -26,6 +26,7 @@ const (
 	ActorService_Wake_FullMethodName        = "/callboard.v1.ActorService/Wake"
 	ActorService_Resolve_FullMethodName     = "/callboard.v1.ActorService/Resolve"
 	ActorService_Sleep_FullMethodName       = "/callboard.v1.ActorService/Sleep"
+	ActorService_Reschedule_FullMethodName  = "/callboard.v1.ActorService/Reschedule"
 	ActorService_Destroy_FullMethodName     = "/callboard.v1.ActorService/Destroy"
 	ActorService_Explain_FullMethodName     = "/callboard.v1.ActorService/Explain"
 )
@@ -41,6 +42,8 @@ type ActorServiceClient interface {
 	Wake(ctx context.Context, in *WakeRequest, opts ...grpc.CallOption) (*WakeResponse, error)
 	Resolve(ctx context.Context, in *ResolveRequest, opts ...grpc.CallOption) (*ResolveResponse, error)
 	Sleep(ctx context.Context, in *SleepRequest, opts ...grpc.CallOption) (*SleepResponse, error)
+	// Reschedule moves a running actor now, outside the pool's eviction rate.
+	Reschedule(ctx context.Context, in *RescheduleRequest, opts ...grpc.CallOption) (*RescheduleResponse, error)
 	Destroy(ctx context.Context, in *DestroyRequest, opts ...grpc.CallOption) (*DestroyResponse, error)
 	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
 }
@@ -123,6 +126,16 @@ func (c *actorServiceClient) Sleep(ctx context.Context, in *SleepRequest, opts .
 	return out, nil
 }
 
+func (c *actorServiceClient) Reschedule(ctx context.Context, in *RescheduleRequest, opts ...grpc.CallOption) (*RescheduleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RescheduleResponse)
+	err := c.cc.Invoke(ctx, ActorService_Reschedule_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *actorServiceClient) Destroy(ctx context.Context, in *DestroyRequest, opts ...grpc.CallOption) (*DestroyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DestroyResponse)
@@ -154,6 +167,8 @@ type ActorServiceServer interface {
 	Wake(context.Context, *WakeRequest) (*WakeResponse, error)
 	Resolve(context.Context, *ResolveRequest) (*ResolveResponse, error)
 	Sleep(context.Context, *SleepRequest) (*SleepResponse, error)
+	// Reschedule moves a running actor now, outside the pool's eviction rate.
+	Reschedule(context.Context, *RescheduleRequest) (*RescheduleResponse, error)
 	Destroy(context.Context, *DestroyRequest) (*DestroyResponse, error)
 	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
 	mustEmbedUnimplementedActorServiceServer()
@@ -186,6 +201,9 @@ func (UnimplementedActorServiceServer) Resolve(context.Context, *ResolveRequest)
 }
 func (UnimplementedActorServiceServer) Sleep(context.Context, *SleepRequest) (*SleepResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Sleep not implemented")
+}
+func (UnimplementedActorServiceServer) Reschedule(context.Context, *RescheduleRequest) (*RescheduleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Reschedule not implemented")
 }
 func (UnimplementedActorServiceServer) Destroy(context.Context, *DestroyRequest) (*DestroyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Destroy not implemented")
@@ -340,6 +358,24 @@ func _ActorService_Sleep_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ActorService_Reschedule_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RescheduleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ActorServiceServer).Reschedule(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ActorService_Reschedule_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ActorServiceServer).Reschedule(ctx, req.(*RescheduleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ActorService_Destroy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DestroyRequest)
 	if err := dec(in); err != nil {
@@ -410,6 +446,10 @@ var ActorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Sleep",
 			Handler:    _ActorService_Sleep_Handler,
+		},
+		{
+			MethodName: "Reschedule",
+			Handler:    _ActorService_Reschedule_Handler,
 		},
 		{
 			MethodName: "Destroy",
@@ -641,8 +681,10 @@ var PoolService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	RunnerService_List_FullMethodName = "/callboard.v1.RunnerService/List"
-	RunnerService_Get_FullMethodName  = "/callboard.v1.RunnerService/Get"
+	RunnerService_List_FullMethodName    = "/callboard.v1.RunnerService/List"
+	RunnerService_Get_FullMethodName     = "/callboard.v1.RunnerService/Get"
+	RunnerService_Drain_FullMethodName   = "/callboard.v1.RunnerService/Drain"
+	RunnerService_Undrain_FullMethodName = "/callboard.v1.RunnerService/Undrain"
 )
 
 // RunnerServiceClient is the client API for RunnerService service.
@@ -651,6 +693,8 @@ const (
 type RunnerServiceClient interface {
 	List(ctx context.Context, in *RunnerServiceListRequest, opts ...grpc.CallOption) (*RunnerServiceListResponse, error)
 	Get(ctx context.Context, in *RunnerServiceGetRequest, opts ...grpc.CallOption) (*RunnerServiceGetResponse, error)
+	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error)
+	Undrain(ctx context.Context, in *UndrainRequest, opts ...grpc.CallOption) (*UndrainResponse, error)
 }
 
 type runnerServiceClient struct {
@@ -681,12 +725,34 @@ func (c *runnerServiceClient) Get(ctx context.Context, in *RunnerServiceGetReque
 	return out, nil
 }
 
+func (c *runnerServiceClient) Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DrainResponse)
+	err := c.cc.Invoke(ctx, RunnerService_Drain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *runnerServiceClient) Undrain(ctx context.Context, in *UndrainRequest, opts ...grpc.CallOption) (*UndrainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UndrainResponse)
+	err := c.cc.Invoke(ctx, RunnerService_Undrain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RunnerServiceServer is the server API for RunnerService service.
 // All implementations must embed UnimplementedRunnerServiceServer
 // for forward compatibility.
 type RunnerServiceServer interface {
 	List(context.Context, *RunnerServiceListRequest) (*RunnerServiceListResponse, error)
 	Get(context.Context, *RunnerServiceGetRequest) (*RunnerServiceGetResponse, error)
+	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
+	Undrain(context.Context, *UndrainRequest) (*UndrainResponse, error)
 	mustEmbedUnimplementedRunnerServiceServer()
 }
 
@@ -702,6 +768,12 @@ func (UnimplementedRunnerServiceServer) List(context.Context, *RunnerServiceList
 }
 func (UnimplementedRunnerServiceServer) Get(context.Context, *RunnerServiceGetRequest) (*RunnerServiceGetResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Get not implemented")
+}
+func (UnimplementedRunnerServiceServer) Drain(context.Context, *DrainRequest) (*DrainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Drain not implemented")
+}
+func (UnimplementedRunnerServiceServer) Undrain(context.Context, *UndrainRequest) (*UndrainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Undrain not implemented")
 }
 func (UnimplementedRunnerServiceServer) mustEmbedUnimplementedRunnerServiceServer() {}
 func (UnimplementedRunnerServiceServer) testEmbeddedByValue()                       {}
@@ -760,6 +832,42 @@ func _RunnerService_Get_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RunnerService_Drain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DrainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunnerServiceServer).Drain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunnerService_Drain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunnerServiceServer).Drain(ctx, req.(*DrainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RunnerService_Undrain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UndrainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunnerServiceServer).Undrain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunnerService_Undrain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunnerServiceServer).Undrain(ctx, req.(*UndrainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RunnerService_ServiceDesc is the grpc.ServiceDesc for RunnerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -774,6 +882,274 @@ var RunnerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Get",
 			Handler:    _RunnerService_Get_Handler,
+		},
+		{
+			MethodName: "Drain",
+			Handler:    _RunnerService_Drain_Handler,
+		},
+		{
+			MethodName: "Undrain",
+			Handler:    _RunnerService_Undrain_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "callboard/v1/api.proto",
+}
+
+const (
+	RolloutService_Plan_FullMethodName   = "/callboard.v1.RolloutService/Plan"
+	RolloutService_Get_FullMethodName    = "/callboard.v1.RolloutService/Get"
+	RolloutService_Pause_FullMethodName  = "/callboard.v1.RolloutService/Pause"
+	RolloutService_Resume_FullMethodName = "/callboard.v1.RolloutService/Resume"
+	RolloutService_List_FullMethodName   = "/callboard.v1.RolloutService/List"
+)
+
+// RolloutServiceClient is the client API for RolloutService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// RolloutService shows and steers how a pool moves to its newest version.
+type RolloutServiceClient interface {
+	// Plan is a dry run: nothing changes.
+	Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (*PlanResponse, error)
+	Get(ctx context.Context, in *RolloutServiceGetRequest, opts ...grpc.CallOption) (*RolloutServiceGetResponse, error)
+	Pause(ctx context.Context, in *PauseRequest, opts ...grpc.CallOption) (*PauseResponse, error)
+	Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*ResumeResponse, error)
+	List(ctx context.Context, in *RolloutServiceListRequest, opts ...grpc.CallOption) (*RolloutServiceListResponse, error)
+}
+
+type rolloutServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewRolloutServiceClient(cc grpc.ClientConnInterface) RolloutServiceClient {
+	return &rolloutServiceClient{cc}
+}
+
+func (c *rolloutServiceClient) Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (*PlanResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PlanResponse)
+	err := c.cc.Invoke(ctx, RolloutService_Plan_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *rolloutServiceClient) Get(ctx context.Context, in *RolloutServiceGetRequest, opts ...grpc.CallOption) (*RolloutServiceGetResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RolloutServiceGetResponse)
+	err := c.cc.Invoke(ctx, RolloutService_Get_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *rolloutServiceClient) Pause(ctx context.Context, in *PauseRequest, opts ...grpc.CallOption) (*PauseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PauseResponse)
+	err := c.cc.Invoke(ctx, RolloutService_Pause_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *rolloutServiceClient) Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*ResumeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResumeResponse)
+	err := c.cc.Invoke(ctx, RolloutService_Resume_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *rolloutServiceClient) List(ctx context.Context, in *RolloutServiceListRequest, opts ...grpc.CallOption) (*RolloutServiceListResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RolloutServiceListResponse)
+	err := c.cc.Invoke(ctx, RolloutService_List_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// RolloutServiceServer is the server API for RolloutService service.
+// All implementations must embed UnimplementedRolloutServiceServer
+// for forward compatibility.
+//
+// RolloutService shows and steers how a pool moves to its newest version.
+type RolloutServiceServer interface {
+	// Plan is a dry run: nothing changes.
+	Plan(context.Context, *PlanRequest) (*PlanResponse, error)
+	Get(context.Context, *RolloutServiceGetRequest) (*RolloutServiceGetResponse, error)
+	Pause(context.Context, *PauseRequest) (*PauseResponse, error)
+	Resume(context.Context, *ResumeRequest) (*ResumeResponse, error)
+	List(context.Context, *RolloutServiceListRequest) (*RolloutServiceListResponse, error)
+	mustEmbedUnimplementedRolloutServiceServer()
+}
+
+// UnimplementedRolloutServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedRolloutServiceServer struct{}
+
+func (UnimplementedRolloutServiceServer) Plan(context.Context, *PlanRequest) (*PlanResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Plan not implemented")
+}
+func (UnimplementedRolloutServiceServer) Get(context.Context, *RolloutServiceGetRequest) (*RolloutServiceGetResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Get not implemented")
+}
+func (UnimplementedRolloutServiceServer) Pause(context.Context, *PauseRequest) (*PauseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Pause not implemented")
+}
+func (UnimplementedRolloutServiceServer) Resume(context.Context, *ResumeRequest) (*ResumeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Resume not implemented")
+}
+func (UnimplementedRolloutServiceServer) List(context.Context, *RolloutServiceListRequest) (*RolloutServiceListResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method List not implemented")
+}
+func (UnimplementedRolloutServiceServer) mustEmbedUnimplementedRolloutServiceServer() {}
+func (UnimplementedRolloutServiceServer) testEmbeddedByValue()                        {}
+
+// UnsafeRolloutServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to RolloutServiceServer will
+// result in compilation errors.
+type UnsafeRolloutServiceServer interface {
+	mustEmbedUnimplementedRolloutServiceServer()
+}
+
+func RegisterRolloutServiceServer(s grpc.ServiceRegistrar, srv RolloutServiceServer) {
+	// If the following call panics, it indicates UnimplementedRolloutServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&RolloutService_ServiceDesc, srv)
+}
+
+func _RolloutService_Plan_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PlanRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RolloutServiceServer).Plan(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RolloutService_Plan_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RolloutServiceServer).Plan(ctx, req.(*PlanRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RolloutService_Get_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RolloutServiceGetRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RolloutServiceServer).Get(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RolloutService_Get_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RolloutServiceServer).Get(ctx, req.(*RolloutServiceGetRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RolloutService_Pause_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PauseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RolloutServiceServer).Pause(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RolloutService_Pause_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RolloutServiceServer).Pause(ctx, req.(*PauseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RolloutService_Resume_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResumeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RolloutServiceServer).Resume(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RolloutService_Resume_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RolloutServiceServer).Resume(ctx, req.(*ResumeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RolloutService_List_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RolloutServiceListRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RolloutServiceServer).List(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RolloutService_List_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RolloutServiceServer).List(ctx, req.(*RolloutServiceListRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// RolloutService_ServiceDesc is the grpc.ServiceDesc for RolloutService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var RolloutService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "callboard.v1.RolloutService",
+	HandlerType: (*RolloutServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Plan",
+			Handler:    _RolloutService_Plan_Handler,
+		},
+		{
+			MethodName: "Get",
+			Handler:    _RolloutService_Get_Handler,
+		},
+		{
+			MethodName: "Pause",
+			Handler:    _RolloutService_Pause_Handler,
+		},
+		{
+			MethodName: "Resume",
+			Handler:    _RolloutService_Resume_Handler,
+		},
+		{
+			MethodName: "List",
+			Handler:    _RolloutService_List_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1241,6 +1241,7 @@ type Welcome struct {
 	LostThresholdMs     uint32                 `protobuf:"varint,5,opt,name=lost_threshold_ms,json=lostThresholdMs,proto3" json:"lost_threshold_ms,omitempty"`
 	StopThresholdMs     uint32                 `protobuf:"varint,6,opt,name=stop_threshold_ms,json=stopThresholdMs,proto3" json:"stop_threshold_ms,omitempty"`
 	EngineAddrs         []string               `protobuf:"bytes,7,rep,name=engine_addrs,json=engineAddrs,proto3" json:"engine_addrs,omitempty"` // gRPC addresses of the engine nodes
+	Warnings            []string               `protobuf:"bytes,9,rep,name=warnings,proto3" json:"warnings,omitempty"`                          // about the runner's own settings, each one sentence
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -1320,6 +1321,13 @@ func (x *Welcome) GetStopThresholdMs() uint32 {
 func (x *Welcome) GetEngineAddrs() []string {
 	if x != nil {
 		return x.EngineAddrs
+	}
+	return nil
+}
+
+func (x *Welcome) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
 	}
 	return nil
 }
@@ -1720,11 +1728,11 @@ func (x *StopActor) GetTimeoutMs() uint32 {
 	return 0
 }
 
-// EvictNotice tells that an actor will be asked to move.
+// EvictNotice tells that an actor will be asked to move, or that it will not after all.
 type EvictNotice struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ref           *ActorRef              `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
-	InMs          uint32                 `protobuf:"varint,2,opt,name=in_ms,json=inMs,proto3" json:"in_ms,omitempty"`
+	InMs          uint32                 `protobuf:"varint,2,opt,name=in_ms,json=inMs,proto3" json:"in_ms,omitempty"` // from receipt, at the earliest; 0: the move is called off
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1994,7 +2002,7 @@ const file_callboard_v1_runner_proto_rawDesc = "" +
 	"\n" +
 	"disconnect\x18\x06 \x01(\v2\x18.callboard.v1.DisconnectH\x00R\n" +
 	"disconnectB\t\n" +
-	"\amessage\"\x8e\x02\n" +
+	"\amessage\"\xaa\x02\n" +
 	"\aWelcome\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\tR\brunnerId\x12\x1d\n" +
 	"\n" +
@@ -2003,7 +2011,8 @@ const file_callboard_v1_runner_proto_rawDesc = "" +
 	"\x15heartbeat_interval_ms\x18\x04 \x01(\rR\x13heartbeatIntervalMs\x12*\n" +
 	"\x11lost_threshold_ms\x18\x05 \x01(\rR\x0flostThresholdMs\x12*\n" +
 	"\x11stop_threshold_ms\x18\x06 \x01(\rR\x0fstopThresholdMs\x12!\n" +
-	"\fengine_addrs\x18\a \x03(\tR\vengineAddrs\"L\n" +
+	"\fengine_addrs\x18\a \x03(\tR\vengineAddrs\x12\x1a\n" +
+	"\bwarnings\x18\t \x03(\tR\bwarnings\"L\n" +
 	"\fHeartbeatAck\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12*\n" +
 	"\x11lost_threshold_ms\x18\x02 \x01(\rR\x0flostThresholdMs\"S\n" +

@@ -428,6 +428,61 @@ func (Consistency) EnumDescriptor() ([]byte, []int) {
 	return file_callboard_v1_types_proto_rawDescGZIP(), []int{6}
 }
 
+type RolloutState int32
+
+const (
+	RolloutState_ROLLOUT_STATE_UNSPECIFIED RolloutState = 0
+	RolloutState_ROLLOUT_STATE_OPEN        RolloutState = 1
+	RolloutState_ROLLOUT_STATE_DONE        RolloutState = 2 // every older runner has given up its last actor
+	RolloutState_ROLLOUT_STATE_CALLED_OFF  RolloutState = 3 // no newer runner was left, or the drain was switched off
+	RolloutState_ROLLOUT_STATE_SUPERSEDED  RolloutState = 4 // by a newer version
+)
+
+// Enum value maps for RolloutState.
+var (
+	RolloutState_name = map[int32]string{
+		0: "ROLLOUT_STATE_UNSPECIFIED",
+		1: "ROLLOUT_STATE_OPEN",
+		2: "ROLLOUT_STATE_DONE",
+		3: "ROLLOUT_STATE_CALLED_OFF",
+		4: "ROLLOUT_STATE_SUPERSEDED",
+	}
+	RolloutState_value = map[string]int32{
+		"ROLLOUT_STATE_UNSPECIFIED": 0,
+		"ROLLOUT_STATE_OPEN":        1,
+		"ROLLOUT_STATE_DONE":        2,
+		"ROLLOUT_STATE_CALLED_OFF":  3,
+		"ROLLOUT_STATE_SUPERSEDED":  4,
+	}
+)
+
+func (x RolloutState) Enum() *RolloutState {
+	p := new(RolloutState)
+	*p = x
+	return p
+}
+
+func (x RolloutState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RolloutState) Descriptor() protoreflect.EnumDescriptor {
+	return file_callboard_v1_types_proto_enumTypes[7].Descriptor()
+}
+
+func (RolloutState) Type() protoreflect.EnumType {
+	return &file_callboard_v1_types_proto_enumTypes[7]
+}
+
+func (x RolloutState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RolloutState.Descriptor instead.
+func (RolloutState) EnumDescriptor() ([]byte, []int) {
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{7}
+}
+
 // Error is a refusal: what happened, why, and what to do. `group.code` is stable, the text is not.
 type Error struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -723,6 +778,8 @@ type Pool struct {
 	FreeSlots        uint64                 `protobuf:"varint,8,opt,name=free_slots,json=freeSlots,proto3" json:"free_slots,omitempty"`
 	PendingActors    uint64                 `protobuf:"varint,9,opt,name=pending_actors,json=pendingActors,proto3" json:"pending_actors,omitempty"`
 	LiveActors       uint64                 `protobuf:"varint,10,opt,name=live_actors,json=liveActors,proto3" json:"live_actors,omitempty"`
+	RolloutId        uint64                 `protobuf:"varint,11,opt,name=rollout_id,json=rolloutId,proto3" json:"rollout_id,omitempty"` // of the open rollout; 0: none
+	DrainingRunners  uint32                 `protobuf:"varint,12,opt,name=draining_runners,json=drainingRunners,proto3" json:"draining_runners,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -827,6 +884,20 @@ func (x *Pool) GetLiveActors() uint64 {
 	return 0
 }
 
+func (x *Pool) GetRolloutId() uint64 {
+	if x != nil {
+		return x.RolloutId
+	}
+	return 0
+}
+
+func (x *Pool) GetDrainingRunners() uint32 {
+	if x != nil {
+		return x.DrainingRunners
+	}
+	return 0
+}
+
 type Runner struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	RunnerId         string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
@@ -850,6 +921,7 @@ type Runner struct {
 	AdvertisedAddr   string                 `protobuf:"bytes,19,opt,name=advertised_addr,json=advertisedAddr,proto3" json:"advertised_addr,omitempty"`
 	IneligibleReason string                 `protobuf:"bytes,20,opt,name=ineligible_reason,json=ineligibleReason,proto3" json:"ineligible_reason,omitempty"` // empty while it can be given actors
 	NamespaceId      string                 `protobuf:"bytes,21,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
+	Drain            *Drain                 `protobuf:"bytes,22,opt,name=drain,proto3" json:"drain,omitempty"` // absent: it does not drain
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -1031,6 +1103,670 @@ func (x *Runner) GetNamespaceId() string {
 	return ""
 }
 
+func (x *Runner) GetDrain() *Drain {
+	if x != nil {
+		return x.Drain
+	}
+	return nil
+}
+
+// Drain is how a runner gives up its actors. The runner is out of placement at once; its actors are moved at the pool's pace.
+type Drain struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Cause           DrainCause             `protobuf:"varint,1,opt,name=cause,proto3,enum=callboard.v1.DrainCause" json:"cause,omitempty"`
+	StartTs         int64                  `protobuf:"varint,2,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
+	DeadlineTs      int64                  `protobuf:"varint,3,opt,name=deadline_ts,json=deadlineTs,proto3" json:"deadline_ts,omitempty"` // 0: none
+	Reason          string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Force           bool                   `protobuf:"varint,5,opt,name=force,proto3" json:"force,omitempty"`                                               // its actors are moved whether or not there is room elsewhere
+	Total           uint32                 `protobuf:"varint,6,opt,name=total,proto3" json:"total,omitempty"`                                               // actors that it had when the drain began, and those that it was given since
+	Moved           uint32                 `protobuf:"varint,7,opt,name=moved,proto3" json:"moved,omitempty"`                                               // of those, how many have left it
+	Moving          uint32                 `protobuf:"varint,8,opt,name=moving,proto3" json:"moving,omitempty"`                                             // asked to stop, not confirmed yet
+	Left            uint32                 `protobuf:"varint,9,opt,name=left,proto3" json:"left,omitempty"`                                                 // not asked yet
+	FinishTs        int64                  `protobuf:"varint,10,opt,name=finish_ts,json=finishTs,proto3" json:"finish_ts,omitempty"`                        // when the last one had left; 0: not yet
+	SafeToTerminate bool                   `protobuf:"varint,11,opt,name=safe_to_terminate,json=safeToTerminate,proto3" json:"safe_to_terminate,omitempty"` // it has nothing and gets nothing any more
+	Standby         bool                   `protobuf:"varint,12,opt,name=standby,proto3" json:"standby,omitempty"`                                          // it connected when it was outdated already, and has had no actor since
+	BlockedBy       []*Blocker             `protobuf:"bytes,13,rep,name=blocked_by,json=blockedBy,proto3" json:"blocked_by,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Drain) Reset() {
+	*x = Drain{}
+	mi := &file_callboard_v1_types_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Drain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Drain) ProtoMessage() {}
+
+func (x *Drain) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_types_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Drain.ProtoReflect.Descriptor instead.
+func (*Drain) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Drain) GetCause() DrainCause {
+	if x != nil {
+		return x.Cause
+	}
+	return DrainCause_DRAIN_CAUSE_UNSPECIFIED
+}
+
+func (x *Drain) GetStartTs() int64 {
+	if x != nil {
+		return x.StartTs
+	}
+	return 0
+}
+
+func (x *Drain) GetDeadlineTs() int64 {
+	if x != nil {
+		return x.DeadlineTs
+	}
+	return 0
+}
+
+func (x *Drain) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Drain) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *Drain) GetTotal() uint32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *Drain) GetMoved() uint32 {
+	if x != nil {
+		return x.Moved
+	}
+	return 0
+}
+
+func (x *Drain) GetMoving() uint32 {
+	if x != nil {
+		return x.Moving
+	}
+	return 0
+}
+
+func (x *Drain) GetLeft() uint32 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *Drain) GetFinishTs() int64 {
+	if x != nil {
+		return x.FinishTs
+	}
+	return 0
+}
+
+func (x *Drain) GetSafeToTerminate() bool {
+	if x != nil {
+		return x.SafeToTerminate
+	}
+	return false
+}
+
+func (x *Drain) GetStandby() bool {
+	if x != nil {
+		return x.Standby
+	}
+	return false
+}
+
+func (x *Drain) GetBlockedBy() []*Blocker {
+	if x != nil {
+		return x.BlockedBy
+	}
+	return nil
+}
+
+// Blocker is one reason why evictions that are due do not happen now.
+type Blocker struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"` // delay, rate, forced_moves, no_capacity, paused, receipts, runner_disconnected, runner_silent, called_off
+	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	UntilTs       int64                  `protobuf:"varint,3,opt,name=until_ts,json=untilTs,proto3" json:"until_ts,omitempty"` // about when it ends by itself; 0: unknown
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Blocker) Reset() {
+	*x = Blocker{}
+	mi := &file_callboard_v1_types_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Blocker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Blocker) ProtoMessage() {}
+
+func (x *Blocker) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_types_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Blocker.ProtoReflect.Descriptor instead.
+func (*Blocker) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Blocker) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Blocker) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Blocker) GetUntilTs() int64 {
+	if x != nil {
+		return x.UntilTs
+	}
+	return 0
+}
+
+// Rollout is all the drains that one newer version in a pool has caused.
+type Rollout struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Namespace       string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Pool            string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Id              uint64                 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"`           // rises
+	Version         uint32                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"` // that actors move to
+	State           RolloutState           `protobuf:"varint,5,opt,name=state,proto3,enum=callboard.v1.RolloutState" json:"state,omitempty"`
+	EndReason       string                 `protobuf:"bytes,6,opt,name=end_reason,json=endReason,proto3" json:"end_reason,omitempty"`
+	Paused          bool                   `protobuf:"varint,7,opt,name=paused,proto3" json:"paused,omitempty"`
+	PauseReason     string                 `protobuf:"bytes,8,opt,name=pause_reason,json=pauseReason,proto3" json:"pause_reason,omitempty"`
+	StartTs         int64                  `protobuf:"varint,9,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
+	EndTs           int64                  `protobuf:"varint,10,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"` // 0: not yet
+	Moved           uint32                 `protobuf:"varint,11,opt,name=moved,proto3" json:"moved,omitempty"`              // evicted, and their stop is confirmed
+	Moving          uint32                 `protobuf:"varint,12,opt,name=moving,proto3" json:"moving,omitempty"`            // evicted, and still stopping
+	Waiting         uint32                 `protobuf:"varint,13,opt,name=waiting,proto3" json:"waiting,omitempty"`          // on an older runner, not evicted yet
+	Asleep          uint32                 `protobuf:"varint,14,opt,name=asleep,proto3" json:"asleep,omitempty"`            // of the pool: they wake on the newest version
+	Lost            uint32                 `protobuf:"varint,15,opt,name=lost,proto3" json:"lost,omitempty"`                // their older runner was lost
+	Left            uint32                 `protobuf:"varint,16,opt,name=left,proto3" json:"left,omitempty"`                // ended, slept or crashed of their own accord before their turn
+	DrainingRunners uint32                 `protobuf:"varint,17,opt,name=draining_runners,json=drainingRunners,proto3" json:"draining_runners,omitempty"`
+	DrainedRunners  uint32                 `protobuf:"varint,18,opt,name=drained_runners,json=drainedRunners,proto3" json:"drained_runners,omitempty"`
+	RateMicros      uint64                 `protobuf:"varint,19,opt,name=rate_micros,json=rateMicros,proto3" json:"rate_micros,omitempty"` // micro-actors per second, in force now
+	RateIsDefault   bool                   `protobuf:"varint,20,opt,name=rate_is_default,json=rateIsDefault,proto3" json:"rate_is_default,omitempty"`
+	TokensMicros    int64                  `protobuf:"varint,21,opt,name=tokens_micros,json=tokensMicros,proto3" json:"tokens_micros,omitempty"` // micro-actors; below zero: forced moves are paid off first
+	Binds           string                 `protobuf:"bytes,22,opt,name=binds,proto3" json:"binds,omitempty"`                                    // what limits the pace, and what would make it faster, in one sentence
+	BlockedBy       []*Blocker             `protobuf:"bytes,23,rep,name=blocked_by,json=blockedBy,proto3" json:"blocked_by,omitempty"`
+	EtaTs           int64                  `protobuf:"varint,24,opt,name=eta_ts,json=etaTs,proto3" json:"eta_ts,omitempty"`                           // when the last actor has left, as things stand; 0: unknown, see blocked_by
+	EtaIsEstimate   bool                   `protobuf:"varint,25,opt,name=eta_is_estimate,json=etaIsEstimate,proto3" json:"eta_is_estimate,omitempty"` // the end was extrapolated: too much is left to be run ahead
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Rollout) Reset() {
+	*x = Rollout{}
+	mi := &file_callboard_v1_types_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rollout) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rollout) ProtoMessage() {}
+
+func (x *Rollout) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_types_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rollout.ProtoReflect.Descriptor instead.
+func (*Rollout) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Rollout) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *Rollout) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *Rollout) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Rollout) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Rollout) GetState() RolloutState {
+	if x != nil {
+		return x.State
+	}
+	return RolloutState_ROLLOUT_STATE_UNSPECIFIED
+}
+
+func (x *Rollout) GetEndReason() string {
+	if x != nil {
+		return x.EndReason
+	}
+	return ""
+}
+
+func (x *Rollout) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+func (x *Rollout) GetPauseReason() string {
+	if x != nil {
+		return x.PauseReason
+	}
+	return ""
+}
+
+func (x *Rollout) GetStartTs() int64 {
+	if x != nil {
+		return x.StartTs
+	}
+	return 0
+}
+
+func (x *Rollout) GetEndTs() int64 {
+	if x != nil {
+		return x.EndTs
+	}
+	return 0
+}
+
+func (x *Rollout) GetMoved() uint32 {
+	if x != nil {
+		return x.Moved
+	}
+	return 0
+}
+
+func (x *Rollout) GetMoving() uint32 {
+	if x != nil {
+		return x.Moving
+	}
+	return 0
+}
+
+func (x *Rollout) GetWaiting() uint32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *Rollout) GetAsleep() uint32 {
+	if x != nil {
+		return x.Asleep
+	}
+	return 0
+}
+
+func (x *Rollout) GetLost() uint32 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *Rollout) GetLeft() uint32 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *Rollout) GetDrainingRunners() uint32 {
+	if x != nil {
+		return x.DrainingRunners
+	}
+	return 0
+}
+
+func (x *Rollout) GetDrainedRunners() uint32 {
+	if x != nil {
+		return x.DrainedRunners
+	}
+	return 0
+}
+
+func (x *Rollout) GetRateMicros() uint64 {
+	if x != nil {
+		return x.RateMicros
+	}
+	return 0
+}
+
+func (x *Rollout) GetRateIsDefault() bool {
+	if x != nil {
+		return x.RateIsDefault
+	}
+	return false
+}
+
+func (x *Rollout) GetTokensMicros() int64 {
+	if x != nil {
+		return x.TokensMicros
+	}
+	return 0
+}
+
+func (x *Rollout) GetBinds() string {
+	if x != nil {
+		return x.Binds
+	}
+	return ""
+}
+
+func (x *Rollout) GetBlockedBy() []*Blocker {
+	if x != nil {
+		return x.BlockedBy
+	}
+	return nil
+}
+
+func (x *Rollout) GetEtaTs() int64 {
+	if x != nil {
+		return x.EtaTs
+	}
+	return 0
+}
+
+func (x *Rollout) GetEtaIsEstimate() bool {
+	if x != nil {
+		return x.EtaIsEstimate
+	}
+	return false
+}
+
+// RolloutPlan is what a newer version would do to a pool, found by running the scheduler ahead on a copy of the state.
+type RolloutPlan struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Version       uint32                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Slots         uint64                 `protobuf:"varint,4,opt,name=slots,proto3" json:"slots,omitempty"` // that the plan assumed for the new version
+	Drain         bool                   `protobuf:"varint,5,opt,name=drain,proto3" json:"drain,omitempty"` // false: drain_on_version_upgrade is off, nothing moves
+	Moves         uint32                 `protobuf:"varint,6,opt,name=moves,proto3" json:"moves,omitempty"` // actors that would move
+	Stays         uint32                 `protobuf:"varint,7,opt,name=stays,proto3" json:"stays,omitempty"` // actors that would not, for want of room
+	Asleep        uint32                 `protobuf:"varint,8,opt,name=asleep,proto3" json:"asleep,omitempty"`
+	Runners       uint32                 `protobuf:"varint,9,opt,name=runners,proto3" json:"runners,omitempty"`                          // that would drain
+	FirstMs       int64                  `protobuf:"varint,10,opt,name=first_ms,json=firstMs,proto3" json:"first_ms,omitempty"`          // from the start to the first eviction
+	DurationMs    int64                  `protobuf:"varint,11,opt,name=duration_ms,json=durationMs,proto3" json:"duration_ms,omitempty"` // from the start until the last actor has left; 0: nothing moves
+	Estimate      bool                   `protobuf:"varint,12,opt,name=estimate,proto3" json:"estimate,omitempty"`                       // the end was extrapolated
+	PeakPerS      uint32                 `protobuf:"varint,13,opt,name=peak_per_s,json=peakPerS,proto3" json:"peak_per_s,omitempty"`     // most evictions within one second
+	Binds         string                 `protobuf:"bytes,14,opt,name=binds,proto3" json:"binds,omitempty"`
+	Points        []*PlanPoint           `protobuf:"bytes,15,rep,name=points,proto3" json:"points,omitempty"`                        // the course of it, at most 100
+	BlockedBy     []*Blocker             `protobuf:"bytes,16,rep,name=blocked_by,json=blockedBy,proto3" json:"blocked_by,omitempty"` // what would stop it before its end
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RolloutPlan) Reset() {
+	*x = RolloutPlan{}
+	mi := &file_callboard_v1_types_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RolloutPlan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RolloutPlan) ProtoMessage() {}
+
+func (x *RolloutPlan) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_types_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RolloutPlan.ProtoReflect.Descriptor instead.
+func (*RolloutPlan) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RolloutPlan) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *RolloutPlan) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *RolloutPlan) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *RolloutPlan) GetSlots() uint64 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *RolloutPlan) GetDrain() bool {
+	if x != nil {
+		return x.Drain
+	}
+	return false
+}
+
+func (x *RolloutPlan) GetMoves() uint32 {
+	if x != nil {
+		return x.Moves
+	}
+	return 0
+}
+
+func (x *RolloutPlan) GetStays() uint32 {
+	if x != nil {
+		return x.Stays
+	}
+	return 0
+}
+
+func (x *RolloutPlan) GetAsleep() uint32 {
+	if x != nil {
+		return x.Asleep
+	}
+	return 0
+}
+
+func (x *RolloutPlan) GetRunners() uint32 {
+	if x != nil {
+		return x.Runners
+	}
+	return 0
+}
+
+func (x *RolloutPlan) GetFirstMs() int64 {
+	if x != nil {
+		return x.FirstMs
+	}
+	return 0
+}
+
+func (x *RolloutPlan) GetDurationMs() int64 {
+	if x != nil {
+		return x.DurationMs
+	}
+	return 0
+}
+
+func (x *RolloutPlan) GetEstimate() bool {
+	if x != nil {
+		return x.Estimate
+	}
+	return false
+}
+
+func (x *RolloutPlan) GetPeakPerS() uint32 {
+	if x != nil {
+		return x.PeakPerS
+	}
+	return 0
+}
+
+func (x *RolloutPlan) GetBinds() string {
+	if x != nil {
+		return x.Binds
+	}
+	return ""
+}
+
+func (x *RolloutPlan) GetPoints() []*PlanPoint {
+	if x != nil {
+		return x.Points
+	}
+	return nil
+}
+
+func (x *RolloutPlan) GetBlockedBy() []*Blocker {
+	if x != nil {
+		return x.BlockedBy
+	}
+	return nil
+}
+
+// PlanPoint says how many actors have been evicted by a time.
+type PlanPoint struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AtMs          int64                  `protobuf:"varint,1,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // from the start
+	Evicted       uint32                 `protobuf:"varint,2,opt,name=evicted,proto3" json:"evicted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanPoint) Reset() {
+	*x = PlanPoint{}
+	mi := &file_callboard_v1_types_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanPoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanPoint) ProtoMessage() {}
+
+func (x *PlanPoint) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_types_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanPoint.ProtoReflect.Descriptor instead.
+func (*PlanPoint) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *PlanPoint) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *PlanPoint) GetEvicted() uint32 {
+	if x != nil {
+		return x.Evicted
+	}
+	return 0
+}
+
 // ActorError says why an actor is not running as wished, and what happens next.
 type ActorError struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1043,7 +1779,7 @@ type ActorError struct {
 
 func (x *ActorError) Reset() {
 	*x = ActorError{}
-	mi := &file_callboard_v1_types_proto_msgTypes[6]
+	mi := &file_callboard_v1_types_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1055,7 +1791,7 @@ func (x *ActorError) String() string {
 func (*ActorError) ProtoMessage() {}
 
 func (x *ActorError) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[6]
+	mi := &file_callboard_v1_types_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1068,7 +1804,7 @@ func (x *ActorError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorError.ProtoReflect.Descriptor instead.
 func (*ActorError) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{6}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ActorError) GetCode() string {
@@ -1115,14 +1851,15 @@ type Actor struct {
 	NamespaceId         string                 `protobuf:"bytes,19,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
 	InputBytes          uint32                 `protobuf:"varint,20,opt,name=input_bytes,json=inputBytes,proto3" json:"input_bytes,omitempty"`
 	StateBytes          uint32                 `protobuf:"varint,21,opt,name=state_bytes,json=stateBytes,proto3" json:"state_bytes,omitempty"`
-	Reason              string                 `protobuf:"bytes,22,opt,name=reason,proto3" json:"reason,omitempty"` // why it is pending or backing off, in one sentence
+	Reason              string                 `protobuf:"bytes,22,opt,name=reason,proto3" json:"reason,omitempty"`                   // why it is pending or backing off, in one sentence
+	EvictTs             int64                  `protobuf:"varint,23,opt,name=evict_ts,json=evictTs,proto3" json:"evict_ts,omitempty"` // when it will be, or was, asked to move; 0: no move is planned
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
 
 func (x *Actor) Reset() {
 	*x = Actor{}
-	mi := &file_callboard_v1_types_proto_msgTypes[7]
+	mi := &file_callboard_v1_types_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1134,7 +1871,7 @@ func (x *Actor) String() string {
 func (*Actor) ProtoMessage() {}
 
 func (x *Actor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[7]
+	mi := &file_callboard_v1_types_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1147,7 +1884,7 @@ func (x *Actor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Actor.ProtoReflect.Descriptor instead.
 func (*Actor) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{7}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Actor) GetActorId() string {
@@ -1304,6 +2041,13 @@ func (x *Actor) GetReason() string {
 	return ""
 }
 
+func (x *Actor) GetEvictTs() int64 {
+	if x != nil {
+		return x.EvictTs
+	}
+	return 0
+}
+
 // Decision is the compact record of why an actor is where it is.
 type Decision struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1322,7 +2066,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_callboard_v1_types_proto_msgTypes[8]
+	mi := &file_callboard_v1_types_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1334,7 +2078,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[8]
+	mi := &file_callboard_v1_types_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1347,7 +2091,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{8}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Decision) GetIndex() uint64 {
@@ -1449,7 +2193,7 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"\x15_actor_eviction_delayB\x18\n" +
 	"\x16_actor_eviction_periodB\x1d\n" +
 	"\x1b_actor_eviction_rate_microsB\x18\n" +
-	"\x16_runner_lost_threshold\"\xe9\x02\n" +
+	"\x16_runner_lost_threshold\"\xb3\x03\n" +
 	"\x04Pool\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x120\n" +
@@ -1464,7 +2208,10 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"\x0epending_actors\x18\t \x01(\x04R\rpendingActors\x12\x1f\n" +
 	"\vlive_actors\x18\n" +
 	" \x01(\x04R\n" +
-	"liveActors\"\xdc\x05\n" +
+	"liveActors\x12\x1d\n" +
+	"\n" +
+	"rollout_id\x18\v \x01(\x04R\trolloutId\x12)\n" +
+	"\x10draining_runners\x18\f \x01(\rR\x0fdrainingRunners\"\x87\x06\n" +
 	"\x06Runner\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\tR\brunnerId\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -1491,12 +2238,88 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"leaseAgeMs\x12'\n" +
 	"\x0fadvertised_addr\x18\x13 \x01(\tR\x0eadvertisedAddr\x12+\n" +
 	"\x11ineligible_reason\x18\x14 \x01(\tR\x10ineligibleReason\x12!\n" +
-	"\fnamespace_id\x18\x15 \x01(\tR\vnamespaceId\"W\n" +
+	"\fnamespace_id\x18\x15 \x01(\tR\vnamespaceId\x12)\n" +
+	"\x05drain\x18\x16 \x01(\v2\x13.callboard.v1.DrainR\x05drain\"\x92\x03\n" +
+	"\x05Drain\x12.\n" +
+	"\x05cause\x18\x01 \x01(\x0e2\x18.callboard.v1.DrainCauseR\x05cause\x12\x19\n" +
+	"\bstart_ts\x18\x02 \x01(\x03R\astartTs\x12\x1f\n" +
+	"\vdeadline_ts\x18\x03 \x01(\x03R\n" +
+	"deadlineTs\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05force\x18\x05 \x01(\bR\x05force\x12\x14\n" +
+	"\x05total\x18\x06 \x01(\rR\x05total\x12\x14\n" +
+	"\x05moved\x18\a \x01(\rR\x05moved\x12\x16\n" +
+	"\x06moving\x18\b \x01(\rR\x06moving\x12\x12\n" +
+	"\x04left\x18\t \x01(\rR\x04left\x12\x1b\n" +
+	"\tfinish_ts\x18\n" +
+	" \x01(\x03R\bfinishTs\x12*\n" +
+	"\x11safe_to_terminate\x18\v \x01(\bR\x0fsafeToTerminate\x12\x18\n" +
+	"\astandby\x18\f \x01(\bR\astandby\x124\n" +
+	"\n" +
+	"blocked_by\x18\r \x03(\v2\x15.callboard.v1.BlockerR\tblockedBy\"R\n" +
+	"\aBlocker\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x19\n" +
+	"\buntil_ts\x18\x03 \x01(\x03R\auntilTs\"\xf8\x05\n" +
+	"\aRollout\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\x04R\x02id\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\rR\aversion\x120\n" +
+	"\x05state\x18\x05 \x01(\x0e2\x1a.callboard.v1.RolloutStateR\x05state\x12\x1d\n" +
+	"\n" +
+	"end_reason\x18\x06 \x01(\tR\tendReason\x12\x16\n" +
+	"\x06paused\x18\a \x01(\bR\x06paused\x12!\n" +
+	"\fpause_reason\x18\b \x01(\tR\vpauseReason\x12\x19\n" +
+	"\bstart_ts\x18\t \x01(\x03R\astartTs\x12\x15\n" +
+	"\x06end_ts\x18\n" +
+	" \x01(\x03R\x05endTs\x12\x14\n" +
+	"\x05moved\x18\v \x01(\rR\x05moved\x12\x16\n" +
+	"\x06moving\x18\f \x01(\rR\x06moving\x12\x18\n" +
+	"\awaiting\x18\r \x01(\rR\awaiting\x12\x16\n" +
+	"\x06asleep\x18\x0e \x01(\rR\x06asleep\x12\x12\n" +
+	"\x04lost\x18\x0f \x01(\rR\x04lost\x12\x12\n" +
+	"\x04left\x18\x10 \x01(\rR\x04left\x12)\n" +
+	"\x10draining_runners\x18\x11 \x01(\rR\x0fdrainingRunners\x12'\n" +
+	"\x0fdrained_runners\x18\x12 \x01(\rR\x0edrainedRunners\x12\x1f\n" +
+	"\vrate_micros\x18\x13 \x01(\x04R\n" +
+	"rateMicros\x12&\n" +
+	"\x0frate_is_default\x18\x14 \x01(\bR\rrateIsDefault\x12#\n" +
+	"\rtokens_micros\x18\x15 \x01(\x03R\ftokensMicros\x12\x14\n" +
+	"\x05binds\x18\x16 \x01(\tR\x05binds\x124\n" +
+	"\n" +
+	"blocked_by\x18\x17 \x03(\v2\x15.callboard.v1.BlockerR\tblockedBy\x12\x15\n" +
+	"\x06eta_ts\x18\x18 \x01(\x03R\x05etaTs\x12&\n" +
+	"\x0feta_is_estimate\x18\x19 \x01(\bR\retaIsEstimate\"\xd6\x03\n" +
+	"\vRolloutPlan\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\rR\aversion\x12\x14\n" +
+	"\x05slots\x18\x04 \x01(\x04R\x05slots\x12\x14\n" +
+	"\x05drain\x18\x05 \x01(\bR\x05drain\x12\x14\n" +
+	"\x05moves\x18\x06 \x01(\rR\x05moves\x12\x14\n" +
+	"\x05stays\x18\a \x01(\rR\x05stays\x12\x16\n" +
+	"\x06asleep\x18\b \x01(\rR\x06asleep\x12\x18\n" +
+	"\arunners\x18\t \x01(\rR\arunners\x12\x19\n" +
+	"\bfirst_ms\x18\n" +
+	" \x01(\x03R\afirstMs\x12\x1f\n" +
+	"\vduration_ms\x18\v \x01(\x03R\n" +
+	"durationMs\x12\x1a\n" +
+	"\bestimate\x18\f \x01(\bR\bestimate\x12\x1c\n" +
+	"\n" +
+	"peak_per_s\x18\r \x01(\rR\bpeakPerS\x12\x14\n" +
+	"\x05binds\x18\x0e \x01(\tR\x05binds\x12/\n" +
+	"\x06points\x18\x0f \x03(\v2\x17.callboard.v1.PlanPointR\x06points\x124\n" +
+	"\n" +
+	"blocked_by\x18\x10 \x03(\v2\x15.callboard.v1.BlockerR\tblockedBy\":\n" +
+	"\tPlanPoint\x12\x13\n" +
+	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x18\n" +
+	"\aevicted\x18\x02 \x01(\rR\aevicted\"W\n" +
 	"\n" +
 	"ActorError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1b\n" +
-	"\trunner_id\x18\x03 \x01(\tR\brunnerId\"\xec\x05\n" +
+	"\trunner_id\x18\x03 \x01(\tR\brunnerId\"\x87\x06\n" +
 	"\x05Actor\x12\x19\n" +
 	"\bactor_id\x18\x01 \x01(\tR\aactorId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x15\n" +
@@ -1525,7 +2348,8 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"inputBytes\x12\x1f\n" +
 	"\vstate_bytes\x18\x15 \x01(\rR\n" +
 	"stateBytes\x12\x16\n" +
-	"\x06reason\x18\x16 \x01(\tR\x06reasonB\x06\n" +
+	"\x06reason\x18\x16 \x01(\tR\x06reason\x12\x19\n" +
+	"\bevict_ts\x18\x17 \x01(\x03R\aevictTsB\x06\n" +
 	"\x04_key\"\xe0\x01\n" +
 	"\bDecision\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x0e\n" +
@@ -1587,7 +2411,13 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"\vConsistency\x12\x1b\n" +
 	"\x17CONSISTENCY_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18CONSISTENCY_LINEARIZABLE\x10\x01\x12\x15\n" +
-	"\x11CONSISTENCY_STALE\x10\x02B?Z=github.com/callboard/callboard/proto/callboard/v1;callboardv1b\x06proto3"
+	"\x11CONSISTENCY_STALE\x10\x02*\x99\x01\n" +
+	"\fRolloutState\x12\x1d\n" +
+	"\x19ROLLOUT_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12ROLLOUT_STATE_OPEN\x10\x01\x12\x16\n" +
+	"\x12ROLLOUT_STATE_DONE\x10\x02\x12\x1c\n" +
+	"\x18ROLLOUT_STATE_CALLED_OFF\x10\x03\x12\x1c\n" +
+	"\x18ROLLOUT_STATE_SUPERSEDED\x10\x04B?Z=github.com/callboard/callboard/proto/callboard/v1;callboardv1b\x06proto3"
 
 var (
 	file_callboard_v1_types_proto_rawDescOnce sync.Once
@@ -1601,41 +2431,54 @@ func file_callboard_v1_types_proto_rawDescGZIP() []byte {
 	return file_callboard_v1_types_proto_rawDescData
 }
 
-var file_callboard_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_callboard_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_callboard_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_callboard_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_callboard_v1_types_proto_goTypes = []any{
-	(CrashPolicy)(0),   // 0: callboard.v1.CrashPolicy
-	(ActorState)(0),    // 1: callboard.v1.ActorState
-	(StopReason)(0),    // 2: callboard.v1.StopReason
-	(DrainCause)(0),    // 3: callboard.v1.DrainCause
-	(RunnerState)(0),   // 4: callboard.v1.RunnerState
-	(Placement)(0),     // 5: callboard.v1.Placement
-	(Consistency)(0),   // 6: callboard.v1.Consistency
-	(*Error)(nil),      // 7: callboard.v1.Error
-	(*ActorRef)(nil),   // 8: callboard.v1.ActorRef
-	(*Namespace)(nil),  // 9: callboard.v1.Namespace
-	(*PoolConfig)(nil), // 10: callboard.v1.PoolConfig
-	(*Pool)(nil),       // 11: callboard.v1.Pool
-	(*Runner)(nil),     // 12: callboard.v1.Runner
-	(*ActorError)(nil), // 13: callboard.v1.ActorError
-	(*Actor)(nil),      // 14: callboard.v1.Actor
-	(*Decision)(nil),   // 15: callboard.v1.Decision
-	nil,                // 16: callboard.v1.Error.MetadataEntry
+	(CrashPolicy)(0),    // 0: callboard.v1.CrashPolicy
+	(ActorState)(0),     // 1: callboard.v1.ActorState
+	(StopReason)(0),     // 2: callboard.v1.StopReason
+	(DrainCause)(0),     // 3: callboard.v1.DrainCause
+	(RunnerState)(0),    // 4: callboard.v1.RunnerState
+	(Placement)(0),      // 5: callboard.v1.Placement
+	(Consistency)(0),    // 6: callboard.v1.Consistency
+	(RolloutState)(0),   // 7: callboard.v1.RolloutState
+	(*Error)(nil),       // 8: callboard.v1.Error
+	(*ActorRef)(nil),    // 9: callboard.v1.ActorRef
+	(*Namespace)(nil),   // 10: callboard.v1.Namespace
+	(*PoolConfig)(nil),  // 11: callboard.v1.PoolConfig
+	(*Pool)(nil),        // 12: callboard.v1.Pool
+	(*Runner)(nil),      // 13: callboard.v1.Runner
+	(*Drain)(nil),       // 14: callboard.v1.Drain
+	(*Blocker)(nil),     // 15: callboard.v1.Blocker
+	(*Rollout)(nil),     // 16: callboard.v1.Rollout
+	(*RolloutPlan)(nil), // 17: callboard.v1.RolloutPlan
+	(*PlanPoint)(nil),   // 18: callboard.v1.PlanPoint
+	(*ActorError)(nil),  // 19: callboard.v1.ActorError
+	(*Actor)(nil),       // 20: callboard.v1.Actor
+	(*Decision)(nil),    // 21: callboard.v1.Decision
+	nil,                 // 22: callboard.v1.Error.MetadataEntry
 }
 var file_callboard_v1_types_proto_depIdxs = []int32{
-	16, // 0: callboard.v1.Error.metadata:type_name -> callboard.v1.Error.MetadataEntry
+	22, // 0: callboard.v1.Error.metadata:type_name -> callboard.v1.Error.MetadataEntry
 	5,  // 1: callboard.v1.PoolConfig.placement:type_name -> callboard.v1.Placement
-	10, // 2: callboard.v1.Pool.config:type_name -> callboard.v1.PoolConfig
+	11, // 2: callboard.v1.Pool.config:type_name -> callboard.v1.PoolConfig
 	4,  // 3: callboard.v1.Runner.state:type_name -> callboard.v1.RunnerState
 	3,  // 4: callboard.v1.Runner.drain_cause:type_name -> callboard.v1.DrainCause
-	0,  // 5: callboard.v1.Actor.crash_policy:type_name -> callboard.v1.CrashPolicy
-	1,  // 6: callboard.v1.Actor.state:type_name -> callboard.v1.ActorState
-	13, // 7: callboard.v1.Actor.error:type_name -> callboard.v1.ActorError
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	14, // 5: callboard.v1.Runner.drain:type_name -> callboard.v1.Drain
+	3,  // 6: callboard.v1.Drain.cause:type_name -> callboard.v1.DrainCause
+	15, // 7: callboard.v1.Drain.blocked_by:type_name -> callboard.v1.Blocker
+	7,  // 8: callboard.v1.Rollout.state:type_name -> callboard.v1.RolloutState
+	15, // 9: callboard.v1.Rollout.blocked_by:type_name -> callboard.v1.Blocker
+	18, // 10: callboard.v1.RolloutPlan.points:type_name -> callboard.v1.PlanPoint
+	15, // 11: callboard.v1.RolloutPlan.blocked_by:type_name -> callboard.v1.Blocker
+	0,  // 12: callboard.v1.Actor.crash_policy:type_name -> callboard.v1.CrashPolicy
+	1,  // 13: callboard.v1.Actor.state:type_name -> callboard.v1.ActorState
+	19, // 14: callboard.v1.Actor.error:type_name -> callboard.v1.ActorError
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_types_proto_init() }
@@ -1644,14 +2487,14 @@ func file_callboard_v1_types_proto_init() {
 		return
 	}
 	file_callboard_v1_types_proto_msgTypes[3].OneofWrappers = []any{}
-	file_callboard_v1_types_proto_msgTypes[7].OneofWrappers = []any{}
+	file_callboard_v1_types_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_types_proto_rawDesc), len(file_callboard_v1_types_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   10,
+			NumEnums:      8,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -244,6 +244,8 @@ type Op struct {
 	//	*Op_ReleaseOrphan
 	//	*Op_ForgetRunner
 	//	*Op_StartDrain
+	//	*Op_CancelDrain
+	//	*Op_FinishDrain
 	//	*Op_HoldVerdict
 	//	*Op_CreateActor
 	//	*Op_AssignActor
@@ -258,6 +260,14 @@ type Op struct {
 	//	*Op_ForgetActor
 	//	*Op_SaveState
 	//	*Op_RaiseGeneration
+	//	*Op_PlanEvictions
+	//	*Op_EvictActor
+	//	*Op_PauseRollout
+	//	*Op_EvictionsReceived
+	//	*Op_OpenRollout
+	//	*Op_CloseRollout
+	//	*Op_ForgetRollout
+	//	*Op_PaceActor
 	//	*Op_RememberOutcome
 	//	*Op_ForgetOutcomes
 	Op            isOp_Op `protobuf_oneof:"op"`
@@ -446,6 +456,24 @@ func (x *Op) GetStartDrain() *StartDrain {
 	return nil
 }
 
+func (x *Op) GetCancelDrain() *CancelDrain {
+	if x != nil {
+		if x, ok := x.Op.(*Op_CancelDrain); ok {
+			return x.CancelDrain
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetFinishDrain() *FinishDrain {
+	if x != nil {
+		if x, ok := x.Op.(*Op_FinishDrain); ok {
+			return x.FinishDrain
+		}
+	}
+	return nil
+}
+
 func (x *Op) GetHoldVerdict() *HoldVerdict {
 	if x != nil {
 		if x, ok := x.Op.(*Op_HoldVerdict); ok {
@@ -572,6 +600,78 @@ func (x *Op) GetRaiseGeneration() *RaiseGeneration {
 	return nil
 }
 
+func (x *Op) GetPlanEvictions() *PlanEvictions {
+	if x != nil {
+		if x, ok := x.Op.(*Op_PlanEvictions); ok {
+			return x.PlanEvictions
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetEvictActor() *EvictActor {
+	if x != nil {
+		if x, ok := x.Op.(*Op_EvictActor); ok {
+			return x.EvictActor
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetPauseRollout() *PauseRollout {
+	if x != nil {
+		if x, ok := x.Op.(*Op_PauseRollout); ok {
+			return x.PauseRollout
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetEvictionsReceived() *EvictionsReceived {
+	if x != nil {
+		if x, ok := x.Op.(*Op_EvictionsReceived); ok {
+			return x.EvictionsReceived
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetOpenRollout() *OpenRollout {
+	if x != nil {
+		if x, ok := x.Op.(*Op_OpenRollout); ok {
+			return x.OpenRollout
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetCloseRollout() *CloseRollout {
+	if x != nil {
+		if x, ok := x.Op.(*Op_CloseRollout); ok {
+			return x.CloseRollout
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetForgetRollout() *ForgetRollout {
+	if x != nil {
+		if x, ok := x.Op.(*Op_ForgetRollout); ok {
+			return x.ForgetRollout
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetPaceActor() *PaceActor {
+	if x != nil {
+		if x, ok := x.Op.(*Op_PaceActor); ok {
+			return x.PaceActor
+		}
+	}
+	return nil
+}
+
 func (x *Op) GetRememberOutcome() *RememberOutcome {
 	if x != nil {
 		if x, ok := x.Op.(*Op_RememberOutcome); ok {
@@ -658,6 +758,14 @@ type Op_StartDrain struct {
 	StartDrain *StartDrain `protobuf:"bytes,30,opt,name=start_drain,json=startDrain,proto3,oneof"`
 }
 
+type Op_CancelDrain struct {
+	CancelDrain *CancelDrain `protobuf:"bytes,31,opt,name=cancel_drain,json=cancelDrain,proto3,oneof"`
+}
+
+type Op_FinishDrain struct {
+	FinishDrain *FinishDrain `protobuf:"bytes,32,opt,name=finish_drain,json=finishDrain,proto3,oneof"`
+}
+
 type Op_HoldVerdict struct {
 	HoldVerdict *HoldVerdict `protobuf:"bytes,33,opt,name=hold_verdict,json=holdVerdict,proto3,oneof"`
 }
@@ -714,6 +822,38 @@ type Op_RaiseGeneration struct {
 	RaiseGeneration *RaiseGeneration `protobuf:"bytes,53,opt,name=raise_generation,json=raiseGeneration,proto3,oneof"`
 }
 
+type Op_PlanEvictions struct {
+	PlanEvictions *PlanEvictions `protobuf:"bytes,60,opt,name=plan_evictions,json=planEvictions,proto3,oneof"`
+}
+
+type Op_EvictActor struct {
+	EvictActor *EvictActor `protobuf:"bytes,61,opt,name=evict_actor,json=evictActor,proto3,oneof"`
+}
+
+type Op_PauseRollout struct {
+	PauseRollout *PauseRollout `protobuf:"bytes,62,opt,name=pause_rollout,json=pauseRollout,proto3,oneof"`
+}
+
+type Op_EvictionsReceived struct {
+	EvictionsReceived *EvictionsReceived `protobuf:"bytes,63,opt,name=evictions_received,json=evictionsReceived,proto3,oneof"`
+}
+
+type Op_OpenRollout struct {
+	OpenRollout *OpenRollout `protobuf:"bytes,64,opt,name=open_rollout,json=openRollout,proto3,oneof"`
+}
+
+type Op_CloseRollout struct {
+	CloseRollout *CloseRollout `protobuf:"bytes,65,opt,name=close_rollout,json=closeRollout,proto3,oneof"`
+}
+
+type Op_ForgetRollout struct {
+	ForgetRollout *ForgetRollout `protobuf:"bytes,66,opt,name=forget_rollout,json=forgetRollout,proto3,oneof"`
+}
+
+type Op_PaceActor struct {
+	PaceActor *PaceActor `protobuf:"bytes,67,opt,name=pace_actor,json=paceActor,proto3,oneof"`
+}
+
 type Op_RememberOutcome struct {
 	RememberOutcome *RememberOutcome `protobuf:"bytes,70,opt,name=remember_outcome,json=rememberOutcome,proto3,oneof"`
 }
@@ -754,6 +894,10 @@ func (*Op_ForgetRunner) isOp_Op() {}
 
 func (*Op_StartDrain) isOp_Op() {}
 
+func (*Op_CancelDrain) isOp_Op() {}
+
+func (*Op_FinishDrain) isOp_Op() {}
+
 func (*Op_HoldVerdict) isOp_Op() {}
 
 func (*Op_CreateActor) isOp_Op() {}
@@ -781,6 +925,22 @@ func (*Op_ForgetActor) isOp_Op() {}
 func (*Op_SaveState) isOp_Op() {}
 
 func (*Op_RaiseGeneration) isOp_Op() {}
+
+func (*Op_PlanEvictions) isOp_Op() {}
+
+func (*Op_EvictActor) isOp_Op() {}
+
+func (*Op_PauseRollout) isOp_Op() {}
+
+func (*Op_EvictionsReceived) isOp_Op() {}
+
+func (*Op_OpenRollout) isOp_Op() {}
+
+func (*Op_CloseRollout) isOp_Op() {}
+
+func (*Op_ForgetRollout) isOp_Op() {}
+
+func (*Op_PaceActor) isOp_Op() {}
 
 func (*Op_RememberOutcome) isOp_Op() {}
 
@@ -1974,12 +2134,15 @@ func (x *ForgetRunner) GetRunnerId() []byte {
 	return nil
 }
 
+// StartDrain takes a runner out of placement. A drain of a weightier cause takes the place of one under way.
 type StartDrain struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RunnerId      []byte                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
 	Cause         uint32                 `protobuf:"varint,2,opt,name=cause,proto3" json:"cause,omitempty"`                             // callboard.v1.DrainCause
 	DeadlineMs    int64                  `protobuf:"varint,3,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"` // cluster clock; 0: none
 	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Force         bool                   `protobuf:"varint,5,opt,name=force,proto3" json:"force,omitempty"`     // its actors move whether or not there is room
+	Standby       bool                   `protobuf:"varint,6,opt,name=standby,proto3" json:"standby,omitempty"` // it has just come, outdated already
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2042,6 +2205,647 @@ func (x *StartDrain) GetReason() string {
 	return ""
 }
 
+func (x *StartDrain) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *StartDrain) GetStandby() bool {
+	if x != nil {
+		return x.Standby
+	}
+	return false
+}
+
+type CancelDrain struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RunnerId      []byte                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelDrain) Reset() {
+	*x = CancelDrain{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelDrain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelDrain) ProtoMessage() {}
+
+func (x *CancelDrain) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelDrain.ProtoReflect.Descriptor instead.
+func (*CancelDrain) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CancelDrain) GetRunnerId() []byte {
+	if x != nil {
+		return x.RunnerId
+	}
+	return nil
+}
+
+// FinishDrain notes that the last actor has left a draining runner.
+type FinishDrain struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RunnerId      []byte                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishDrain) Reset() {
+	*x = FinishDrain{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishDrain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishDrain) ProtoMessage() {}
+
+func (x *FinishDrain) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishDrain.ProtoReflect.Descriptor instead.
+func (*FinishDrain) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *FinishDrain) GetRunnerId() []byte {
+	if x != nil {
+		return x.RunnerId
+	}
+	return nil
+}
+
+// PlanEvictions names the actors of a pool that will be moved next, each with its turn. It begins a window, or fills turns of one
+// that are free.
+type PlanEvictions struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NamespaceId   []byte                 `protobuf:"bytes,1,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	WindowFromMs  int64                  `protobuf:"varint,3,opt,name=window_from_ms,json=windowFromMs,proto3" json:"window_from_ms,omitempty"` // cluster clock of its first turn
+	WindowTurns   uint32                 `protobuf:"varint,4,opt,name=window_turns,json=windowTurns,proto3" json:"window_turns,omitempty"`      // 0: there is no window any more
+	Evictions     []*PlannedEviction     `protobuf:"bytes,5,rep,name=evictions,proto3" json:"evictions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanEvictions) Reset() {
+	*x = PlanEvictions{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanEvictions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanEvictions) ProtoMessage() {}
+
+func (x *PlanEvictions) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanEvictions.ProtoReflect.Descriptor instead.
+func (*PlanEvictions) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *PlanEvictions) GetNamespaceId() []byte {
+	if x != nil {
+		return x.NamespaceId
+	}
+	return nil
+}
+
+func (x *PlanEvictions) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *PlanEvictions) GetWindowFromMs() int64 {
+	if x != nil {
+		return x.WindowFromMs
+	}
+	return 0
+}
+
+func (x *PlanEvictions) GetWindowTurns() uint32 {
+	if x != nil {
+		return x.WindowTurns
+	}
+	return 0
+}
+
+func (x *PlanEvictions) GetEvictions() []*PlannedEviction {
+	if x != nil {
+		return x.Evictions
+	}
+	return nil
+}
+
+type PlannedEviction struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ref           *Ref                   `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	AtMs          int64                  `protobuf:"varint,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // cluster clock; 0: it is not named any more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlannedEviction) Reset() {
+	*x = PlannedEviction{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlannedEviction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlannedEviction) ProtoMessage() {}
+
+func (x *PlannedEviction) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlannedEviction.ProtoReflect.Descriptor instead.
+func (*PlannedEviction) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PlannedEviction) GetRef() *Ref {
+	if x != nil {
+		return x.Ref
+	}
+	return nil
+}
+
+func (x *PlannedEviction) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+// EvictActor has a draining runner give up one actor: at the pool's pace, or at once.
+type EvictActor struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Ref              *Ref                   `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	StopDeadlineMs   int64                  `protobuf:"varint,2,opt,name=stop_deadline_ms,json=stopDeadlineMs,proto3" json:"stop_deadline_ms,omitempty"`
+	Forced           bool                   `protobuf:"varint,3,opt,name=forced,proto3" json:"forced,omitempty"`                                              // whatever the pace and the room; it draws on the bucket as debt
+	PromisedRunnerId []byte                 `protobuf:"bytes,4,opt,name=promised_runner_id,json=promisedRunnerId,proto3" json:"promised_runner_id,omitempty"` // has a slot for it; empty: none was asked for
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *EvictActor) Reset() {
+	*x = EvictActor{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EvictActor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EvictActor) ProtoMessage() {}
+
+func (x *EvictActor) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EvictActor.ProtoReflect.Descriptor instead.
+func (*EvictActor) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *EvictActor) GetRef() *Ref {
+	if x != nil {
+		return x.Ref
+	}
+	return nil
+}
+
+func (x *EvictActor) GetStopDeadlineMs() int64 {
+	if x != nil {
+		return x.StopDeadlineMs
+	}
+	return 0
+}
+
+func (x *EvictActor) GetForced() bool {
+	if x != nil {
+		return x.Forced
+	}
+	return false
+}
+
+func (x *EvictActor) GetPromisedRunnerId() []byte {
+	if x != nil {
+		return x.PromisedRunnerId
+	}
+	return nil
+}
+
+type PauseRollout struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NamespaceId   []byte                 `protobuf:"bytes,1,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Paused        bool                   `protobuf:"varint,3,opt,name=paused,proto3" json:"paused,omitempty"`
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseRollout) Reset() {
+	*x = PauseRollout{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseRollout) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseRollout) ProtoMessage() {}
+
+func (x *PauseRollout) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseRollout.ProtoReflect.Descriptor instead.
+func (*PauseRollout) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *PauseRollout) GetNamespaceId() []byte {
+	if x != nil {
+		return x.NamespaceId
+	}
+	return nil
+}
+
+func (x *PauseRollout) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *PauseRollout) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+func (x *PauseRollout) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// EvictionsReceived notes which planned evictions have reached their runner.
+type EvictionsReceived struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Refs          []*Ref                 `protobuf:"bytes,1,rep,name=refs,proto3" json:"refs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EvictionsReceived) Reset() {
+	*x = EvictionsReceived{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EvictionsReceived) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EvictionsReceived) ProtoMessage() {}
+
+func (x *EvictionsReceived) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EvictionsReceived.ProtoReflect.Descriptor instead.
+func (*EvictionsReceived) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *EvictionsReceived) GetRefs() []*Ref {
+	if x != nil {
+		return x.Refs
+	}
+	return nil
+}
+
+// OpenRollout begins the move of a pool to a version. One that is open to a lower version is superseded.
+type OpenRollout struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NamespaceId   []byte                 `protobuf:"bytes,1,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Version       uint32                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenRollout) Reset() {
+	*x = OpenRollout{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenRollout) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenRollout) ProtoMessage() {}
+
+func (x *OpenRollout) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenRollout.ProtoReflect.Descriptor instead.
+func (*OpenRollout) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *OpenRollout) GetNamespaceId() []byte {
+	if x != nil {
+		return x.NamespaceId
+	}
+	return nil
+}
+
+func (x *OpenRollout) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *OpenRollout) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+type CloseRollout struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NamespaceId   []byte                 `protobuf:"bytes,1,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	State         uint32                 `protobuf:"varint,3,opt,name=state,proto3" json:"state,omitempty"` // callboard.v1.RolloutState
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseRollout) Reset() {
+	*x = CloseRollout{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseRollout) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseRollout) ProtoMessage() {}
+
+func (x *CloseRollout) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseRollout.ProtoReflect.Descriptor instead.
+func (*CloseRollout) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *CloseRollout) GetNamespaceId() []byte {
+	if x != nil {
+		return x.NamespaceId
+	}
+	return nil
+}
+
+func (x *CloseRollout) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *CloseRollout) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *CloseRollout) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ForgetRollout struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetRollout) Reset() {
+	*x = ForgetRollout{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetRollout) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetRollout) ProtoMessage() {}
+
+func (x *ForgetRollout) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetRollout.ProtoReflect.Descriptor instead.
+func (*ForgetRollout) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ForgetRollout) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+// PaceActor gives an actor that waits for its turn another one.
+type PaceActor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ActorId       []byte                 `protobuf:"bytes,1,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	DueMs         int64                  `protobuf:"varint,2,opt,name=due_ms,json=dueMs,proto3" json:"due_ms,omitempty"` // cluster clock
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PaceActor) Reset() {
+	*x = PaceActor{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PaceActor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PaceActor) ProtoMessage() {}
+
+func (x *PaceActor) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PaceActor.ProtoReflect.Descriptor instead.
+func (*PaceActor) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *PaceActor) GetActorId() []byte {
+	if x != nil {
+		return x.ActorId
+	}
+	return nil
+}
+
+func (x *PaceActor) GetDueMs() int64 {
+	if x != nil {
+		return x.DueMs
+	}
+	return 0
+}
+
 type CreateActor struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ActorId       []byte                 `protobuf:"bytes,1,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
@@ -2057,7 +2861,7 @@ type CreateActor struct {
 
 func (x *CreateActor) Reset() {
 	*x = CreateActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[22]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2069,7 +2873,7 @@ func (x *CreateActor) String() string {
 func (*CreateActor) ProtoMessage() {}
 
 func (x *CreateActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[22]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2082,7 +2886,7 @@ func (x *CreateActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateActor.ProtoReflect.Descriptor instead.
 func (*CreateActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{22}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CreateActor) GetActorId() []byte {
@@ -2140,7 +2944,7 @@ type Decision struct {
 	InPool        uint32                 `protobuf:"varint,1,opt,name=in_pool,json=inPool,proto3" json:"in_pool,omitempty"`
 	Eligible      uint32                 `protobuf:"varint,2,opt,name=eligible,proto3" json:"eligible,omitempty"`
 	Newest        uint32                 `protobuf:"varint,3,opt,name=newest,proto3" json:"newest,omitempty"`
-	RunnerUp      uint32                 `protobuf:"varint,4,opt,name=runner_up,json=runnerUp,proto3" json:"runner_up,omitempty"` // runner number plus one; 0: none
+	RunnerUp      uint32                 `protobuf:"varint,4,opt,name=runner_up,json=runnerUp,proto3" json:"runner_up,omitempty"` // runner number; 0: none
 	Rule          uint32                 `protobuf:"varint,5,opt,name=rule,proto3" json:"rule,omitempty"`
 	Version       uint32                 `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2149,7 +2953,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[23]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2161,7 +2965,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[23]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2174,7 +2978,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{23}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Decision) GetInPool() uint32 {
@@ -2232,7 +3036,7 @@ type AssignActor struct {
 
 func (x *AssignActor) Reset() {
 	*x = AssignActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[24]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2244,7 +3048,7 @@ func (x *AssignActor) String() string {
 func (*AssignActor) ProtoMessage() {}
 
 func (x *AssignActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[24]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2257,7 +3061,7 @@ func (x *AssignActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignActor.ProtoReflect.Descriptor instead.
 func (*AssignActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{24}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AssignActor) GetRef() *Ref {
@@ -2305,7 +3109,7 @@ type EnqueueActor struct {
 
 func (x *EnqueueActor) Reset() {
 	*x = EnqueueActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2317,7 +3121,7 @@ func (x *EnqueueActor) String() string {
 func (*EnqueueActor) ProtoMessage() {}
 
 func (x *EnqueueActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2330,7 +3134,7 @@ func (x *EnqueueActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnqueueActor.ProtoReflect.Descriptor instead.
 func (*EnqueueActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{25}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *EnqueueActor) GetActorId() []byte {
@@ -2349,7 +3153,7 @@ type ActorRunning struct {
 
 func (x *ActorRunning) Reset() {
 	*x = ActorRunning{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2361,7 +3165,7 @@ func (x *ActorRunning) String() string {
 func (*ActorRunning) ProtoMessage() {}
 
 func (x *ActorRunning) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2374,7 +3178,7 @@ func (x *ActorRunning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorRunning.ProtoReflect.Descriptor instead.
 func (*ActorRunning) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{26}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ActorRunning) GetRef() *Ref {
@@ -2395,7 +3199,7 @@ type StopActor struct {
 
 func (x *StopActor) Reset() {
 	*x = StopActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2407,7 +3211,7 @@ func (x *StopActor) String() string {
 func (*StopActor) ProtoMessage() {}
 
 func (x *StopActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2420,7 +3224,7 @@ func (x *StopActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopActor.ProtoReflect.Descriptor instead.
 func (*StopActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{27}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StopActor) GetRef() *Ref {
@@ -2452,16 +3256,17 @@ type ActorStopped struct {
 	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	Cause         StopCause              `protobuf:"varint,4,opt,name=cause,proto3,enum=callboard.log.v1.StopCause" json:"cause,omitempty"`
 	Next          NextState              `protobuf:"varint,5,opt,name=next,proto3,enum=callboard.log.v1.NextState" json:"next,omitempty"`
-	RescheduleMs  int64                  `protobuf:"varint,6,opt,name=reschedule_ms,json=rescheduleMs,proto3" json:"reschedule_ms,omitempty"` // cluster clock, for NEXT_STATE_BACKING_OFF
+	RescheduleMs  int64                  `protobuf:"varint,6,opt,name=reschedule_ms,json=rescheduleMs,proto3" json:"reschedule_ms,omitempty"` // cluster clock: the end of a back-off, or the turn of one that waits for it as pending
 	Penalty       bool                   `protobuf:"varint,7,opt,name=penalty,proto3" json:"penalty,omitempty"`                               // counts as a retry
 	PreferRunner  bool                   `protobuf:"varint,8,opt,name=prefer_runner,json=preferRunner,proto3" json:"prefer_runner,omitempty"` // place it on the same runner again if possible
+	Forced        bool                   `protobuf:"varint,9,opt,name=forced,proto3" json:"forced,omitempty"`                                 // a forced move of its runner, which draws on the bucket as debt
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ActorStopped) Reset() {
 	*x = ActorStopped{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2473,7 +3278,7 @@ func (x *ActorStopped) String() string {
 func (*ActorStopped) ProtoMessage() {}
 
 func (x *ActorStopped) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2486,7 +3291,7 @@ func (x *ActorStopped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorStopped.ProtoReflect.Descriptor instead.
 func (*ActorStopped) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{28}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ActorStopped) GetRef() *Ref {
@@ -2545,6 +3350,13 @@ func (x *ActorStopped) GetPreferRunner() bool {
 	return false
 }
 
+func (x *ActorStopped) GetForced() bool {
+	if x != nil {
+		return x.Forced
+	}
+	return false
+}
+
 // SleepActor puts an actor to sleep that no runner has.
 type SleepActor struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2555,7 +3367,7 @@ type SleepActor struct {
 
 func (x *SleepActor) Reset() {
 	*x = SleepActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2567,7 +3379,7 @@ func (x *SleepActor) String() string {
 func (*SleepActor) ProtoMessage() {}
 
 func (x *SleepActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2580,7 +3392,7 @@ func (x *SleepActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SleepActor.ProtoReflect.Descriptor instead.
 func (*SleepActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{29}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SleepActor) GetActorId() []byte {
@@ -2599,7 +3411,7 @@ type WakeActor struct {
 
 func (x *WakeActor) Reset() {
 	*x = WakeActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2611,7 +3423,7 @@ func (x *WakeActor) String() string {
 func (*WakeActor) ProtoMessage() {}
 
 func (x *WakeActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2624,7 +3436,7 @@ func (x *WakeActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WakeActor.ProtoReflect.Descriptor instead.
 func (*WakeActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{30}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WakeActor) GetActorId() []byte {
@@ -2644,7 +3456,7 @@ type SetAlarm struct {
 
 func (x *SetAlarm) Reset() {
 	*x = SetAlarm{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2656,7 +3468,7 @@ func (x *SetAlarm) String() string {
 func (*SetAlarm) ProtoMessage() {}
 
 func (x *SetAlarm) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2669,7 +3481,7 @@ func (x *SetAlarm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAlarm.ProtoReflect.Descriptor instead.
 func (*SetAlarm) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{31}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SetAlarm) GetActorId() []byte {
@@ -2696,7 +3508,7 @@ type DestroyActor struct {
 
 func (x *DestroyActor) Reset() {
 	*x = DestroyActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2708,7 +3520,7 @@ func (x *DestroyActor) String() string {
 func (*DestroyActor) ProtoMessage() {}
 
 func (x *DestroyActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2721,7 +3533,7 @@ func (x *DestroyActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyActor.ProtoReflect.Descriptor instead.
 func (*DestroyActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{32}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DestroyActor) GetActorId() []byte {
@@ -2740,7 +3552,7 @@ type ForgetActor struct {
 
 func (x *ForgetActor) Reset() {
 	*x = ForgetActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2752,7 +3564,7 @@ func (x *ForgetActor) String() string {
 func (*ForgetActor) ProtoMessage() {}
 
 func (x *ForgetActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2765,7 +3577,7 @@ func (x *ForgetActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetActor.ProtoReflect.Descriptor instead.
 func (*ForgetActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{33}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ForgetActor) GetActorId() []byte {
@@ -2785,7 +3597,7 @@ type SaveState struct {
 
 func (x *SaveState) Reset() {
 	*x = SaveState{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2797,7 +3609,7 @@ func (x *SaveState) String() string {
 func (*SaveState) ProtoMessage() {}
 
 func (x *SaveState) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,7 +3622,7 @@ func (x *SaveState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveState.ProtoReflect.Descriptor instead.
 func (*SaveState) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{34}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SaveState) GetRef() *Ref {
@@ -2838,7 +3650,7 @@ type RaiseGeneration struct {
 
 func (x *RaiseGeneration) Reset() {
 	*x = RaiseGeneration{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2850,7 +3662,7 @@ func (x *RaiseGeneration) String() string {
 func (*RaiseGeneration) ProtoMessage() {}
 
 func (x *RaiseGeneration) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2863,7 +3675,7 @@ func (x *RaiseGeneration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseGeneration.ProtoReflect.Descriptor instead.
 func (*RaiseGeneration) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{35}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RaiseGeneration) GetActorId() []byte {
@@ -2891,7 +3703,7 @@ type RememberOutcome struct {
 
 func (x *RememberOutcome) Reset() {
 	*x = RememberOutcome{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2903,7 +3715,7 @@ func (x *RememberOutcome) String() string {
 func (*RememberOutcome) ProtoMessage() {}
 
 func (x *RememberOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2916,7 +3728,7 @@ func (x *RememberOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RememberOutcome.ProtoReflect.Descriptor instead.
 func (*RememberOutcome) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{36}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RememberOutcome) GetKey() string {
@@ -2949,7 +3761,7 @@ type ForgetOutcomes struct {
 
 func (x *ForgetOutcomes) Reset() {
 	*x = ForgetOutcomes{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2961,7 +3773,7 @@ func (x *ForgetOutcomes) String() string {
 func (*ForgetOutcomes) ProtoMessage() {}
 
 func (x *ForgetOutcomes) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2974,7 +3786,7 @@ func (x *ForgetOutcomes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetOutcomes.ProtoReflect.Descriptor instead.
 func (*ForgetOutcomes) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{37}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ForgetOutcomes) GetBeforeMs() int64 {
@@ -2995,7 +3807,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x04base\x18\x03 \x01(\x04R\x04base\x12\x19\n" +
 	"\bclock_ms\x18\x04 \x01(\x03R\aclockMs\x12\x17\n" +
 	"\awall_ms\x18\x05 \x01(\x03R\x06wallMs\x12&\n" +
-	"\x03ops\x18\x06 \x03(\v2\x14.callboard.log.v1.OpR\x03ops\"\xc4\x11\n" +
+	"\x03ops\x18\x06 \x03(\v2\x14.callboard.log.v1.OpR\x03ops\"\x87\x17\n" +
 	"\x02Op\x12T\n" +
 	"\x12leader_established\x18\x01 \x01(\v2#.callboard.log.v1.LeaderEstablishedH\x00R\x11leaderEstablished\x12B\n" +
 	"\fput_settings\x18\x02 \x01(\v2\x1d.callboard.log.v1.PutSettingsH\x00R\vputSettings\x12E\n" +
@@ -3018,6 +3830,8 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\rforget_runner\x18\x1d \x01(\v2\x1e.callboard.log.v1.ForgetRunnerH\x00R\fforgetRunner\x12?\n" +
 	"\vstart_drain\x18\x1e \x01(\v2\x1c.callboard.log.v1.StartDrainH\x00R\n" +
 	"startDrain\x12B\n" +
+	"\fcancel_drain\x18\x1f \x01(\v2\x1d.callboard.log.v1.CancelDrainH\x00R\vcancelDrain\x12B\n" +
+	"\ffinish_drain\x18  \x01(\v2\x1d.callboard.log.v1.FinishDrainH\x00R\vfinishDrain\x12B\n" +
 	"\fhold_verdict\x18! \x01(\v2\x1d.callboard.log.v1.HoldVerdictH\x00R\vholdVerdict\x12B\n" +
 	"\fcreate_actor\x18( \x01(\v2\x1d.callboard.log.v1.CreateActorH\x00R\vcreateActor\x12B\n" +
 	"\fassign_actor\x18) \x01(\v2\x1d.callboard.log.v1.AssignActorH\x00R\vassignActor\x12E\n" +
@@ -3035,7 +3849,17 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\fforget_actor\x183 \x01(\v2\x1d.callboard.log.v1.ForgetActorH\x00R\vforgetActor\x12<\n" +
 	"\n" +
 	"save_state\x184 \x01(\v2\x1b.callboard.log.v1.SaveStateH\x00R\tsaveState\x12N\n" +
-	"\x10raise_generation\x185 \x01(\v2!.callboard.log.v1.RaiseGenerationH\x00R\x0fraiseGeneration\x12N\n" +
+	"\x10raise_generation\x185 \x01(\v2!.callboard.log.v1.RaiseGenerationH\x00R\x0fraiseGeneration\x12H\n" +
+	"\x0eplan_evictions\x18< \x01(\v2\x1f.callboard.log.v1.PlanEvictionsH\x00R\rplanEvictions\x12?\n" +
+	"\vevict_actor\x18= \x01(\v2\x1c.callboard.log.v1.EvictActorH\x00R\n" +
+	"evictActor\x12E\n" +
+	"\rpause_rollout\x18> \x01(\v2\x1e.callboard.log.v1.PauseRolloutH\x00R\fpauseRollout\x12T\n" +
+	"\x12evictions_received\x18? \x01(\v2#.callboard.log.v1.EvictionsReceivedH\x00R\x11evictionsReceived\x12B\n" +
+	"\fopen_rollout\x18@ \x01(\v2\x1d.callboard.log.v1.OpenRolloutH\x00R\vopenRollout\x12E\n" +
+	"\rclose_rollout\x18A \x01(\v2\x1e.callboard.log.v1.CloseRolloutH\x00R\fcloseRollout\x12H\n" +
+	"\x0eforget_rollout\x18B \x01(\v2\x1f.callboard.log.v1.ForgetRolloutH\x00R\rforgetRollout\x12<\n" +
+	"\n" +
+	"pace_actor\x18C \x01(\v2\x1b.callboard.log.v1.PaceActorH\x00R\tpaceActor\x12N\n" +
 	"\x10remember_outcome\x18F \x01(\v2!.callboard.log.v1.RememberOutcomeH\x00R\x0frememberOutcome\x12K\n" +
 	"\x0fforget_outcomes\x18G \x01(\v2 .callboard.log.v1.ForgetOutcomesH\x00R\x0eforgetOutcomesB\x04\n" +
 	"\x02op\"@\n" +
@@ -3139,14 +3963,56 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12'\n" +
 	"\x03ref\x18\x02 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\"+\n" +
 	"\fForgetRunner\x12\x1b\n" +
-	"\trunner_id\x18\x01 \x01(\fR\brunnerId\"x\n" +
+	"\trunner_id\x18\x01 \x01(\fR\brunnerId\"\xa8\x01\n" +
 	"\n" +
 	"StartDrain\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12\x14\n" +
 	"\x05cause\x18\x02 \x01(\rR\x05cause\x12\x1f\n" +
 	"\vdeadline_ms\x18\x03 \x01(\x03R\n" +
 	"deadlineMs\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xcb\x01\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05force\x18\x05 \x01(\bR\x05force\x12\x18\n" +
+	"\astandby\x18\x06 \x01(\bR\astandby\"*\n" +
+	"\vCancelDrain\x12\x1b\n" +
+	"\trunner_id\x18\x01 \x01(\fR\brunnerId\"*\n" +
+	"\vFinishDrain\x12\x1b\n" +
+	"\trunner_id\x18\x01 \x01(\fR\brunnerId\"\xd0\x01\n" +
+	"\rPlanEvictions\x12!\n" +
+	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12$\n" +
+	"\x0ewindow_from_ms\x18\x03 \x01(\x03R\fwindowFromMs\x12!\n" +
+	"\fwindow_turns\x18\x04 \x01(\rR\vwindowTurns\x12?\n" +
+	"\tevictions\x18\x05 \x03(\v2!.callboard.log.v1.PlannedEvictionR\tevictions\"O\n" +
+	"\x0fPlannedEviction\x12'\n" +
+	"\x03ref\x18\x01 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\x12\x13\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"\xa5\x01\n" +
+	"\n" +
+	"EvictActor\x12'\n" +
+	"\x03ref\x18\x01 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\x12(\n" +
+	"\x10stop_deadline_ms\x18\x02 \x01(\x03R\x0estopDeadlineMs\x12\x16\n" +
+	"\x06forced\x18\x03 \x01(\bR\x06forced\x12,\n" +
+	"\x12promised_runner_id\x18\x04 \x01(\fR\x10promisedRunnerId\"u\n" +
+	"\fPauseRollout\x12!\n" +
+	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x16\n" +
+	"\x06paused\x18\x03 \x01(\bR\x06paused\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\">\n" +
+	"\x11EvictionsReceived\x12)\n" +
+	"\x04refs\x18\x01 \x03(\v2\x15.callboard.log.v1.RefR\x04refs\"^\n" +
+	"\vOpenRollout\x12!\n" +
+	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\rR\aversion\"s\n" +
+	"\fCloseRollout\x12!\n" +
+	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\rR\x05state\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x1f\n" +
+	"\rForgetRollout\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\"=\n" +
+	"\tPaceActor\x12\x19\n" +
+	"\bactor_id\x18\x01 \x01(\fR\aactorId\x12\x15\n" +
+	"\x06due_ms\x18\x02 \x01(\x03R\x05dueMs\"\xcb\x01\n" +
 	"\vCreateActor\x12\x19\n" +
 	"\bactor_id\x18\x01 \x01(\fR\aactorId\x12!\n" +
 	"\fnamespace_id\x18\x02 \x01(\fR\vnamespaceId\x12\x12\n" +
@@ -3178,7 +4044,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x03ref\x18\x01 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\rR\x06reason\x12\x1f\n" +
 	"\vdeadline_ms\x18\x03 \x01(\x03R\n" +
-	"deadlineMs\"\xaf\x02\n" +
+	"deadlineMs\"\xc7\x02\n" +
 	"\fActorStopped\x12'\n" +
 	"\x03ref\x18\x01 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\x12\x14\n" +
 	"\x05clean\x18\x02 \x01(\bR\x05clean\x12\x18\n" +
@@ -3187,7 +4053,8 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x04next\x18\x05 \x01(\x0e2\x1b.callboard.log.v1.NextStateR\x04next\x12#\n" +
 	"\rreschedule_ms\x18\x06 \x01(\x03R\frescheduleMs\x12\x18\n" +
 	"\apenalty\x18\a \x01(\bR\apenalty\x12#\n" +
-	"\rprefer_runner\x18\b \x01(\bR\fpreferRunner\"'\n" +
+	"\rprefer_runner\x18\b \x01(\bR\fpreferRunner\x12\x16\n" +
+	"\x06forced\x18\t \x01(\bR\x06forced\"'\n" +
 	"\n" +
 	"SleepActor\x12\x19\n" +
 	"\bactor_id\x18\x01 \x01(\fR\aactorId\"&\n" +
@@ -3243,7 +4110,7 @@ func file_callboard_log_v1_log_proto_rawDescGZIP() []byte {
 }
 
 var file_callboard_log_v1_log_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_callboard_log_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_callboard_log_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_callboard_log_v1_log_proto_goTypes = []any{
 	(StopCause)(0),             // 0: callboard.log.v1.StopCause
 	(NextState)(0),             // 1: callboard.log.v1.NextState
@@ -3269,22 +4136,33 @@ var file_callboard_log_v1_log_proto_goTypes = []any{
 	(*ReleaseOrphan)(nil),      // 21: callboard.log.v1.ReleaseOrphan
 	(*ForgetRunner)(nil),       // 22: callboard.log.v1.ForgetRunner
 	(*StartDrain)(nil),         // 23: callboard.log.v1.StartDrain
-	(*CreateActor)(nil),        // 24: callboard.log.v1.CreateActor
-	(*Decision)(nil),           // 25: callboard.log.v1.Decision
-	(*AssignActor)(nil),        // 26: callboard.log.v1.AssignActor
-	(*EnqueueActor)(nil),       // 27: callboard.log.v1.EnqueueActor
-	(*ActorRunning)(nil),       // 28: callboard.log.v1.ActorRunning
-	(*StopActor)(nil),          // 29: callboard.log.v1.StopActor
-	(*ActorStopped)(nil),       // 30: callboard.log.v1.ActorStopped
-	(*SleepActor)(nil),         // 31: callboard.log.v1.SleepActor
-	(*WakeActor)(nil),          // 32: callboard.log.v1.WakeActor
-	(*SetAlarm)(nil),           // 33: callboard.log.v1.SetAlarm
-	(*DestroyActor)(nil),       // 34: callboard.log.v1.DestroyActor
-	(*ForgetActor)(nil),        // 35: callboard.log.v1.ForgetActor
-	(*SaveState)(nil),          // 36: callboard.log.v1.SaveState
-	(*RaiseGeneration)(nil),    // 37: callboard.log.v1.RaiseGeneration
-	(*RememberOutcome)(nil),    // 38: callboard.log.v1.RememberOutcome
-	(*ForgetOutcomes)(nil),     // 39: callboard.log.v1.ForgetOutcomes
+	(*CancelDrain)(nil),        // 24: callboard.log.v1.CancelDrain
+	(*FinishDrain)(nil),        // 25: callboard.log.v1.FinishDrain
+	(*PlanEvictions)(nil),      // 26: callboard.log.v1.PlanEvictions
+	(*PlannedEviction)(nil),    // 27: callboard.log.v1.PlannedEviction
+	(*EvictActor)(nil),         // 28: callboard.log.v1.EvictActor
+	(*PauseRollout)(nil),       // 29: callboard.log.v1.PauseRollout
+	(*EvictionsReceived)(nil),  // 30: callboard.log.v1.EvictionsReceived
+	(*OpenRollout)(nil),        // 31: callboard.log.v1.OpenRollout
+	(*CloseRollout)(nil),       // 32: callboard.log.v1.CloseRollout
+	(*ForgetRollout)(nil),      // 33: callboard.log.v1.ForgetRollout
+	(*PaceActor)(nil),          // 34: callboard.log.v1.PaceActor
+	(*CreateActor)(nil),        // 35: callboard.log.v1.CreateActor
+	(*Decision)(nil),           // 36: callboard.log.v1.Decision
+	(*AssignActor)(nil),        // 37: callboard.log.v1.AssignActor
+	(*EnqueueActor)(nil),       // 38: callboard.log.v1.EnqueueActor
+	(*ActorRunning)(nil),       // 39: callboard.log.v1.ActorRunning
+	(*StopActor)(nil),          // 40: callboard.log.v1.StopActor
+	(*ActorStopped)(nil),       // 41: callboard.log.v1.ActorStopped
+	(*SleepActor)(nil),         // 42: callboard.log.v1.SleepActor
+	(*WakeActor)(nil),          // 43: callboard.log.v1.WakeActor
+	(*SetAlarm)(nil),           // 44: callboard.log.v1.SetAlarm
+	(*DestroyActor)(nil),       // 45: callboard.log.v1.DestroyActor
+	(*ForgetActor)(nil),        // 46: callboard.log.v1.ForgetActor
+	(*SaveState)(nil),          // 47: callboard.log.v1.SaveState
+	(*RaiseGeneration)(nil),    // 48: callboard.log.v1.RaiseGeneration
+	(*RememberOutcome)(nil),    // 49: callboard.log.v1.RememberOutcome
+	(*ForgetOutcomes)(nil),     // 50: callboard.log.v1.ForgetOutcomes
 }
 var file_callboard_log_v1_log_proto_depIdxs = []int32{
 	3,  // 0: callboard.log.v1.Entry.ops:type_name -> callboard.log.v1.Op
@@ -3304,39 +4182,53 @@ var file_callboard_log_v1_log_proto_depIdxs = []int32{
 	21, // 14: callboard.log.v1.Op.release_orphan:type_name -> callboard.log.v1.ReleaseOrphan
 	22, // 15: callboard.log.v1.Op.forget_runner:type_name -> callboard.log.v1.ForgetRunner
 	23, // 16: callboard.log.v1.Op.start_drain:type_name -> callboard.log.v1.StartDrain
-	17, // 17: callboard.log.v1.Op.hold_verdict:type_name -> callboard.log.v1.HoldVerdict
-	24, // 18: callboard.log.v1.Op.create_actor:type_name -> callboard.log.v1.CreateActor
-	26, // 19: callboard.log.v1.Op.assign_actor:type_name -> callboard.log.v1.AssignActor
-	27, // 20: callboard.log.v1.Op.enqueue_actor:type_name -> callboard.log.v1.EnqueueActor
-	28, // 21: callboard.log.v1.Op.actor_running:type_name -> callboard.log.v1.ActorRunning
-	29, // 22: callboard.log.v1.Op.stop_actor:type_name -> callboard.log.v1.StopActor
-	30, // 23: callboard.log.v1.Op.actor_stopped:type_name -> callboard.log.v1.ActorStopped
-	31, // 24: callboard.log.v1.Op.sleep_actor:type_name -> callboard.log.v1.SleepActor
-	32, // 25: callboard.log.v1.Op.wake_actor:type_name -> callboard.log.v1.WakeActor
-	33, // 26: callboard.log.v1.Op.set_alarm:type_name -> callboard.log.v1.SetAlarm
-	34, // 27: callboard.log.v1.Op.destroy_actor:type_name -> callboard.log.v1.DestroyActor
-	35, // 28: callboard.log.v1.Op.forget_actor:type_name -> callboard.log.v1.ForgetActor
-	36, // 29: callboard.log.v1.Op.save_state:type_name -> callboard.log.v1.SaveState
-	37, // 30: callboard.log.v1.Op.raise_generation:type_name -> callboard.log.v1.RaiseGeneration
-	38, // 31: callboard.log.v1.Op.remember_outcome:type_name -> callboard.log.v1.RememberOutcome
-	39, // 32: callboard.log.v1.Op.forget_outcomes:type_name -> callboard.log.v1.ForgetOutcomes
-	7,  // 33: callboard.log.v1.PutSettings.values:type_name -> callboard.log.v1.SettingValue
-	10, // 34: callboard.log.v1.PutPool.config:type_name -> callboard.log.v1.PoolConfig
-	4,  // 35: callboard.log.v1.HoldOrphan.ref:type_name -> callboard.log.v1.Ref
-	4,  // 36: callboard.log.v1.ReleaseOrphan.ref:type_name -> callboard.log.v1.Ref
-	4,  // 37: callboard.log.v1.AssignActor.ref:type_name -> callboard.log.v1.Ref
-	25, // 38: callboard.log.v1.AssignActor.decision:type_name -> callboard.log.v1.Decision
-	4,  // 39: callboard.log.v1.ActorRunning.ref:type_name -> callboard.log.v1.Ref
-	4,  // 40: callboard.log.v1.StopActor.ref:type_name -> callboard.log.v1.Ref
-	4,  // 41: callboard.log.v1.ActorStopped.ref:type_name -> callboard.log.v1.Ref
-	0,  // 42: callboard.log.v1.ActorStopped.cause:type_name -> callboard.log.v1.StopCause
-	1,  // 43: callboard.log.v1.ActorStopped.next:type_name -> callboard.log.v1.NextState
-	4,  // 44: callboard.log.v1.SaveState.ref:type_name -> callboard.log.v1.Ref
-	45, // [45:45] is the sub-list for method output_type
-	45, // [45:45] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	24, // 17: callboard.log.v1.Op.cancel_drain:type_name -> callboard.log.v1.CancelDrain
+	25, // 18: callboard.log.v1.Op.finish_drain:type_name -> callboard.log.v1.FinishDrain
+	17, // 19: callboard.log.v1.Op.hold_verdict:type_name -> callboard.log.v1.HoldVerdict
+	35, // 20: callboard.log.v1.Op.create_actor:type_name -> callboard.log.v1.CreateActor
+	37, // 21: callboard.log.v1.Op.assign_actor:type_name -> callboard.log.v1.AssignActor
+	38, // 22: callboard.log.v1.Op.enqueue_actor:type_name -> callboard.log.v1.EnqueueActor
+	39, // 23: callboard.log.v1.Op.actor_running:type_name -> callboard.log.v1.ActorRunning
+	40, // 24: callboard.log.v1.Op.stop_actor:type_name -> callboard.log.v1.StopActor
+	41, // 25: callboard.log.v1.Op.actor_stopped:type_name -> callboard.log.v1.ActorStopped
+	42, // 26: callboard.log.v1.Op.sleep_actor:type_name -> callboard.log.v1.SleepActor
+	43, // 27: callboard.log.v1.Op.wake_actor:type_name -> callboard.log.v1.WakeActor
+	44, // 28: callboard.log.v1.Op.set_alarm:type_name -> callboard.log.v1.SetAlarm
+	45, // 29: callboard.log.v1.Op.destroy_actor:type_name -> callboard.log.v1.DestroyActor
+	46, // 30: callboard.log.v1.Op.forget_actor:type_name -> callboard.log.v1.ForgetActor
+	47, // 31: callboard.log.v1.Op.save_state:type_name -> callboard.log.v1.SaveState
+	48, // 32: callboard.log.v1.Op.raise_generation:type_name -> callboard.log.v1.RaiseGeneration
+	26, // 33: callboard.log.v1.Op.plan_evictions:type_name -> callboard.log.v1.PlanEvictions
+	28, // 34: callboard.log.v1.Op.evict_actor:type_name -> callboard.log.v1.EvictActor
+	29, // 35: callboard.log.v1.Op.pause_rollout:type_name -> callboard.log.v1.PauseRollout
+	30, // 36: callboard.log.v1.Op.evictions_received:type_name -> callboard.log.v1.EvictionsReceived
+	31, // 37: callboard.log.v1.Op.open_rollout:type_name -> callboard.log.v1.OpenRollout
+	32, // 38: callboard.log.v1.Op.close_rollout:type_name -> callboard.log.v1.CloseRollout
+	33, // 39: callboard.log.v1.Op.forget_rollout:type_name -> callboard.log.v1.ForgetRollout
+	34, // 40: callboard.log.v1.Op.pace_actor:type_name -> callboard.log.v1.PaceActor
+	49, // 41: callboard.log.v1.Op.remember_outcome:type_name -> callboard.log.v1.RememberOutcome
+	50, // 42: callboard.log.v1.Op.forget_outcomes:type_name -> callboard.log.v1.ForgetOutcomes
+	7,  // 43: callboard.log.v1.PutSettings.values:type_name -> callboard.log.v1.SettingValue
+	10, // 44: callboard.log.v1.PutPool.config:type_name -> callboard.log.v1.PoolConfig
+	4,  // 45: callboard.log.v1.HoldOrphan.ref:type_name -> callboard.log.v1.Ref
+	4,  // 46: callboard.log.v1.ReleaseOrphan.ref:type_name -> callboard.log.v1.Ref
+	27, // 47: callboard.log.v1.PlanEvictions.evictions:type_name -> callboard.log.v1.PlannedEviction
+	4,  // 48: callboard.log.v1.PlannedEviction.ref:type_name -> callboard.log.v1.Ref
+	4,  // 49: callboard.log.v1.EvictActor.ref:type_name -> callboard.log.v1.Ref
+	4,  // 50: callboard.log.v1.EvictionsReceived.refs:type_name -> callboard.log.v1.Ref
+	4,  // 51: callboard.log.v1.AssignActor.ref:type_name -> callboard.log.v1.Ref
+	36, // 52: callboard.log.v1.AssignActor.decision:type_name -> callboard.log.v1.Decision
+	4,  // 53: callboard.log.v1.ActorRunning.ref:type_name -> callboard.log.v1.Ref
+	4,  // 54: callboard.log.v1.StopActor.ref:type_name -> callboard.log.v1.Ref
+	4,  // 55: callboard.log.v1.ActorStopped.ref:type_name -> callboard.log.v1.Ref
+	0,  // 56: callboard.log.v1.ActorStopped.cause:type_name -> callboard.log.v1.StopCause
+	1,  // 57: callboard.log.v1.ActorStopped.next:type_name -> callboard.log.v1.NextState
+	4,  // 58: callboard.log.v1.SaveState.ref:type_name -> callboard.log.v1.Ref
+	59, // [59:59] is the sub-list for method output_type
+	59, // [59:59] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_callboard_log_v1_log_proto_init() }
@@ -3361,6 +4253,8 @@ func file_callboard_log_v1_log_proto_init() {
 		(*Op_ReleaseOrphan)(nil),
 		(*Op_ForgetRunner)(nil),
 		(*Op_StartDrain)(nil),
+		(*Op_CancelDrain)(nil),
+		(*Op_FinishDrain)(nil),
 		(*Op_HoldVerdict)(nil),
 		(*Op_CreateActor)(nil),
 		(*Op_AssignActor)(nil),
@@ -3375,18 +4269,26 @@ func file_callboard_log_v1_log_proto_init() {
 		(*Op_ForgetActor)(nil),
 		(*Op_SaveState)(nil),
 		(*Op_RaiseGeneration)(nil),
+		(*Op_PlanEvictions)(nil),
+		(*Op_EvictActor)(nil),
+		(*Op_PauseRollout)(nil),
+		(*Op_EvictionsReceived)(nil),
+		(*Op_OpenRollout)(nil),
+		(*Op_CloseRollout)(nil),
+		(*Op_ForgetRollout)(nil),
+		(*Op_PaceActor)(nil),
 		(*Op_RememberOutcome)(nil),
 		(*Op_ForgetOutcomes)(nil),
 	}
 	file_callboard_log_v1_log_proto_msgTypes[8].OneofWrappers = []any{}
-	file_callboard_log_v1_log_proto_msgTypes[22].OneofWrappers = []any{}
+	file_callboard_log_v1_log_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_log_v1_log_proto_rawDesc), len(file_callboard_log_v1_log_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   38,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

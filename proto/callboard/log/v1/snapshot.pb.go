@@ -36,6 +36,7 @@ type Record struct {
 	//	*Record_Orphan
 	//	*Record_Outcome
 	//	*Record_End
+	//	*Record_Rollout
 	Record        isRecord_Record `protobuf_oneof:"record"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -150,6 +151,15 @@ func (x *Record) GetEnd() *EndRecord {
 	return nil
 }
 
+func (x *Record) GetRollout() *RolloutRecord {
+	if x != nil {
+		if x, ok := x.Record.(*Record_Rollout); ok {
+			return x.Rollout
+		}
+	}
+	return nil
+}
+
 type isRecord_Record interface {
 	isRecord_Record()
 }
@@ -186,6 +196,10 @@ type Record_End struct {
 	End *EndRecord `protobuf:"bytes,8,opt,name=end,proto3,oneof"`
 }
 
+type Record_Rollout struct {
+	Rollout *RolloutRecord `protobuf:"bytes,9,opt,name=rollout,proto3,oneof"` // by id; after the outcomes
+}
+
 func (*Record_State) isRecord_Record() {}
 
 func (*Record_Namespace) isRecord_Record() {}
@@ -202,6 +216,8 @@ func (*Record_Outcome) isRecord_Record() {}
 
 func (*Record_End) isRecord_Record() {}
 
+func (*Record_Rollout) isRecord_Record() {}
+
 type StateRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
@@ -216,6 +232,7 @@ type StateRecord struct {
 	RunnerSeq     uint64                 `protobuf:"varint,10,opt,name=runner_seq,json=runnerSeq,proto3" json:"runner_seq,omitempty"`
 	SeenMs        int64                  `protobuf:"varint,11,opt,name=seen_ms,json=seenMs,proto3" json:"seen_ms,omitempty"`
 	Settings      []*SettingValue        `protobuf:"bytes,12,rep,name=settings,proto3" json:"settings,omitempty"` // those that were set
+	RolloutSeq    uint64                 `protobuf:"varint,13,opt,name=rollout_seq,json=rolloutSeq,proto3" json:"rollout_seq,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -334,6 +351,13 @@ func (x *StateRecord) GetSettings() []*SettingValue {
 	return nil
 }
 
+func (x *StateRecord) GetRolloutSeq() uint64 {
+	if x != nil {
+		return x.RolloutSeq
+	}
+	return 0
+}
+
 type NamespaceRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -408,6 +432,7 @@ type PoolRecord struct {
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Config        *PoolConfig            `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"` // absent: deleted, or never written
 	AutoCreated   bool                   `protobuf:"varint,4,opt,name=auto_created,json=autoCreated,proto3" json:"auto_created,omitempty"`
+	Bucket        *BucketRecord          `protobuf:"bytes,5,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -470,43 +495,143 @@ func (x *PoolRecord) GetAutoCreated() bool {
 	return false
 }
 
+func (x *PoolRecord) GetBucket() *BucketRecord {
+	if x != nil {
+		return x.Bucket
+	}
+	return nil
+}
+
+// BucketRecord is a pool's bucket of evictions, and the window of named ones.
+type BucketRecord struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Nanos            int64                  `protobuf:"varint,1,opt,name=nanos,proto3" json:"nanos,omitempty"`           // nano-actors
+	AtMs             int64                  `protobuf:"varint,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // cluster clock at which that many were there
+	WindowFromMs     int64                  `protobuf:"varint,3,opt,name=window_from_ms,json=windowFromMs,proto3" json:"window_from_ms,omitempty"`
+	WindowTurns      uint32                 `protobuf:"varint,4,opt,name=window_turns,json=windowTurns,proto3" json:"window_turns,omitempty"`
+	WindowRateMicros uint64                 `protobuf:"varint,5,opt,name=window_rate_micros,json=windowRateMicros,proto3" json:"window_rate_micros,omitempty"`
+	Emptying         uint32                 `protobuf:"varint,6,opt,name=emptying,proto3" json:"emptying,omitempty"` // number of the runner that is being emptied; 0: none
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *BucketRecord) Reset() {
+	*x = BucketRecord{}
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BucketRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BucketRecord) ProtoMessage() {}
+
+func (x *BucketRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BucketRecord.ProtoReflect.Descriptor instead.
+func (*BucketRecord) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *BucketRecord) GetNanos() int64 {
+	if x != nil {
+		return x.Nanos
+	}
+	return 0
+}
+
+func (x *BucketRecord) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *BucketRecord) GetWindowFromMs() int64 {
+	if x != nil {
+		return x.WindowFromMs
+	}
+	return 0
+}
+
+func (x *BucketRecord) GetWindowTurns() uint32 {
+	if x != nil {
+		return x.WindowTurns
+	}
+	return 0
+}
+
+func (x *BucketRecord) GetWindowRateMicros() uint64 {
+	if x != nil {
+		return x.WindowRateMicros
+	}
+	return 0
+}
+
+func (x *BucketRecord) GetEmptying() uint32 {
+	if x != nil {
+		return x.Emptying
+	}
+	return 0
+}
+
 // RunnerRecord. The number survives, because heartbeats in the log name runners by it.
 type RunnerRecord struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	Number          uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	Id              []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	Seq             uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
-	Pool            uint32                 `protobuf:"varint,4,opt,name=pool,proto3" json:"pool,omitempty"` // position of its PoolRecord, from 1
-	Key             string                 `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
-	InstanceId      []byte                 `protobuf:"bytes,6,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
-	SessionId       []byte                 `protobuf:"bytes,7,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	Holder          string                 `protobuf:"bytes,8,opt,name=holder,proto3" json:"holder,omitempty"`
-	Version         uint32                 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
-	Slots           uint32                 `protobuf:"varint,10,opt,name=slots,proto3" json:"slots,omitempty"`
-	ThresholdMs     int64                  `protobuf:"varint,11,opt,name=threshold_ms,json=thresholdMs,proto3" json:"threshold_ms,omitempty"`
-	MetadataJson    string                 `protobuf:"bytes,12,opt,name=metadata_json,json=metadataJson,proto3" json:"metadata_json,omitempty"`
-	AdvertisedAddr  string                 `protobuf:"bytes,13,opt,name=advertised_addr,json=advertisedAddr,proto3" json:"advertised_addr,omitempty"`
-	Connected       bool                   `protobuf:"varint,14,opt,name=connected,proto3" json:"connected,omitempty"`
-	End             uint32                 `protobuf:"varint,15,opt,name=end,proto3" json:"end,omitempty"`
-	ReplacedBy      []byte                 `protobuf:"bytes,16,opt,name=replaced_by,json=replacedBy,proto3" json:"replaced_by,omitempty"`  // empty: by none
-	DrainCause      uint32                 `protobuf:"varint,17,opt,name=drain_cause,json=drainCause,proto3" json:"drain_cause,omitempty"` // callboard.v1.DrainCause
-	DrainDeadlineMs int64                  `protobuf:"varint,18,opt,name=drain_deadline_ms,json=drainDeadlineMs,proto3" json:"drain_deadline_ms,omitempty"`
-	DrainReason     string                 `protobuf:"bytes,19,opt,name=drain_reason,json=drainReason,proto3" json:"drain_reason,omitempty"`
-	LastSeenMs      int64                  `protobuf:"varint,20,opt,name=last_seen_ms,json=lastSeenMs,proto3" json:"last_seen_ms,omitempty"`
-	CreateWallMs    int64                  `protobuf:"varint,21,opt,name=create_wall_ms,json=createWallMs,proto3" json:"create_wall_ms,omitempty"`
-	ConnectedWallMs int64                  `protobuf:"varint,22,opt,name=connected_wall_ms,json=connectedWallMs,proto3" json:"connected_wall_ms,omitempty"`
-	DrainWallMs     int64                  `protobuf:"varint,23,opt,name=drain_wall_ms,json=drainWallMs,proto3" json:"drain_wall_ms,omitempty"`
-	StopWallMs      int64                  `protobuf:"varint,24,opt,name=stop_wall_ms,json=stopWallMs,proto3" json:"stop_wall_ms,omitempty"`
-	EndedMs         int64                  `protobuf:"varint,25,opt,name=ended_ms,json=endedMs,proto3" json:"ended_ms,omitempty"` // cluster clock
-	Rev             uint64                 `protobuf:"varint,26,opt,name=rev,proto3" json:"rev,omitempty"`
-	VerdictMs       int64                  `protobuf:"varint,27,opt,name=verdict_ms,json=verdictMs,proto3" json:"verdict_ms,omitempty"` // cluster clock
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Number            uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Id                []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Seq               uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
+	Pool              uint32                 `protobuf:"varint,4,opt,name=pool,proto3" json:"pool,omitempty"` // position of its PoolRecord, from 1
+	Key               string                 `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
+	InstanceId        []byte                 `protobuf:"bytes,6,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	SessionId         []byte                 `protobuf:"bytes,7,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	Holder            string                 `protobuf:"bytes,8,opt,name=holder,proto3" json:"holder,omitempty"`
+	Version           uint32                 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
+	Slots             uint32                 `protobuf:"varint,10,opt,name=slots,proto3" json:"slots,omitempty"`
+	ThresholdMs       int64                  `protobuf:"varint,11,opt,name=threshold_ms,json=thresholdMs,proto3" json:"threshold_ms,omitempty"`
+	MetadataJson      string                 `protobuf:"bytes,12,opt,name=metadata_json,json=metadataJson,proto3" json:"metadata_json,omitempty"`
+	AdvertisedAddr    string                 `protobuf:"bytes,13,opt,name=advertised_addr,json=advertisedAddr,proto3" json:"advertised_addr,omitempty"`
+	Connected         bool                   `protobuf:"varint,14,opt,name=connected,proto3" json:"connected,omitempty"`
+	End               uint32                 `protobuf:"varint,15,opt,name=end,proto3" json:"end,omitempty"`
+	ReplacedBy        []byte                 `protobuf:"bytes,16,opt,name=replaced_by,json=replacedBy,proto3" json:"replaced_by,omitempty"`  // empty: by none
+	DrainCause        uint32                 `protobuf:"varint,17,opt,name=drain_cause,json=drainCause,proto3" json:"drain_cause,omitempty"` // callboard.v1.DrainCause
+	DrainDeadlineMs   int64                  `protobuf:"varint,18,opt,name=drain_deadline_ms,json=drainDeadlineMs,proto3" json:"drain_deadline_ms,omitempty"`
+	DrainReason       string                 `protobuf:"bytes,19,opt,name=drain_reason,json=drainReason,proto3" json:"drain_reason,omitempty"`
+	LastSeenMs        int64                  `protobuf:"varint,20,opt,name=last_seen_ms,json=lastSeenMs,proto3" json:"last_seen_ms,omitempty"`
+	CreateWallMs      int64                  `protobuf:"varint,21,opt,name=create_wall_ms,json=createWallMs,proto3" json:"create_wall_ms,omitempty"`
+	ConnectedWallMs   int64                  `protobuf:"varint,22,opt,name=connected_wall_ms,json=connectedWallMs,proto3" json:"connected_wall_ms,omitempty"`
+	DrainWallMs       int64                  `protobuf:"varint,23,opt,name=drain_wall_ms,json=drainWallMs,proto3" json:"drain_wall_ms,omitempty"`
+	StopWallMs        int64                  `protobuf:"varint,24,opt,name=stop_wall_ms,json=stopWallMs,proto3" json:"stop_wall_ms,omitempty"`
+	EndedMs           int64                  `protobuf:"varint,25,opt,name=ended_ms,json=endedMs,proto3" json:"ended_ms,omitempty"` // cluster clock
+	Rev               uint64                 `protobuf:"varint,26,opt,name=rev,proto3" json:"rev,omitempty"`
+	VerdictMs         int64                  `protobuf:"varint,27,opt,name=verdict_ms,json=verdictMs,proto3" json:"verdict_ms,omitempty"`            // cluster clock
+	DrainStartMs      int64                  `protobuf:"varint,28,opt,name=drain_start_ms,json=drainStartMs,proto3" json:"drain_start_ms,omitempty"` // cluster clock
+	DrainForce        bool                   `protobuf:"varint,29,opt,name=drain_force,json=drainForce,proto3" json:"drain_force,omitempty"`
+	DrainStandby      bool                   `protobuf:"varint,30,opt,name=drain_standby,json=drainStandby,proto3" json:"drain_standby,omitempty"`
+	DrainTotal        uint32                 `protobuf:"varint,31,opt,name=drain_total,json=drainTotal,proto3" json:"drain_total,omitempty"`
+	DrainFinishWallMs int64                  `protobuf:"varint,32,opt,name=drain_finish_wall_ms,json=drainFinishWallMs,proto3" json:"drain_finish_wall_ms,omitempty"`
+	MoveFromMs        int64                  `protobuf:"varint,33,opt,name=move_from_ms,json=moveFromMs,proto3" json:"move_from_ms,omitempty"` // cluster clock at which its forced moves began; 0: there were none
+	MoveTotal         uint32                 `protobuf:"varint,34,opt,name=move_total,json=moveTotal,proto3" json:"move_total,omitempty"`
+	Moves             uint32                 `protobuf:"varint,35,opt,name=moves,proto3" json:"moves,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *RunnerRecord) Reset() {
 	*x = RunnerRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[4]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -518,7 +643,7 @@ func (x *RunnerRecord) String() string {
 func (*RunnerRecord) ProtoMessage() {}
 
 func (x *RunnerRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[4]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -531,7 +656,7 @@ func (x *RunnerRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerRecord.ProtoReflect.Descriptor instead.
 func (*RunnerRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{4}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RunnerRecord) GetNumber() uint32 {
@@ -723,6 +848,62 @@ func (x *RunnerRecord) GetVerdictMs() int64 {
 	return 0
 }
 
+func (x *RunnerRecord) GetDrainStartMs() int64 {
+	if x != nil {
+		return x.DrainStartMs
+	}
+	return 0
+}
+
+func (x *RunnerRecord) GetDrainForce() bool {
+	if x != nil {
+		return x.DrainForce
+	}
+	return false
+}
+
+func (x *RunnerRecord) GetDrainStandby() bool {
+	if x != nil {
+		return x.DrainStandby
+	}
+	return false
+}
+
+func (x *RunnerRecord) GetDrainTotal() uint32 {
+	if x != nil {
+		return x.DrainTotal
+	}
+	return 0
+}
+
+func (x *RunnerRecord) GetDrainFinishWallMs() int64 {
+	if x != nil {
+		return x.DrainFinishWallMs
+	}
+	return 0
+}
+
+func (x *RunnerRecord) GetMoveFromMs() int64 {
+	if x != nil {
+		return x.MoveFromMs
+	}
+	return 0
+}
+
+func (x *RunnerRecord) GetMoveTotal() uint32 {
+	if x != nil {
+		return x.MoveTotal
+	}
+	return 0
+}
+
+func (x *RunnerRecord) GetMoves() uint32 {
+	if x != nil {
+		return x.Moves
+	}
+	return 0
+}
+
 type ActorRecord struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Id                []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -757,13 +938,17 @@ type ActorRecord struct {
 	PendingWallMs     int64                  `protobuf:"varint,30,opt,name=pending_wall_ms,json=pendingWallMs,proto3" json:"pending_wall_ms,omitempty"`
 	RescheduleWallMs  int64                  `protobuf:"varint,31,opt,name=reschedule_wall_ms,json=rescheduleWallMs,proto3" json:"reschedule_wall_ms,omitempty"`
 	DestroyWallMs     int64                  `protobuf:"varint,32,opt,name=destroy_wall_ms,json=destroyWallMs,proto3" json:"destroy_wall_ms,omitempty"`
+	EvictMs           int64                  `protobuf:"varint,33,opt,name=evict_ms,json=evictMs,proto3" json:"evict_ms,omitempty"` // cluster clock
+	Promise           uint32                 `protobuf:"varint,34,opt,name=promise,proto3" json:"promise,omitempty"`                // number of the runner that has a slot for it; 0: none
+	MovedIn           uint64                 `protobuf:"varint,35,opt,name=moved_in,json=movedIn,proto3" json:"moved_in,omitempty"` // id of the rollout that moved it last
+	Unreceived        bool                   `protobuf:"varint,36,opt,name=unreceived,proto3" json:"unreceived,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
 
 func (x *ActorRecord) Reset() {
 	*x = ActorRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[5]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -775,7 +960,7 @@ func (x *ActorRecord) String() string {
 func (*ActorRecord) ProtoMessage() {}
 
 func (x *ActorRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[5]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -788,7 +973,7 @@ func (x *ActorRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorRecord.ProtoReflect.Descriptor instead.
 func (*ActorRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{5}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ActorRecord) GetId() []byte {
@@ -1015,6 +1200,34 @@ func (x *ActorRecord) GetDestroyWallMs() int64 {
 	return 0
 }
 
+func (x *ActorRecord) GetEvictMs() int64 {
+	if x != nil {
+		return x.EvictMs
+	}
+	return 0
+}
+
+func (x *ActorRecord) GetPromise() uint32 {
+	if x != nil {
+		return x.Promise
+	}
+	return 0
+}
+
+func (x *ActorRecord) GetMovedIn() uint64 {
+	if x != nil {
+		return x.MovedIn
+	}
+	return 0
+}
+
+func (x *ActorRecord) GetUnreceived() bool {
+	if x != nil {
+		return x.Unreceived
+	}
+	return false
+}
+
 // TroubleRecord is what went wrong with an actor. Runners are ids here, because they may be forgotten already.
 type TroubleRecord struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -1031,7 +1244,7 @@ type TroubleRecord struct {
 
 func (x *TroubleRecord) Reset() {
 	*x = TroubleRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[6]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1256,7 @@ func (x *TroubleRecord) String() string {
 func (*TroubleRecord) ProtoMessage() {}
 
 func (x *TroubleRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[6]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1269,7 @@ func (x *TroubleRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TroubleRecord.ProtoReflect.Descriptor instead.
 func (*TroubleRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{6}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TroubleRecord) GetCode() uint32 {
@@ -1119,7 +1332,7 @@ type OrphanRecord struct {
 
 func (x *OrphanRecord) Reset() {
 	*x = OrphanRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[7]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1344,7 @@ func (x *OrphanRecord) String() string {
 func (*OrphanRecord) ProtoMessage() {}
 
 func (x *OrphanRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[7]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,7 +1357,7 @@ func (x *OrphanRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrphanRecord.ProtoReflect.Descriptor instead.
 func (*OrphanRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{7}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *OrphanRecord) GetRunner() uint32 {
@@ -1180,7 +1393,7 @@ type OutcomeRecord struct {
 
 func (x *OutcomeRecord) Reset() {
 	*x = OutcomeRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[8]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1405,7 @@ func (x *OutcomeRecord) String() string {
 func (*OutcomeRecord) ProtoMessage() {}
 
 func (x *OutcomeRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[8]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1418,7 @@ func (x *OutcomeRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutcomeRecord.ProtoReflect.Descriptor instead.
 func (*OutcomeRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{8}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *OutcomeRecord) GetKey() string {
@@ -1236,6 +1449,162 @@ func (x *OutcomeRecord) GetAtMs() int64 {
 	return 0
 }
 
+type RolloutRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Pool          uint32                 `protobuf:"varint,2,opt,name=pool,proto3" json:"pool,omitempty"` // position of its PoolRecord, from 1
+	Version       uint32                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	State         uint32                 `protobuf:"varint,4,opt,name=state,proto3" json:"state,omitempty"` // callboard.v1.RolloutState
+	EndReason     string                 `protobuf:"bytes,5,opt,name=end_reason,json=endReason,proto3" json:"end_reason,omitempty"`
+	Paused        bool                   `protobuf:"varint,6,opt,name=paused,proto3" json:"paused,omitempty"`
+	PauseReason   string                 `protobuf:"bytes,7,opt,name=pause_reason,json=pauseReason,proto3" json:"pause_reason,omitempty"`
+	StartMs       int64                  `protobuf:"varint,8,opt,name=start_ms,json=startMs,proto3" json:"start_ms,omitempty"` // cluster clock
+	EndMs         int64                  `protobuf:"varint,9,opt,name=end_ms,json=endMs,proto3" json:"end_ms,omitempty"`
+	StartWallMs   int64                  `protobuf:"varint,10,opt,name=start_wall_ms,json=startWallMs,proto3" json:"start_wall_ms,omitempty"`
+	EndWallMs     int64                  `protobuf:"varint,11,opt,name=end_wall_ms,json=endWallMs,proto3" json:"end_wall_ms,omitempty"`
+	Moved         uint32                 `protobuf:"varint,12,opt,name=moved,proto3" json:"moved,omitempty"`
+	Moving        uint32                 `protobuf:"varint,13,opt,name=moving,proto3" json:"moving,omitempty"`
+	Lost          uint32                 `protobuf:"varint,14,opt,name=lost,proto3" json:"lost,omitempty"`
+	Left          uint32                 `protobuf:"varint,15,opt,name=left,proto3" json:"left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RolloutRecord) Reset() {
+	*x = RolloutRecord{}
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RolloutRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RolloutRecord) ProtoMessage() {}
+
+func (x *RolloutRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RolloutRecord.ProtoReflect.Descriptor instead.
+func (*RolloutRecord) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RolloutRecord) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *RolloutRecord) GetPool() uint32 {
+	if x != nil {
+		return x.Pool
+	}
+	return 0
+}
+
+func (x *RolloutRecord) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *RolloutRecord) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *RolloutRecord) GetEndReason() string {
+	if x != nil {
+		return x.EndReason
+	}
+	return ""
+}
+
+func (x *RolloutRecord) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+func (x *RolloutRecord) GetPauseReason() string {
+	if x != nil {
+		return x.PauseReason
+	}
+	return ""
+}
+
+func (x *RolloutRecord) GetStartMs() int64 {
+	if x != nil {
+		return x.StartMs
+	}
+	return 0
+}
+
+func (x *RolloutRecord) GetEndMs() int64 {
+	if x != nil {
+		return x.EndMs
+	}
+	return 0
+}
+
+func (x *RolloutRecord) GetStartWallMs() int64 {
+	if x != nil {
+		return x.StartWallMs
+	}
+	return 0
+}
+
+func (x *RolloutRecord) GetEndWallMs() int64 {
+	if x != nil {
+		return x.EndWallMs
+	}
+	return 0
+}
+
+func (x *RolloutRecord) GetMoved() uint32 {
+	if x != nil {
+		return x.Moved
+	}
+	return 0
+}
+
+func (x *RolloutRecord) GetMoving() uint32 {
+	if x != nil {
+		return x.Moving
+	}
+	return 0
+}
+
+func (x *RolloutRecord) GetLost() uint32 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *RolloutRecord) GetLeft() uint32 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
 // EndRecord closes a snapshot: a reader that has not met it has read a torn file.
 type EndRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1246,7 +1615,7 @@ type EndRecord struct {
 
 func (x *EndRecord) Reset() {
 	*x = EndRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[9]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1258,7 +1627,7 @@ func (x *EndRecord) String() string {
 func (*EndRecord) ProtoMessage() {}
 
 func (x *EndRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[9]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1271,7 +1640,7 @@ func (x *EndRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndRecord.ProtoReflect.Descriptor instead.
 func (*EndRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{9}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *EndRecord) GetRecords() uint64 {
@@ -1285,7 +1654,7 @@ var File_callboard_log_v1_snapshot_proto protoreflect.FileDescriptor
 
 const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcallboard/log/v1/snapshot.proto\x12\x10callboard.log.v1\x1a\x1acallboard/log/v1/log.proto\"\xd9\x03\n" +
+	"\x1fcallboard/log/v1/snapshot.proto\x12\x10callboard.log.v1\x1a\x1acallboard/log/v1/log.proto\"\x96\x04\n" +
 	"\x06Record\x125\n" +
 	"\x05state\x18\x01 \x01(\v2\x1d.callboard.log.v1.StateRecordH\x00R\x05state\x12A\n" +
 	"\tnamespace\x18\x02 \x01(\v2!.callboard.log.v1.NamespaceRecordH\x00R\tnamespace\x122\n" +
@@ -1294,8 +1663,9 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\x05actor\x18\x05 \x01(\v2\x1d.callboard.log.v1.ActorRecordH\x00R\x05actor\x128\n" +
 	"\x06orphan\x18\x06 \x01(\v2\x1e.callboard.log.v1.OrphanRecordH\x00R\x06orphan\x12;\n" +
 	"\aoutcome\x18\a \x01(\v2\x1f.callboard.log.v1.OutcomeRecordH\x00R\aoutcome\x12/\n" +
-	"\x03end\x18\b \x01(\v2\x1b.callboard.log.v1.EndRecordH\x00R\x03endB\b\n" +
-	"\x06record\"\xe6\x02\n" +
+	"\x03end\x18\b \x01(\v2\x1b.callboard.log.v1.EndRecordH\x00R\x03end\x12;\n" +
+	"\arollout\x18\t \x01(\v2\x1f.callboard.log.v1.RolloutRecordH\x00R\arolloutB\b\n" +
+	"\x06record\"\x87\x03\n" +
 	"\vStateRecord\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
@@ -1311,18 +1681,28 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"runner_seq\x18\n" +
 	" \x01(\x04R\trunnerSeq\x12\x17\n" +
 	"\aseen_ms\x18\v \x01(\x03R\x06seenMs\x12:\n" +
-	"\bsettings\x18\f \x03(\v2\x1e.callboard.log.v1.SettingValueR\bsettings\"~\n" +
+	"\bsettings\x18\f \x03(\v2\x1e.callboard.log.v1.SettingValueR\bsettings\x12\x1f\n" +
+	"\vrollout_seq\x18\r \x01(\x04R\n" +
+	"rolloutSeq\"~\n" +
 	"\x0fNamespaceRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x03 \x01(\tR\vdisplayName\x12$\n" +
-	"\x0ecreate_wall_ms\x18\x04 \x01(\x03R\fcreateWallMs\"\x9c\x01\n" +
+	"\x0ecreate_wall_ms\x18\x04 \x01(\x03R\fcreateWallMs\"\xd4\x01\n" +
 	"\n" +
 	"PoolRecord\x12!\n" +
 	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x124\n" +
 	"\x06config\x18\x03 \x01(\v2\x1c.callboard.log.v1.PoolConfigR\x06config\x12!\n" +
-	"\fauto_created\x18\x04 \x01(\bR\vautoCreated\"\xae\x06\n" +
+	"\fauto_created\x18\x04 \x01(\bR\vautoCreated\x126\n" +
+	"\x06bucket\x18\x05 \x01(\v2\x1e.callboard.log.v1.BucketRecordR\x06bucket\"\xcc\x01\n" +
+	"\fBucketRecord\x12\x14\n" +
+	"\x05nanos\x18\x01 \x01(\x03R\x05nanos\x12\x13\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12$\n" +
+	"\x0ewindow_from_ms\x18\x03 \x01(\x03R\fwindowFromMs\x12!\n" +
+	"\fwindow_turns\x18\x04 \x01(\rR\vwindowTurns\x12,\n" +
+	"\x12window_rate_micros\x18\x05 \x01(\x04R\x10windowRateMicros\x12\x1a\n" +
+	"\bemptying\x18\x06 \x01(\rR\bemptying\"\xc3\b\n" +
 	"\fRunnerRecord\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x10\n" +
@@ -1358,7 +1738,19 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\bended_ms\x18\x19 \x01(\x03R\aendedMs\x12\x10\n" +
 	"\x03rev\x18\x1a \x01(\x04R\x03rev\x12\x1d\n" +
 	"\n" +
-	"verdict_ms\x18\x1b \x01(\x03R\tverdictMs\"\xb6\b\n" +
+	"verdict_ms\x18\x1b \x01(\x03R\tverdictMs\x12$\n" +
+	"\x0edrain_start_ms\x18\x1c \x01(\x03R\fdrainStartMs\x12\x1f\n" +
+	"\vdrain_force\x18\x1d \x01(\bR\n" +
+	"drainForce\x12#\n" +
+	"\rdrain_standby\x18\x1e \x01(\bR\fdrainStandby\x12\x1f\n" +
+	"\vdrain_total\x18\x1f \x01(\rR\n" +
+	"drainTotal\x12/\n" +
+	"\x14drain_finish_wall_ms\x18  \x01(\x03R\x11drainFinishWallMs\x12 \n" +
+	"\fmove_from_ms\x18! \x01(\x03R\n" +
+	"moveFromMs\x12\x1d\n" +
+	"\n" +
+	"move_total\x18\" \x01(\rR\tmoveTotal\x12\x14\n" +
+	"\x05moves\x18# \x01(\rR\x05moves\"\xa6\t\n" +
 	"\vActorRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x12\n" +
@@ -1398,7 +1790,13 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\rsleep_wall_ms\x18\x1d \x01(\x03R\vsleepWallMs\x12&\n" +
 	"\x0fpending_wall_ms\x18\x1e \x01(\x03R\rpendingWallMs\x12,\n" +
 	"\x12reschedule_wall_ms\x18\x1f \x01(\x03R\x10rescheduleWallMs\x12&\n" +
-	"\x0fdestroy_wall_ms\x18  \x01(\x03R\rdestroyWallMsB\x06\n" +
+	"\x0fdestroy_wall_ms\x18  \x01(\x03R\rdestroyWallMs\x12\x19\n" +
+	"\bevict_ms\x18! \x01(\x03R\aevictMs\x12\x18\n" +
+	"\apromise\x18\" \x01(\rR\apromise\x12\x19\n" +
+	"\bmoved_in\x18# \x01(\x04R\amovedIn\x12\x1e\n" +
+	"\n" +
+	"unreceived\x18$ \x01(\bR\n" +
+	"unreceivedB\x06\n" +
 	"\x04_key\"\xde\x01\n" +
 	"\rTroubleRecord\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
@@ -1417,7 +1815,25 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\fR\aoutcome\x12 \n" +
 	"\vfingerprint\x18\x03 \x01(\x06R\vfingerprint\x12\x13\n" +
-	"\x05at_ms\x18\x04 \x01(\x03R\x04atMs\"%\n" +
+	"\x05at_ms\x18\x04 \x01(\x03R\x04atMs\"\x89\x03\n" +
+	"\rRolloutRecord\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\rR\x04pool\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\rR\aversion\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\rR\x05state\x12\x1d\n" +
+	"\n" +
+	"end_reason\x18\x05 \x01(\tR\tendReason\x12\x16\n" +
+	"\x06paused\x18\x06 \x01(\bR\x06paused\x12!\n" +
+	"\fpause_reason\x18\a \x01(\tR\vpauseReason\x12\x19\n" +
+	"\bstart_ms\x18\b \x01(\x03R\astartMs\x12\x15\n" +
+	"\x06end_ms\x18\t \x01(\x03R\x05endMs\x12\"\n" +
+	"\rstart_wall_ms\x18\n" +
+	" \x01(\x03R\vstartWallMs\x12\x1e\n" +
+	"\vend_wall_ms\x18\v \x01(\x03R\tendWallMs\x12\x14\n" +
+	"\x05moved\x18\f \x01(\rR\x05moved\x12\x16\n" +
+	"\x06moving\x18\r \x01(\rR\x06moving\x12\x12\n" +
+	"\x04lost\x18\x0e \x01(\rR\x04lost\x12\x12\n" +
+	"\x04left\x18\x0f \x01(\rR\x04left\"%\n" +
 	"\tEndRecord\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x04R\arecordsB=Z;github.com/callboard/callboard/proto/callboard/log/v1;logv1b\x06proto3"
 
@@ -1433,42 +1849,46 @@ func file_callboard_log_v1_snapshot_proto_rawDescGZIP() []byte {
 	return file_callboard_log_v1_snapshot_proto_rawDescData
 }
 
-var file_callboard_log_v1_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_callboard_log_v1_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_callboard_log_v1_snapshot_proto_goTypes = []any{
 	(*Record)(nil),          // 0: callboard.log.v1.Record
 	(*StateRecord)(nil),     // 1: callboard.log.v1.StateRecord
 	(*NamespaceRecord)(nil), // 2: callboard.log.v1.NamespaceRecord
 	(*PoolRecord)(nil),      // 3: callboard.log.v1.PoolRecord
-	(*RunnerRecord)(nil),    // 4: callboard.log.v1.RunnerRecord
-	(*ActorRecord)(nil),     // 5: callboard.log.v1.ActorRecord
-	(*TroubleRecord)(nil),   // 6: callboard.log.v1.TroubleRecord
-	(*OrphanRecord)(nil),    // 7: callboard.log.v1.OrphanRecord
-	(*OutcomeRecord)(nil),   // 8: callboard.log.v1.OutcomeRecord
-	(*EndRecord)(nil),       // 9: callboard.log.v1.EndRecord
-	(*SettingValue)(nil),    // 10: callboard.log.v1.SettingValue
-	(*PoolConfig)(nil),      // 11: callboard.log.v1.PoolConfig
-	(*Decision)(nil),        // 12: callboard.log.v1.Decision
-	(*Ref)(nil),             // 13: callboard.log.v1.Ref
+	(*BucketRecord)(nil),    // 4: callboard.log.v1.BucketRecord
+	(*RunnerRecord)(nil),    // 5: callboard.log.v1.RunnerRecord
+	(*ActorRecord)(nil),     // 6: callboard.log.v1.ActorRecord
+	(*TroubleRecord)(nil),   // 7: callboard.log.v1.TroubleRecord
+	(*OrphanRecord)(nil),    // 8: callboard.log.v1.OrphanRecord
+	(*OutcomeRecord)(nil),   // 9: callboard.log.v1.OutcomeRecord
+	(*RolloutRecord)(nil),   // 10: callboard.log.v1.RolloutRecord
+	(*EndRecord)(nil),       // 11: callboard.log.v1.EndRecord
+	(*SettingValue)(nil),    // 12: callboard.log.v1.SettingValue
+	(*PoolConfig)(nil),      // 13: callboard.log.v1.PoolConfig
+	(*Decision)(nil),        // 14: callboard.log.v1.Decision
+	(*Ref)(nil),             // 15: callboard.log.v1.Ref
 }
 var file_callboard_log_v1_snapshot_proto_depIdxs = []int32{
 	1,  // 0: callboard.log.v1.Record.state:type_name -> callboard.log.v1.StateRecord
 	2,  // 1: callboard.log.v1.Record.namespace:type_name -> callboard.log.v1.NamespaceRecord
 	3,  // 2: callboard.log.v1.Record.pool:type_name -> callboard.log.v1.PoolRecord
-	4,  // 3: callboard.log.v1.Record.runner:type_name -> callboard.log.v1.RunnerRecord
-	5,  // 4: callboard.log.v1.Record.actor:type_name -> callboard.log.v1.ActorRecord
-	7,  // 5: callboard.log.v1.Record.orphan:type_name -> callboard.log.v1.OrphanRecord
-	8,  // 6: callboard.log.v1.Record.outcome:type_name -> callboard.log.v1.OutcomeRecord
-	9,  // 7: callboard.log.v1.Record.end:type_name -> callboard.log.v1.EndRecord
-	10, // 8: callboard.log.v1.StateRecord.settings:type_name -> callboard.log.v1.SettingValue
-	11, // 9: callboard.log.v1.PoolRecord.config:type_name -> callboard.log.v1.PoolConfig
-	6,  // 10: callboard.log.v1.ActorRecord.trouble:type_name -> callboard.log.v1.TroubleRecord
-	12, // 11: callboard.log.v1.ActorRecord.decision:type_name -> callboard.log.v1.Decision
-	13, // 12: callboard.log.v1.OrphanRecord.ref:type_name -> callboard.log.v1.Ref
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	5,  // 3: callboard.log.v1.Record.runner:type_name -> callboard.log.v1.RunnerRecord
+	6,  // 4: callboard.log.v1.Record.actor:type_name -> callboard.log.v1.ActorRecord
+	8,  // 5: callboard.log.v1.Record.orphan:type_name -> callboard.log.v1.OrphanRecord
+	9,  // 6: callboard.log.v1.Record.outcome:type_name -> callboard.log.v1.OutcomeRecord
+	11, // 7: callboard.log.v1.Record.end:type_name -> callboard.log.v1.EndRecord
+	10, // 8: callboard.log.v1.Record.rollout:type_name -> callboard.log.v1.RolloutRecord
+	12, // 9: callboard.log.v1.StateRecord.settings:type_name -> callboard.log.v1.SettingValue
+	13, // 10: callboard.log.v1.PoolRecord.config:type_name -> callboard.log.v1.PoolConfig
+	4,  // 11: callboard.log.v1.PoolRecord.bucket:type_name -> callboard.log.v1.BucketRecord
+	7,  // 12: callboard.log.v1.ActorRecord.trouble:type_name -> callboard.log.v1.TroubleRecord
+	14, // 13: callboard.log.v1.ActorRecord.decision:type_name -> callboard.log.v1.Decision
+	15, // 14: callboard.log.v1.OrphanRecord.ref:type_name -> callboard.log.v1.Ref
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_callboard_log_v1_snapshot_proto_init() }
@@ -1486,15 +1906,16 @@ func file_callboard_log_v1_snapshot_proto_init() {
 		(*Record_Orphan)(nil),
 		(*Record_Outcome)(nil),
 		(*Record_End)(nil),
+		(*Record_Rollout)(nil),
 	}
-	file_callboard_log_v1_snapshot_proto_msgTypes[5].OneofWrappers = []any{}
+	file_callboard_log_v1_snapshot_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_log_v1_snapshot_proto_rawDesc), len(file_callboard_log_v1_snapshot_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

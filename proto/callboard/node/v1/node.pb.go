@@ -38,6 +38,11 @@ type Command struct {
 	//	*Command_DeletePool
 	//	*Command_CreateNamespace
 	//	*Command_PutSettings
+	//	*Command_RescheduleActor
+	//	*Command_DrainRunner
+	//	*Command_UndrainRunner
+	//	*Command_PauseRollout
+	//	*Command_ResumeRollout
 	Command       isCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -161,6 +166,51 @@ func (x *Command) GetPutSettings() *v1.PutSettingsRequest {
 	return nil
 }
 
+func (x *Command) GetRescheduleActor() *v1.RescheduleRequest {
+	if x != nil {
+		if x, ok := x.Command.(*Command_RescheduleActor); ok {
+			return x.RescheduleActor
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetDrainRunner() *v1.DrainRequest {
+	if x != nil {
+		if x, ok := x.Command.(*Command_DrainRunner); ok {
+			return x.DrainRunner
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetUndrainRunner() *v1.UndrainRequest {
+	if x != nil {
+		if x, ok := x.Command.(*Command_UndrainRunner); ok {
+			return x.UndrainRunner
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPauseRollout() *v1.PauseRequest {
+	if x != nil {
+		if x, ok := x.Command.(*Command_PauseRollout); ok {
+			return x.PauseRollout
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetResumeRollout() *v1.ResumeRequest {
+	if x != nil {
+		if x, ok := x.Command.(*Command_ResumeRollout); ok {
+			return x.ResumeRollout
+		}
+	}
+	return nil
+}
+
 type isCommand_Command interface {
 	isCommand_Command()
 }
@@ -201,6 +251,26 @@ type Command_PutSettings struct {
 	PutSettings *v1.PutSettingsRequest `protobuf:"bytes,9,opt,name=put_settings,json=putSettings,proto3,oneof"`
 }
 
+type Command_RescheduleActor struct {
+	RescheduleActor *v1.RescheduleRequest `protobuf:"bytes,10,opt,name=reschedule_actor,json=rescheduleActor,proto3,oneof"`
+}
+
+type Command_DrainRunner struct {
+	DrainRunner *v1.DrainRequest `protobuf:"bytes,11,opt,name=drain_runner,json=drainRunner,proto3,oneof"`
+}
+
+type Command_UndrainRunner struct {
+	UndrainRunner *v1.UndrainRequest `protobuf:"bytes,12,opt,name=undrain_runner,json=undrainRunner,proto3,oneof"`
+}
+
+type Command_PauseRollout struct {
+	PauseRollout *v1.PauseRequest `protobuf:"bytes,13,opt,name=pause_rollout,json=pauseRollout,proto3,oneof"`
+}
+
+type Command_ResumeRollout struct {
+	ResumeRollout *v1.ResumeRequest `protobuf:"bytes,14,opt,name=resume_rollout,json=resumeRollout,proto3,oneof"`
+}
+
 func (*Command_CreateActor) isCommand_Command() {}
 
 func (*Command_GetOrCreateActor) isCommand_Command() {}
@@ -218,6 +288,16 @@ func (*Command_DeletePool) isCommand_Command() {}
 func (*Command_CreateNamespace) isCommand_Command() {}
 
 func (*Command_PutSettings) isCommand_Command() {}
+
+func (*Command_RescheduleActor) isCommand_Command() {}
+
+func (*Command_DrainRunner) isCommand_Command() {}
+
+func (*Command_UndrainRunner) isCommand_Command() {}
+
+func (*Command_PauseRollout) isCommand_Command() {}
+
+func (*Command_ResumeRollout) isCommand_Command() {}
 
 // Success is what a command that took effect answers. Details are read from the View at the answer's index.
 type Success struct {
@@ -727,7 +807,7 @@ func (x *SessionReport) GetEvents() *v1.ActorEvents {
 	return nil
 }
 
-func (x *SessionReport) GetReceipt() *v1.CommandsAck {
+func (x *SessionReport) GetReceipt() *EvictionsReceived {
 	if x != nil {
 		if x, ok := x.Report.(*SessionReport_Receipt); ok {
 			return x.Receipt
@@ -780,7 +860,7 @@ type SessionReport_Events struct {
 }
 
 type SessionReport_Receipt struct {
-	Receipt *v1.CommandsAck `protobuf:"bytes,7,opt,name=receipt,proto3,oneof"`
+	Receipt *EvictionsReceived `protobuf:"bytes,11,opt,name=receipt,proto3,oneof"`
 }
 
 type SessionReport_Draining struct {
@@ -809,6 +889,51 @@ func (*SessionReport_Goodbye) isSessionReport_Report() {}
 
 func (*SessionReport_Broken) isSessionReport_Report() {}
 
+// EvictionsReceived says which planned evictions have reached their runner.
+type EvictionsReceived struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Refs          []*v1.ActorRef         `protobuf:"bytes,1,rep,name=refs,proto3" json:"refs,omitempty"` // at most 1 000
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EvictionsReceived) Reset() {
+	*x = EvictionsReceived{}
+	mi := &file_callboard_node_v1_node_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EvictionsReceived) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EvictionsReceived) ProtoMessage() {}
+
+func (x *EvictionsReceived) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_node_v1_node_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EvictionsReceived.ProtoReflect.Descriptor instead.
+func (*EvictionsReceived) Descriptor() ([]byte, []int) {
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *EvictionsReceived) GetRefs() []*v1.ActorRef {
+	if x != nil {
+		return x.Refs
+	}
+	return nil
+}
+
 type HelloReport struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Hello         *v1.Hello              `protobuf:"bytes,1,opt,name=hello,proto3" json:"hello,omitempty"`   // with all its chunks joined
@@ -819,7 +944,7 @@ type HelloReport struct {
 
 func (x *HelloReport) Reset() {
 	*x = HelloReport{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[9]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -831,7 +956,7 @@ func (x *HelloReport) String() string {
 func (*HelloReport) ProtoMessage() {}
 
 func (x *HelloReport) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[9]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -844,7 +969,7 @@ func (x *HelloReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HelloReport.ProtoReflect.Descriptor instead.
 func (*HelloReport) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{9}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *HelloReport) GetHello() *v1.Hello {
@@ -871,7 +996,7 @@ type Broken struct {
 
 func (x *Broken) Reset() {
 	*x = Broken{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[10]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -883,7 +1008,7 @@ func (x *Broken) String() string {
 func (*Broken) ProtoMessage() {}
 
 func (x *Broken) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[10]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -896,7 +1021,7 @@ func (x *Broken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broken.ProtoReflect.Descriptor instead.
 func (*Broken) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{10}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Broken) GetReason() string {
@@ -920,14 +1045,15 @@ type SessionAnswer struct {
 	LostThresholdMs uint32                 `protobuf:"varint,9,opt,name=lost_threshold_ms,json=lostThresholdMs,proto3" json:"lost_threshold_ms,omitempty"`
 	EventsSeq       uint64                 `protobuf:"varint,10,opt,name=events_seq,json=eventsSeq,proto3" json:"events_seq,omitempty"`
 	RefusedEvents   []*v1.RefusedEvent     `protobuf:"bytes,11,rep,name=refused_events,json=refusedEvents,proto3" json:"refused_events,omitempty"`
-	Unknown         bool                   `protobuf:"varint,12,opt,name=unknown,proto3" json:"unknown,omitempty"` // the leader cannot tell whether it took effect
+	Unknown         bool                   `protobuf:"varint,12,opt,name=unknown,proto3" json:"unknown,omitempty"`  // the leader cannot tell whether it took effect
+	Warnings        []string               `protobuf:"bytes,13,rep,name=warnings,proto3" json:"warnings,omitempty"` // after a Hello
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *SessionAnswer) Reset() {
 	*x = SessionAnswer{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[11]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1065,7 @@ func (x *SessionAnswer) String() string {
 func (*SessionAnswer) ProtoMessage() {}
 
 func (x *SessionAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[11]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1078,7 @@ func (x *SessionAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionAnswer.ProtoReflect.Descriptor instead.
 func (*SessionAnswer) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{11}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SessionAnswer) GetTag() uint64 {
@@ -1039,6 +1165,13 @@ func (x *SessionAnswer) GetUnknown() bool {
 	return false
 }
 
+func (x *SessionAnswer) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
 type DescribeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1047,7 +1180,7 @@ type DescribeRequest struct {
 
 func (x *DescribeRequest) Reset() {
 	*x = DescribeRequest{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[12]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1192,7 @@ func (x *DescribeRequest) String() string {
 func (*DescribeRequest) ProtoMessage() {}
 
 func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[12]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1205,7 @@ func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeRequest.ProtoReflect.Descriptor instead.
 func (*DescribeRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{12}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{13}
 }
 
 type DescribeResponse struct {
@@ -1090,7 +1223,7 @@ type DescribeResponse struct {
 
 func (x *DescribeResponse) Reset() {
 	*x = DescribeResponse{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[13]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1102,7 +1235,7 @@ func (x *DescribeResponse) String() string {
 func (*DescribeResponse) ProtoMessage() {}
 
 func (x *DescribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[13]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1115,7 +1248,7 @@ func (x *DescribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeResponse.ProtoReflect.Descriptor instead.
 func (*DescribeResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{13}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DescribeResponse) GetName() string {
@@ -1181,7 +1314,7 @@ type ChangeMembershipRequest struct {
 
 func (x *ChangeMembershipRequest) Reset() {
 	*x = ChangeMembershipRequest{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[14]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1193,7 +1326,7 @@ func (x *ChangeMembershipRequest) String() string {
 func (*ChangeMembershipRequest) ProtoMessage() {}
 
 func (x *ChangeMembershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[14]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1206,7 +1339,7 @@ func (x *ChangeMembershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeMembershipRequest.ProtoReflect.Descriptor instead.
 func (*ChangeMembershipRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{14}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ChangeMembershipRequest) GetChange() isChangeMembershipRequest_Change {
@@ -1276,7 +1409,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[15]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1288,7 +1421,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[15]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1301,7 +1434,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{15}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Join) GetNodeId() string {
@@ -1327,7 +1460,7 @@ type ChangeMembershipResponse struct {
 
 func (x *ChangeMembershipResponse) Reset() {
 	*x = ChangeMembershipResponse{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[16]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1339,7 +1472,7 @@ func (x *ChangeMembershipResponse) String() string {
 func (*ChangeMembershipResponse) ProtoMessage() {}
 
 func (x *ChangeMembershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[16]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1352,7 +1485,7 @@ func (x *ChangeMembershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeMembershipResponse.ProtoReflect.Descriptor instead.
 func (*ChangeMembershipResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{16}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ChangeMembershipResponse) GetIndex() uint64 {
@@ -1366,7 +1499,7 @@ var File_callboard_node_v1_node_proto protoreflect.FileDescriptor
 
 const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x1ccallboard/node/v1/node.proto\x12\x11callboard.node.v1\x1a\x16callboard/v1/api.proto\x1a\x19callboard/v1/runner.proto\x1a\x18callboard/v1/types.proto\"\x97\x05\n" +
+	"\x1ccallboard/node/v1/node.proto\x12\x11callboard.node.v1\x1a\x16callboard/v1/api.proto\x1a\x19callboard/v1/runner.proto\x1a\x18callboard/v1/types.proto\"\xf6\a\n" +
 	"\aCommand\x12@\n" +
 	"\fcreate_actor\x18\x01 \x01(\v2\x1b.callboard.v1.CreateRequestH\x00R\vcreateActor\x12Q\n" +
 	"\x13get_or_create_actor\x18\x02 \x01(\v2 .callboard.v1.GetOrCreateRequestH\x00R\x10getOrCreateActor\x12:\n" +
@@ -1379,7 +1512,13 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\vdelete_pool\x18\a \x01(\v2&.callboard.v1.PoolServiceDeleteRequestH\x00R\n" +
 	"deletePool\x12X\n" +
 	"\x10create_namespace\x18\b \x01(\v2+.callboard.v1.NamespaceServiceCreateRequestH\x00R\x0fcreateNamespace\x12E\n" +
-	"\fput_settings\x18\t \x01(\v2 .callboard.v1.PutSettingsRequestH\x00R\vputSettingsB\t\n" +
+	"\fput_settings\x18\t \x01(\v2 .callboard.v1.PutSettingsRequestH\x00R\vputSettings\x12L\n" +
+	"\x10reschedule_actor\x18\n" +
+	" \x01(\v2\x1f.callboard.v1.RescheduleRequestH\x00R\x0frescheduleActor\x12?\n" +
+	"\fdrain_runner\x18\v \x01(\v2\x1a.callboard.v1.DrainRequestH\x00R\vdrainRunner\x12E\n" +
+	"\x0eundrain_runner\x18\f \x01(\v2\x1c.callboard.v1.UndrainRequestH\x00R\rundrainRunner\x12A\n" +
+	"\rpause_rollout\x18\r \x01(\v2\x1a.callboard.v1.PauseRequestH\x00R\fpauseRollout\x12D\n" +
+	"\x0eresume_rollout\x18\x0e \x01(\v2\x1b.callboard.v1.ResumeRequestH\x00R\rresumeRolloutB\t\n" +
 	"\acommand\"O\n" +
 	"\aSuccess\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x18\n" +
@@ -1403,7 +1542,7 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\areports\x18\x02 \x03(\v2 .callboard.node.v1.SessionReportR\areports\"a\n" +
 	"\rRelayResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12:\n" +
-	"\aanswers\x18\x02 \x03(\v2 .callboard.node.v1.SessionAnswerR\aanswers\"\xe2\x03\n" +
+	"\aanswers\x18\x02 \x03(\v2 .callboard.node.v1.SessionAnswerR\aanswers\"\xf3\x03\n" +
 	"\rSessionReport\x12\x10\n" +
 	"\x03tag\x18\x01 \x01(\x04R\x03tag\x12\x1b\n" +
 	"\trunner_id\x18\x02 \x01(\fR\brunnerId\x12\x1d\n" +
@@ -1411,18 +1550,20 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"session_id\x18\x03 \x01(\fR\tsessionId\x126\n" +
 	"\x05hello\x18\x04 \x01(\v2\x1e.callboard.node.v1.HelloReportH\x00R\x05hello\x127\n" +
 	"\theartbeat\x18\x05 \x01(\v2\x17.callboard.v1.HeartbeatH\x00R\theartbeat\x123\n" +
-	"\x06events\x18\x06 \x01(\v2\x19.callboard.v1.ActorEventsH\x00R\x06events\x125\n" +
-	"\areceipt\x18\a \x01(\v2\x19.callboard.v1.CommandsAckH\x00R\areceipt\x124\n" +
+	"\x06events\x18\x06 \x01(\v2\x19.callboard.v1.ActorEventsH\x00R\x06events\x12@\n" +
+	"\areceipt\x18\v \x01(\v2$.callboard.node.v1.EvictionsReceivedH\x00R\areceipt\x124\n" +
 	"\bdraining\x18\b \x01(\v2\x16.callboard.v1.DrainingH\x00R\bdraining\x121\n" +
 	"\agoodbye\x18\t \x01(\v2\x15.callboard.v1.GoodbyeH\x00R\agoodbye\x123\n" +
 	"\x06broken\x18\n" +
 	" \x01(\v2\x19.callboard.node.v1.BrokenH\x00R\x06brokenB\b\n" +
-	"\x06report\"P\n" +
+	"\x06reportJ\x04\b\a\x10\b\"?\n" +
+	"\x11EvictionsReceived\x12*\n" +
+	"\x04refs\x18\x01 \x03(\v2\x16.callboard.v1.ActorRefR\x04refs\"P\n" +
 	"\vHelloReport\x12)\n" +
 	"\x05hello\x18\x01 \x01(\v2\x13.callboard.v1.HelloR\x05hello\x12\x16\n" +
 	"\x06holder\x18\x02 \x01(\tR\x06holder\" \n" +
 	"\x06Broken\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xae\x03\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xca\x03\n" +
 	"\rSessionAnswer\x12\x10\n" +
 	"\x03tag\x18\x01 \x01(\x04R\x03tag\x12-\n" +
 	"\arefusal\x18\x02 \x01(\v2\x13.callboard.v1.ErrorR\arefusal\x12\x14\n" +
@@ -1438,7 +1579,8 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"events_seq\x18\n" +
 	" \x01(\x04R\teventsSeq\x12A\n" +
 	"\x0erefused_events\x18\v \x03(\v2\x1a.callboard.v1.RefusedEventR\rrefusedEvents\x12\x18\n" +
-	"\aunknown\x18\f \x01(\bR\aunknown\"\x11\n" +
+	"\aunknown\x18\f \x01(\bR\aunknown\x12\x1a\n" +
+	"\bwarnings\x18\r \x03(\tR\bwarnings\"\x11\n" +
 	"\x0fDescribeRequest\"\xd2\x01\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
@@ -1479,7 +1621,7 @@ func file_callboard_node_v1_node_proto_rawDescGZIP() []byte {
 	return file_callboard_node_v1_node_proto_rawDescData
 }
 
-var file_callboard_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_callboard_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_callboard_node_v1_node_proto_goTypes = []any{
 	(*Command)(nil),                          // 0: callboard.node.v1.Command
 	(*Success)(nil),                          // 1: callboard.node.v1.Success
@@ -1490,73 +1632,85 @@ var file_callboard_node_v1_node_proto_goTypes = []any{
 	(*RelayRequest)(nil),                     // 6: callboard.node.v1.RelayRequest
 	(*RelayResponse)(nil),                    // 7: callboard.node.v1.RelayResponse
 	(*SessionReport)(nil),                    // 8: callboard.node.v1.SessionReport
-	(*HelloReport)(nil),                      // 9: callboard.node.v1.HelloReport
-	(*Broken)(nil),                           // 10: callboard.node.v1.Broken
-	(*SessionAnswer)(nil),                    // 11: callboard.node.v1.SessionAnswer
-	(*DescribeRequest)(nil),                  // 12: callboard.node.v1.DescribeRequest
-	(*DescribeResponse)(nil),                 // 13: callboard.node.v1.DescribeResponse
-	(*ChangeMembershipRequest)(nil),          // 14: callboard.node.v1.ChangeMembershipRequest
-	(*Join)(nil),                             // 15: callboard.node.v1.Join
-	(*ChangeMembershipResponse)(nil),         // 16: callboard.node.v1.ChangeMembershipResponse
-	(*v1.CreateRequest)(nil),                 // 17: callboard.v1.CreateRequest
-	(*v1.GetOrCreateRequest)(nil),            // 18: callboard.v1.GetOrCreateRequest
-	(*v1.WakeRequest)(nil),                   // 19: callboard.v1.WakeRequest
-	(*v1.SleepRequest)(nil),                  // 20: callboard.v1.SleepRequest
-	(*v1.DestroyRequest)(nil),                // 21: callboard.v1.DestroyRequest
-	(*v1.PoolServicePutRequest)(nil),         // 22: callboard.v1.PoolServicePutRequest
-	(*v1.PoolServiceDeleteRequest)(nil),      // 23: callboard.v1.PoolServiceDeleteRequest
-	(*v1.NamespaceServiceCreateRequest)(nil), // 24: callboard.v1.NamespaceServiceCreateRequest
-	(*v1.PutSettingsRequest)(nil),            // 25: callboard.v1.PutSettingsRequest
-	(*v1.Error)(nil),                         // 26: callboard.v1.Error
-	(*v1.Heartbeat)(nil),                     // 27: callboard.v1.Heartbeat
-	(*v1.ActorEvents)(nil),                   // 28: callboard.v1.ActorEvents
-	(*v1.CommandsAck)(nil),                   // 29: callboard.v1.CommandsAck
-	(*v1.Draining)(nil),                      // 30: callboard.v1.Draining
-	(*v1.Goodbye)(nil),                       // 31: callboard.v1.Goodbye
-	(*v1.Hello)(nil),                         // 32: callboard.v1.Hello
-	(*v1.RefusedEvent)(nil),                  // 33: callboard.v1.RefusedEvent
+	(*EvictionsReceived)(nil),                // 9: callboard.node.v1.EvictionsReceived
+	(*HelloReport)(nil),                      // 10: callboard.node.v1.HelloReport
+	(*Broken)(nil),                           // 11: callboard.node.v1.Broken
+	(*SessionAnswer)(nil),                    // 12: callboard.node.v1.SessionAnswer
+	(*DescribeRequest)(nil),                  // 13: callboard.node.v1.DescribeRequest
+	(*DescribeResponse)(nil),                 // 14: callboard.node.v1.DescribeResponse
+	(*ChangeMembershipRequest)(nil),          // 15: callboard.node.v1.ChangeMembershipRequest
+	(*Join)(nil),                             // 16: callboard.node.v1.Join
+	(*ChangeMembershipResponse)(nil),         // 17: callboard.node.v1.ChangeMembershipResponse
+	(*v1.CreateRequest)(nil),                 // 18: callboard.v1.CreateRequest
+	(*v1.GetOrCreateRequest)(nil),            // 19: callboard.v1.GetOrCreateRequest
+	(*v1.WakeRequest)(nil),                   // 20: callboard.v1.WakeRequest
+	(*v1.SleepRequest)(nil),                  // 21: callboard.v1.SleepRequest
+	(*v1.DestroyRequest)(nil),                // 22: callboard.v1.DestroyRequest
+	(*v1.PoolServicePutRequest)(nil),         // 23: callboard.v1.PoolServicePutRequest
+	(*v1.PoolServiceDeleteRequest)(nil),      // 24: callboard.v1.PoolServiceDeleteRequest
+	(*v1.NamespaceServiceCreateRequest)(nil), // 25: callboard.v1.NamespaceServiceCreateRequest
+	(*v1.PutSettingsRequest)(nil),            // 26: callboard.v1.PutSettingsRequest
+	(*v1.RescheduleRequest)(nil),             // 27: callboard.v1.RescheduleRequest
+	(*v1.DrainRequest)(nil),                  // 28: callboard.v1.DrainRequest
+	(*v1.UndrainRequest)(nil),                // 29: callboard.v1.UndrainRequest
+	(*v1.PauseRequest)(nil),                  // 30: callboard.v1.PauseRequest
+	(*v1.ResumeRequest)(nil),                 // 31: callboard.v1.ResumeRequest
+	(*v1.Error)(nil),                         // 32: callboard.v1.Error
+	(*v1.Heartbeat)(nil),                     // 33: callboard.v1.Heartbeat
+	(*v1.ActorEvents)(nil),                   // 34: callboard.v1.ActorEvents
+	(*v1.Draining)(nil),                      // 35: callboard.v1.Draining
+	(*v1.Goodbye)(nil),                       // 36: callboard.v1.Goodbye
+	(*v1.ActorRef)(nil),                      // 37: callboard.v1.ActorRef
+	(*v1.Hello)(nil),                         // 38: callboard.v1.Hello
+	(*v1.RefusedEvent)(nil),                  // 39: callboard.v1.RefusedEvent
 }
 var file_callboard_node_v1_node_proto_depIdxs = []int32{
-	17, // 0: callboard.node.v1.Command.create_actor:type_name -> callboard.v1.CreateRequest
-	18, // 1: callboard.node.v1.Command.get_or_create_actor:type_name -> callboard.v1.GetOrCreateRequest
-	19, // 2: callboard.node.v1.Command.wake_actor:type_name -> callboard.v1.WakeRequest
-	20, // 3: callboard.node.v1.Command.sleep_actor:type_name -> callboard.v1.SleepRequest
-	21, // 4: callboard.node.v1.Command.destroy_actor:type_name -> callboard.v1.DestroyRequest
-	22, // 5: callboard.node.v1.Command.put_pool:type_name -> callboard.v1.PoolServicePutRequest
-	23, // 6: callboard.node.v1.Command.delete_pool:type_name -> callboard.v1.PoolServiceDeleteRequest
-	24, // 7: callboard.node.v1.Command.create_namespace:type_name -> callboard.v1.NamespaceServiceCreateRequest
-	25, // 8: callboard.node.v1.Command.put_settings:type_name -> callboard.v1.PutSettingsRequest
-	0,  // 9: callboard.node.v1.SubmitRequest.command:type_name -> callboard.node.v1.Command
-	1,  // 10: callboard.node.v1.SubmitResponse.success:type_name -> callboard.node.v1.Success
-	26, // 11: callboard.node.v1.SubmitResponse.refusal:type_name -> callboard.v1.Error
-	8,  // 12: callboard.node.v1.RelayRequest.reports:type_name -> callboard.node.v1.SessionReport
-	11, // 13: callboard.node.v1.RelayResponse.answers:type_name -> callboard.node.v1.SessionAnswer
-	9,  // 14: callboard.node.v1.SessionReport.hello:type_name -> callboard.node.v1.HelloReport
-	27, // 15: callboard.node.v1.SessionReport.heartbeat:type_name -> callboard.v1.Heartbeat
-	28, // 16: callboard.node.v1.SessionReport.events:type_name -> callboard.v1.ActorEvents
-	29, // 17: callboard.node.v1.SessionReport.receipt:type_name -> callboard.v1.CommandsAck
-	30, // 18: callboard.node.v1.SessionReport.draining:type_name -> callboard.v1.Draining
-	31, // 19: callboard.node.v1.SessionReport.goodbye:type_name -> callboard.v1.Goodbye
-	10, // 20: callboard.node.v1.SessionReport.broken:type_name -> callboard.node.v1.Broken
-	32, // 21: callboard.node.v1.HelloReport.hello:type_name -> callboard.v1.Hello
-	26, // 22: callboard.node.v1.SessionAnswer.refusal:type_name -> callboard.v1.Error
-	33, // 23: callboard.node.v1.SessionAnswer.refused_events:type_name -> callboard.v1.RefusedEvent
-	15, // 24: callboard.node.v1.ChangeMembershipRequest.join:type_name -> callboard.node.v1.Join
-	2,  // 25: callboard.node.v1.NodeService.Submit:input_type -> callboard.node.v1.SubmitRequest
-	4,  // 26: callboard.node.v1.NodeService.ReadIndex:input_type -> callboard.node.v1.ReadIndexRequest
-	6,  // 27: callboard.node.v1.NodeService.Relay:input_type -> callboard.node.v1.RelayRequest
-	12, // 28: callboard.node.v1.NodeService.Describe:input_type -> callboard.node.v1.DescribeRequest
-	14, // 29: callboard.node.v1.NodeService.ChangeMembership:input_type -> callboard.node.v1.ChangeMembershipRequest
-	3,  // 30: callboard.node.v1.NodeService.Submit:output_type -> callboard.node.v1.SubmitResponse
-	5,  // 31: callboard.node.v1.NodeService.ReadIndex:output_type -> callboard.node.v1.ReadIndexResponse
-	7,  // 32: callboard.node.v1.NodeService.Relay:output_type -> callboard.node.v1.RelayResponse
-	13, // 33: callboard.node.v1.NodeService.Describe:output_type -> callboard.node.v1.DescribeResponse
-	16, // 34: callboard.node.v1.NodeService.ChangeMembership:output_type -> callboard.node.v1.ChangeMembershipResponse
-	30, // [30:35] is the sub-list for method output_type
-	25, // [25:30] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	18, // 0: callboard.node.v1.Command.create_actor:type_name -> callboard.v1.CreateRequest
+	19, // 1: callboard.node.v1.Command.get_or_create_actor:type_name -> callboard.v1.GetOrCreateRequest
+	20, // 2: callboard.node.v1.Command.wake_actor:type_name -> callboard.v1.WakeRequest
+	21, // 3: callboard.node.v1.Command.sleep_actor:type_name -> callboard.v1.SleepRequest
+	22, // 4: callboard.node.v1.Command.destroy_actor:type_name -> callboard.v1.DestroyRequest
+	23, // 5: callboard.node.v1.Command.put_pool:type_name -> callboard.v1.PoolServicePutRequest
+	24, // 6: callboard.node.v1.Command.delete_pool:type_name -> callboard.v1.PoolServiceDeleteRequest
+	25, // 7: callboard.node.v1.Command.create_namespace:type_name -> callboard.v1.NamespaceServiceCreateRequest
+	26, // 8: callboard.node.v1.Command.put_settings:type_name -> callboard.v1.PutSettingsRequest
+	27, // 9: callboard.node.v1.Command.reschedule_actor:type_name -> callboard.v1.RescheduleRequest
+	28, // 10: callboard.node.v1.Command.drain_runner:type_name -> callboard.v1.DrainRequest
+	29, // 11: callboard.node.v1.Command.undrain_runner:type_name -> callboard.v1.UndrainRequest
+	30, // 12: callboard.node.v1.Command.pause_rollout:type_name -> callboard.v1.PauseRequest
+	31, // 13: callboard.node.v1.Command.resume_rollout:type_name -> callboard.v1.ResumeRequest
+	0,  // 14: callboard.node.v1.SubmitRequest.command:type_name -> callboard.node.v1.Command
+	1,  // 15: callboard.node.v1.SubmitResponse.success:type_name -> callboard.node.v1.Success
+	32, // 16: callboard.node.v1.SubmitResponse.refusal:type_name -> callboard.v1.Error
+	8,  // 17: callboard.node.v1.RelayRequest.reports:type_name -> callboard.node.v1.SessionReport
+	12, // 18: callboard.node.v1.RelayResponse.answers:type_name -> callboard.node.v1.SessionAnswer
+	10, // 19: callboard.node.v1.SessionReport.hello:type_name -> callboard.node.v1.HelloReport
+	33, // 20: callboard.node.v1.SessionReport.heartbeat:type_name -> callboard.v1.Heartbeat
+	34, // 21: callboard.node.v1.SessionReport.events:type_name -> callboard.v1.ActorEvents
+	9,  // 22: callboard.node.v1.SessionReport.receipt:type_name -> callboard.node.v1.EvictionsReceived
+	35, // 23: callboard.node.v1.SessionReport.draining:type_name -> callboard.v1.Draining
+	36, // 24: callboard.node.v1.SessionReport.goodbye:type_name -> callboard.v1.Goodbye
+	11, // 25: callboard.node.v1.SessionReport.broken:type_name -> callboard.node.v1.Broken
+	37, // 26: callboard.node.v1.EvictionsReceived.refs:type_name -> callboard.v1.ActorRef
+	38, // 27: callboard.node.v1.HelloReport.hello:type_name -> callboard.v1.Hello
+	32, // 28: callboard.node.v1.SessionAnswer.refusal:type_name -> callboard.v1.Error
+	39, // 29: callboard.node.v1.SessionAnswer.refused_events:type_name -> callboard.v1.RefusedEvent
+	16, // 30: callboard.node.v1.ChangeMembershipRequest.join:type_name -> callboard.node.v1.Join
+	2,  // 31: callboard.node.v1.NodeService.Submit:input_type -> callboard.node.v1.SubmitRequest
+	4,  // 32: callboard.node.v1.NodeService.ReadIndex:input_type -> callboard.node.v1.ReadIndexRequest
+	6,  // 33: callboard.node.v1.NodeService.Relay:input_type -> callboard.node.v1.RelayRequest
+	13, // 34: callboard.node.v1.NodeService.Describe:input_type -> callboard.node.v1.DescribeRequest
+	15, // 35: callboard.node.v1.NodeService.ChangeMembership:input_type -> callboard.node.v1.ChangeMembershipRequest
+	3,  // 36: callboard.node.v1.NodeService.Submit:output_type -> callboard.node.v1.SubmitResponse
+	5,  // 37: callboard.node.v1.NodeService.ReadIndex:output_type -> callboard.node.v1.ReadIndexResponse
+	7,  // 38: callboard.node.v1.NodeService.Relay:output_type -> callboard.node.v1.RelayResponse
+	14, // 39: callboard.node.v1.NodeService.Describe:output_type -> callboard.node.v1.DescribeResponse
+	17, // 40: callboard.node.v1.NodeService.ChangeMembership:output_type -> callboard.node.v1.ChangeMembershipResponse
+	36, // [36:41] is the sub-list for method output_type
+	31, // [31:36] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_callboard_node_v1_node_proto_init() }
@@ -1574,6 +1728,11 @@ func file_callboard_node_v1_node_proto_init() {
 		(*Command_DeletePool)(nil),
 		(*Command_CreateNamespace)(nil),
 		(*Command_PutSettings)(nil),
+		(*Command_RescheduleActor)(nil),
+		(*Command_DrainRunner)(nil),
+		(*Command_UndrainRunner)(nil),
+		(*Command_PauseRollout)(nil),
+		(*Command_ResumeRollout)(nil),
 	}
 	file_callboard_node_v1_node_proto_msgTypes[3].OneofWrappers = []any{
 		(*SubmitResponse_Success)(nil),
@@ -1588,7 +1747,7 @@ func file_callboard_node_v1_node_proto_init() {
 		(*SessionReport_Goodbye)(nil),
 		(*SessionReport_Broken)(nil),
 	}
-	file_callboard_node_v1_node_proto_msgTypes[14].OneofWrappers = []any{
+	file_callboard_node_v1_node_proto_msgTypes[15].OneofWrappers = []any{
 		(*ChangeMembershipRequest_Join)(nil),
 		(*ChangeMembershipRequest_RemoveNodeId)(nil),
 		(*ChangeMembershipRequest_PromoteNodeId)(nil),
@@ -1599,7 +1758,7 @@ func file_callboard_node_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_node_v1_node_proto_rawDesc), len(file_callboard_node_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
