@@ -59,10 +59,10 @@ func newCore(p parts) (*core, error) {
 	}
 	c.raft = r
 	box := newInbox()
-	where := newLeaders(p.id, r, p.directory)
+	where := newLeaders(p.id, r, p.directory, &box.gate)
 	peers := peer.NewClient(p.dial)
 	c.engine = &engine{replica: c.replica, inbox: box, leaders: where, peers: peers}
-	c.leadership = &leadership{log: p.log, node: p.name, wall: p.wall, raft: r, replica: c.replica, inbox: box, metrics: newLoopMetrics(p.registry), events: newEvents(p.log, p.registry)}
+	c.leadership = &leadership{log: p.log, node: p.name, wall: p.wall, raft: r, replica: c.replica, inbox: box, leaders: where, metrics: newLoopMetrics(p.registry), events: newEvents(p.log, p.registry)}
 	c.relay = peer.NewRelay(peers, p.name, where, c.replica, p.log)
 	c.reporter = &reporter{engine: c.engine, relay: c.relay}
 	c.sessions = session.NewHost(session.Config{Node: p.name, EngineAddrs: p.addrs, Logger: p.log}, c.replica, c.reporter)

@@ -24,6 +24,7 @@ type leadership struct {
 	raft    *raft.Raft
 	replica *replica
 	inbox   *inbox
+	leaders *leaders
 	metrics *loopMetrics
 	events  *events
 	tasks   []func(ctx context.Context) error // what a leader runs beside its loop; every one ends with the epoch
@@ -96,6 +97,7 @@ func (l *leadership) epoch(ctx context.Context) error {
 	tasks, ctx := errgroup.WithContext(ctx)
 	work := &loop{log: l.log, node: l.node, wall: l.wall, replica: l.replica, raft: l.raft, inbox: l.inbox, metrics: l.metrics, events: l.events}
 	l.inbox.gate.set(true)
+	l.leaders.note() // what waits in the relay is for this node now
 	tasks.Go(func() error {
 		defer l.inbox.refuseAll()
 		defer l.inbox.gate.set(false)

@@ -19,14 +19,18 @@ type leaders struct {
 	self      string
 	raft      *raft.Raft
 	directory directory
+	gate      *gate // of this node's own loop
 
 	mu      sync.Mutex // guards changed: Raft's observer replaces it while relays wait for it
 	changed chan struct{}
 }
 
-func newLeaders(self string, r *raft.Raft, d directory) *leaders {
-	return &leaders{self: self, raft: r, directory: d, changed: make(chan struct{})}
+func newLeaders(self string, r *raft.Raft, d directory, own *gate) *leaders {
+	return &leaders{self: self, raft: r, directory: d, gate: own, changed: make(chan struct{})}
 }
+
+// Here tells whether this node leads and takes reports itself.
+func (l *leaders) Here() bool { return l.gate.isOpen() }
 
 // Leader returns the leader's gRPC address, empty when none is known or this node leads itself, and a channel that is closed when
 // that may have changed.

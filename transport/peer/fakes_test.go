@@ -15,6 +15,7 @@ import (
 type compass struct {
 	mu      sync.Mutex
 	address string
+	here    bool
 	changed chan struct{}
 	index   uint64
 	moved   chan struct{}
@@ -30,10 +31,21 @@ func (c *compass) Leader() (string, <-chan struct{}) {
 	return c.address, c.changed
 }
 
-func (c *compass) point(address string) {
+func (c *compass) Here() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.address = address
+	return c.here
+}
+
+func (c *compass) point(address string) { c.set(address, false) }
+
+// pointHere makes the relay's own node the leader.
+func (c *compass) pointHere() { c.set("", true) }
+
+func (c *compass) set(address string, here bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.address, c.here = address, here
 	close(c.changed)
 	c.changed = make(chan struct{})
 }

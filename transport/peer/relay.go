@@ -30,6 +30,8 @@ type Leaders interface {
 	// Leader returns the leader's gRPC address, empty when none is known or this node leads itself, and a channel that is closed
 	// when that may have changed.
 	Leader() (address string, changed <-chan struct{})
+	// Here tells whether this node leads and takes its sessions' reports itself.
+	Here() bool
 }
 
 // Views lets a Relay wait for this node's own View.
@@ -43,7 +45,8 @@ type Views interface {
 // when this node's own View has the index that it stands on, in the leader's order.
 //
 // A report without an answer is answered `unknown` when the stream breaks or the leader changes, and so is every report behind it
-// that was still queued: thus a session that sends again keeps its order. With no leader in sight reports wait in the queue.
+// that was still queued: thus a session that sends again keeps its order. With no leader in sight reports wait in the queue; when it is
+// this node that comes to lead, they are given back as `unknown`, for its own loop takes them now.
 type Relay struct {
 	client  *Client
 	node    string
@@ -113,7 +116,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		address, changed := r.leaders.Leader()
 		if address == "" {
-			wait(ctx, changed, nil)
+			r.idle(ctx, changed)
 			continue
 		}
 		answered, err := r.carry(ctx, address)
@@ -128,6 +131,23 @@ func (r *Relay) Run(ctx context.Context) error {
 		pause = min(2*pause, pauseMax)
 	}
 	return nil
+}
+
+// idle waits for a leader elsewhere. While this node leads itself it gives back what was meant for another.
+func (r *Relay) idle(ctx context.Context, changed <-chan struct{}) {
+	if !r.leaders.Here() {
+		wait(ctx, changed, nil)
+		return
+	}
+	for _, out := range r.takeQueued() {
+		out.unknown()
+	}
+	select {
+	case out := <-r.inbox: // it came while the gate opened
+		r.taken(out).unknown()
+	case <-changed:
+	case <-ctx.Done():
+	}
 }
 
 // rest waits before the same leader is tried again.

@@ -122,6 +122,27 @@ func TestReportsWaitWhileNobodyLeads(t *testing.T) {
 	})
 }
 
+// When the relay's own node comes to lead nobody will ever fetch what waits here: it is given back, and so is what comes late.
+func TestReportsAreGivenBackWhenThisNodeLeads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		town := newTown(t)
+		compass := newCompass("")
+		office := newOffice(t, town, compass)
+		office.report("a", "b")
+		pass(time.Minute)
+		office.expect()
+		compass.pointHere()
+		office.expect("a?", "b?")
+		office.report("c")
+		office.expect("a?", "b?", "c?")
+		compass.point("")
+		office.report("d")
+		pass(time.Minute)
+		office.expect("a?", "b?", "c?")
+		office.stop()
+	})
+}
+
 // A session that sends again at once, in reply to unknown, keeps its order: what was queued behind the break does not overtake.
 func TestABrokenStreamIsReplacedAndOrderIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
