@@ -191,7 +191,7 @@ func BenchmarkStepHeartbeats(b *testing.B) {
 			}
 		}
 		for b.Loop() {
-			w.clockMs += heartbeatEveryMs
+			w.clockMs += HeartbeatEveryMs
 			if out := w.entry(in); out.Heartbeats == nil {
 				b.Fatal("they were not taken")
 			}

@@ -9,13 +9,13 @@ import (
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 )
 
-// heartbeatEveryMs is how often heartbeats are committed at most, for the whole cluster, unless a verdict falls due.
-const heartbeatEveryMs = 1_000
+// HeartbeatEveryMs is how often heartbeats are committed at most, for the whole cluster, unless a verdict falls due.
+const HeartbeatEveryMs = 1_000
 
 // heartbeats commits every heartbeat that waits, as one op: once a second at most, and always before a verdict.
 func (s *step) heartbeats(waiting []*nodev1.SessionReport) {
 	tx := s.tx
-	if len(waiting) == 0 || tx.SeenMs() != 0 && tx.ClockMs()-tx.SeenMs() < heartbeatEveryMs && !tx.LostDue() {
+	if len(waiting) == 0 || tx.SeenMs() != 0 && tx.ClockMs()-tx.SeenMs() < HeartbeatEveryMs && !tx.LostDue() {
 		return
 	}
 	s.out.Heartbeats = make([]*nodev1.SessionAnswer, len(waiting))

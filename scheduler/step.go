@@ -160,7 +160,7 @@ func (s *step) wake(in Input) int64 {
 		at(oldest + fsm.OutcomeKeptMs + 1)
 	}
 	if len(in.Heartbeats) > 0 && s.out.Heartbeats == nil {
-		at(tx.SeenMs() + heartbeatEveryMs)
+		at(tx.SeenMs() + HeartbeatEveryMs)
 	}
 	return wake
 }

@@ -11,18 +11,21 @@ import (
 	"github.com/callboard/callboard/scheduler"
 )
 
-// inboxLimit is how many inputs may wait for the leader's loop. Beyond it callers are told that nothing took effect.
-const inboxLimit = 32_768
+const (
+	// inboxLimit is how many inputs may wait for the leader's loop. Beyond it callers are told that nothing took effect.
+	inboxLimit = 32_768
+	// callerLimit leaves a quarter of that to what runners report: callers who ask for more than there is hold up nobody's stop.
+	callerLimit = inboxLimit / 4 * 3
+)
 
 // request is one input for the leader's loop. It is answered exactly once.
 type request struct {
-	command   *scheduler.Command
-	report    *nodev1.SessionReport
-	heartbeat bool
-	barrier   bool // only the index of an entry proposed after this came
-	remote    bool // it came from another node, which waits for its own View to have the index
-	size      int
-	reply     func(outcome)
+	command *scheduler.Command
+	report  *nodev1.SessionReport
+	barrier bool // only the index of an entry proposed after this came
+	remote  bool // it came from another node, which waits for its own View to have the index
+	size    int
+	reply   func(outcome)
 }
 
 // outcome is what became of a request.
@@ -35,10 +38,11 @@ type outcome struct {
 // inbox holds what waits for the leader's loop. It outlives epochs; while no loop runs its gate is shut.
 type inbox struct {
 	requests chan *request
+	beats    *beats
 	gate     gate
 }
 
-func newInbox() *inbox { return &inbox{requests: make(chan *request, inboxLimit)} }
+func newInbox() *inbox { return &inbox{requests: make(chan *request, inboxLimit), beats: newBeats()} }
 
 // put queues a request. An error means that it was not taken: nothing took effect, and it will have no answer.
 func (b *inbox) put(r *request) error {
@@ -46,6 +50,12 @@ func (b *inbox) put(r *request) error {
 		return callboardv1.ErrNoLeader
 	}
 	defer b.gate.leave()
+	if r.report.GetHeartbeat() != nil {
+		return b.beats.put(r)
+	}
+	if r.report == nil && len(b.requests) >= callerLimit {
+		return callboardv1.ErrOverloaded
+	}
 	select {
 	case b.requests <- r:
 		return nil
@@ -56,6 +66,9 @@ func (b *inbox) put(r *request) error {
 
 // refuseAll answers everything that no loop has taken: it never entered the log.
 func (b *inbox) refuseAll() {
+	waiting := b.beats.all()
+	b.beats.drop(waiting)
+	answerAll(waiting, outcome{err: callboardv1.ErrNoLeader})
 	for {
 		select {
 		case r := <-b.requests:
@@ -89,5 +102,5 @@ func commandRequest(c *scheduler.Command) *request {
 }
 
 func reportRequest(report *nodev1.SessionReport, reply func(outcome)) *request {
-	return &request{report: report, heartbeat: report.GetHeartbeat() != nil, size: proto.Size(report), reply: reply}
+	return &request{report: report, size: proto.Size(report), reply: reply}
 }

@@ -27,8 +27,6 @@ const (
 	tickEvery = time.Second
 	// maxClockStep is what the cluster clock counts at most between two entries.
 	maxClockStep = 2 * time.Second
-	// maxHeartbeats bounds the set of waiting heartbeats: one per session.
-	maxHeartbeats = 100_000
 	// stuckAfter is how many seconds an entry may take on the leader before its node gives up.
 	stuckAfter = 10
 	// enqueueTimeout is how long Raft may take to accept an entry into its queue.
@@ -57,18 +55,16 @@ type loop struct {
 	metrics *loopMetrics
 	events  *events
 
-	proposedAt time.Time // up to where the cluster clock has counted real time
-	heartbeats map[string]*request
+	proposedAt time.Time  // up to where the cluster clock has counted real time
 	carried    *request   // taken from the inbox, too large for the last batch
 	singles    []*request // inputs of a batch that broke: one by one now
 	sweep      bool
 	chase      bool      // a follower waits for news of the last commit
-	wakeAt     time.Time // zero: nothing can fall due
+	wakeAt     time.Time // zero: nothing can fall due, heartbeats apart
 }
 
 // run works until the epoch ends. Everything it took is answered when it returns.
 func (l *loop) run(ctx context.Context) error {
-	l.heartbeats = map[string]*request{}
 	l.sweep, l.proposedAt = true, time.Now()
 	defer l.abandon()
 	for first := true; ; first = false {
@@ -119,10 +115,6 @@ func (l *loop) gather(ctx context.Context, atOnce bool) (*batch, bool) {
 	}
 	size := 0
 	take := func(r *request) {
-		if r.heartbeat {
-			l.keepHeartbeat(r)
-			return
-		}
 		size += r.size
 		b.add(r)
 	}
@@ -130,14 +122,9 @@ func (l *loop) gather(ctx context.Context, atOnce bool) (*batch, bool) {
 		take(l.carried)
 		l.carried = nil
 	} else if !atOnce && !l.chase {
-		timer := time.NewTimer(l.idleFor())
-		select {
-		case r := <-l.inbox.requests:
+		if r := l.idle(ctx); r != nil {
 			take(r)
-		case <-timer.C:
-		case <-ctx.Done():
 		}
-		timer.Stop()
 	}
 	b.chaser, l.chase = l.chase, false
 	for size < maxBatchBytes && b.inputs() < maxBatch {
@@ -156,32 +143,46 @@ func (l *loop) gather(ctx context.Context, atOnce bool) (*batch, bool) {
 	return b, ctx.Err() == nil
 }
 
-// keepHeartbeat keeps the newest heartbeat of each session: a set, never a queue.
-func (l *loop) keepHeartbeat(r *request) {
-	key := string(r.report.GetSessionId())
-	if old := l.heartbeats[key]; old != nil {
-		old.reply(outcome{err: callboardv1.ErrOverloaded}) // a newer one says as much
-	} else if len(l.heartbeats) >= maxHeartbeats {
-		r.reply(outcome{err: callboardv1.ErrOverloaded})
-		return
-	}
-	l.heartbeats[key] = r
-	if at := l.heartbeatsDue(); l.wakeAt.IsZero() || at.Before(l.wakeAt) {
-		l.wakeAt = at
+// idle waits for an input, or until something falls due. A heartbeat is no reason to wake before heartbeats may be committed.
+func (l *loop) idle(ctx context.Context) *request {
+	timer := time.NewTimer(l.idleFor())
+	defer timer.Stop()
+	for {
+		select {
+		case r := <-l.inbox.requests:
+			return r
+		case <-l.inbox.beats.news:
+			timer.Reset(l.idleFor())
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
 	}
 }
 
-// heartbeatsDue is when waiting heartbeats may be committed: a second after the last.
-func (l *loop) heartbeatsDue() time.Time {
-	v := l.replica.Current()
-	return l.proposedAt.Add(time.Duration(v.SeenMs()+1000-v.ClockMs()) * time.Millisecond)
-}
-
+// idleFor is how long there is nothing to do: until something falls due or waiting heartbeats may be committed, and no longer than a
+// second after the last entry while anything can fall due, so that the clock moves.
 func (l *loop) idleFor() time.Duration {
-	if l.wakeAt.IsZero() {
+	at := l.wakeAt
+	if !l.inbox.beats.none() {
+		if due := l.beatsDue(); at.IsZero() || due.Before(at) {
+			at = due
+		}
+	}
+	if at.IsZero() {
 		return time.Hour
 	}
-	return max(0, min(time.Until(l.wakeAt), tickEvery))
+	return max(0, min(time.Until(at), time.Until(l.proposedAt.Add(tickEvery))))
+}
+
+// beatsDue is when waiting heartbeats may be committed: a second after the last.
+func (l *loop) beatsDue() time.Time {
+	v := l.replica.Current()
+	if v.SeenMs() == 0 {
+		return l.proposedAt
+	}
+	return l.proposedAt.Add(time.Duration(v.SeenMs()+scheduler.HeartbeatEveryMs-v.ClockMs()) * time.Millisecond)
 }
 
 // turn decides on one batch and proposes the entry. An error ends the epoch.
@@ -240,8 +241,8 @@ func (l *loop) input(b *batch) (in scheduler.Input, waiting []*request) {
 	for _, r := range b.reports {
 		in.Reports = append(in.Reports, r.report)
 	}
-	for _, r := range l.heartbeats {
-		waiting = append(waiting, r)
+	waiting = l.inbox.beats.all()
+	for _, r := range waiting {
 		in.Heartbeats = append(in.Heartbeats, r.report)
 	}
 	return in, waiting
@@ -330,7 +331,7 @@ func (l *loop) answer(index uint64, b *batch, waiting []*request, out scheduler.
 	if out.Heartbeats == nil {
 		return
 	}
-	clear(l.heartbeats)
+	l.inbox.beats.drop(waiting)
 	for i, r := range waiting {
 		r.reply(outcome{index: index, answer: scheduler.Answer{Session: out.Heartbeats[i]}})
 	}
@@ -339,9 +340,6 @@ func (l *loop) answer(index uint64, b *batch, waiting []*request, out scheduler.
 // abandon answers what the loop took and did not propose.
 func (l *loop) abandon() {
 	nothing := outcome{err: callboardv1.ErrNoLeader}
-	for _, r := range l.heartbeats {
-		r.reply(nothing)
-	}
 	answerAll(l.singles, nothing)
 	if l.carried != nil {
 		l.carried.reply(nothing)
