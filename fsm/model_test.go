@@ -103,6 +103,13 @@ func (m *model) free(id string) int {
 }
 
 // lostMs is when it is lost if nothing is heard of it.
+// hear ends a silence, and with it what the brake gave.
+func (m *model) hear(r *modelRunner) {
+	if r.seenMs != m.clockMs {
+		r.seenMs, r.verdictMs = m.clockMs, 0
+	}
+}
+
 func (r *modelRunner) lostMs() int64 { return max(r.seenMs+r.thresholdMs, r.verdictMs) }
 
 func (r *modelRunner) placeable() bool { return r.end == "" && r.connected && r.drain == 0 }
@@ -212,7 +219,8 @@ func (m *model) doRunner(op *logv1.Op) (legal, known bool) {
 			return false, true
 		}
 		r.session, r.version, r.slots = textOf(padded(o.ResumeRunner.GetSessionId())), o.ResumeRunner.GetVersion(), o.ResumeRunner.GetSlots()
-		r.connected, r.seenMs = true, m.clockMs
+		r.connected = true
+		m.hear(r)
 		return true, true
 	case *logv1.Op_DisconnectRunner:
 		_, r := m.live(o.DisconnectRunner.GetRunnerId(), o.DisconnectRunner.GetSessionId())
@@ -226,7 +234,7 @@ func (m *model) doRunner(op *logv1.Op) (legal, known bool) {
 			number += int(delta)
 			for _, r := range m.runners {
 				if r.number == number && r.end == "" {
-					r.seenMs = m.clockMs
+					m.hear(r)
 				}
 			}
 		}

@@ -316,6 +316,12 @@ func (tx *Tx) seenAt(r *Runner, clockMs int64) {
 	if clockMs-was >= tx.EligibleThresholdMs(r) && r.FreeSlots() > 0 {
 		tx.dirtyPool(r.pool) // it may be given actors again
 	}
+	if r.VerdictMs != 0 { // what the brake gave was for the silence that ends here
+		next := *r
+		next.VerdictMs = 0
+		tx.replaceRunner(r, &next)
+		r = &next
+	}
 	tx.agenda.Delete(agendaKey{atMs: r.lostMs(was), kind: DueLost, row: r.Number})
 	tx.seen.Set(r.Number, clockMs)
 	tx.agenda.Put(agendaKey{atMs: r.lostMs(clockMs), kind: DueLost, row: r.Number})
