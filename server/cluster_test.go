@@ -45,6 +45,7 @@ type testCluster struct {
 
 type testNode struct {
 	name   string
+	told   *prometheus.Registry
 	core   *core
 	server *grpc.Server
 	stop   context.CancelFunc
@@ -213,10 +214,10 @@ func (c *cuttable) Close() error {
 // start starts a node on its disk, for the first time or again.
 func (c *testCluster) start(name string) {
 	c.t.Helper()
-	n := &testNode{name: name, done: make(chan error, 1)}
+	n := &testNode{name: name, told: prometheus.NewRegistry(), done: make(chan error, 1)}
 	var err error
 	n.core, err = newCore(parts{
-		name: name, id: name, log: c.log.With("node", name), registry: prometheus.NewRegistry(), timing: raftnet.DefaultTiming(),
+		name: name, id: name, log: c.log.With("node", name), registry: n.told, timing: raftnet.DefaultTiming(),
 		stores: c.disks[name].Open(), transport: c.network.Join(name), directory: c,
 		dial:  func(ctx context.Context, addr string) (net.Conn, error) { return c.dialFrom(ctx, name, addr) },
 		addrs: c.addrs, tune: c.tune, wall: func() time.Time { return time.Now().Add(c.wall[name]) },

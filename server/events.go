@@ -22,7 +22,7 @@ func newEvents(log *slog.Logger, registry prometheus.Registerer) *events {
 		log: log,
 		runners: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "callboard_runner_events_total",
-			Help: "What happened to runners, as decided by this node while it led: connected, resumed, returned, disconnected, replaced, lost, brake, stopped.",
+			Help: "What happened to runners, as decided by this node while it led: connected, resumed, returned, disconnected, fenced, replaced, lost, brake, stopped.",
 		}, []string{"event"}),
 		fenced: prometheus.NewCounter(prometheus.CounterOpts{Name: "callboard_actors_fenced_total", Help: "Lives of actors that ended because their runner's lease ran out."}),
 		placed: prometheus.NewCounter(prometheus.CounterOpts{Name: "callboard_actors_placed_total", Help: "Actors given to runners."}),
@@ -31,9 +31,9 @@ func newEvents(log *slog.Logger, registry prometheus.Registerer) *events {
 	return e
 }
 
-// tell reads an entry that has just committed, against the View that it made.
-func (e *events) tell(v *fsm.View, ops []*logv1.Op) {
-	fenced := 0
+// tell reads an entry that has just committed, against the View that it was decided on and the one that it made.
+func (e *events) tell(before, v *fsm.View, ops []*logv1.Op) {
+	var fenced fences
 	for _, op := range ops {
 		switch o := op.GetOp().(type) {
 		case *logv1.Op_RegisterRunner:
@@ -52,13 +52,39 @@ func (e *events) tell(v *fsm.View, ops []*logv1.Op) {
 			e.placed.Inc()
 		case *logv1.Op_ActorStopped:
 			if o.ActorStopped.GetCause() == logv1.StopCause_STOP_CAUSE_FENCED {
-				fenced++
+				fenced.add(before, o.ActorStopped.GetRef())
+				e.fenced.Inc()
 			}
 		}
 	}
-	if fenced > 0 {
-		e.fenced.Add(float64(fenced))
-		e.log.Warn("actors were fenced: their runner's lease ran out", "actors", fenced)
+	for _, r := range fenced.runners {
+		e.runner(v, "fenced", r.ID[:], "actors_fenced", fenced.actors[r.Number], "alarm", "its lease ran out: could it not reach the cluster?")
+	}
+}
+
+// fences counts the fenced actors of an entry by the runner that they were on.
+type fences struct {
+	runners []*fsm.Runner
+	actors  map[uint32]int
+}
+
+func (f *fences) add(before *fsm.View, ref *logv1.Ref) {
+	if len(ref.GetActorId()) != 16 {
+		return
+	}
+	a := before.Actor(fsm.ActorID(ref.GetActorId()))
+	if a == nil || a.Generation != ref.GetGeneration() {
+		return // assigned in the same entry: it never reached a runner
+	}
+	r := before.RunnerByNumber(a.Runner)
+	if r == nil {
+		return
+	}
+	if f.actors == nil {
+		f.actors = map[uint32]int{}
+	}
+	if f.actors[r.Number]++; f.actors[r.Number] == 1 {
+		f.runners = append(f.runners, r)
 	}
 }
 
@@ -88,7 +114,8 @@ func (e *events) runner(v *fsm.View, event string, id []byte, more ...any) {
 		return
 	}
 	tell := e.log.Info
-	if event == "lost" || event == "brake" || event == "replaced" {
+	switch event {
+	case "lost", "brake", "fenced", "replaced":
 		tell = e.log.Warn
 	}
 	tell("runner "+event, append([]any{

@@ -213,7 +213,7 @@ func (l *loop) turn(b *batch) error {
 		return fmt.Errorf("%w: %w", errEpochOver, err)
 	}
 	l.metrics.committed(time.Since(began))
-	l.events.tell(l.replica.Current(), out.Ops)
+	l.events.tell(view, l.replica.Current(), out.Ops)
 	l.sweep = out.Unfinished
 	l.schedule(out, tx.ClockMs())
 	l.chase = (len(out.Ops) > 0 || b.inputs() > 0 || len(b.barriers) > 0) && l.followersWait(b, waiting)
