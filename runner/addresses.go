@@ -51,6 +51,12 @@ func (b *addressBook) find(target string) *address {
 	return nil
 }
 
+// configured tells whether an address is one of the configuration's.
+func (b *addressBook) configured(target string) bool {
+	e := b.find(target)
+	return e != nil && e.configured
+}
+
 // learn replaces what was learnt before.
 func (b *addressBook) learn(targets []string) {
 	if len(targets) == 0 {

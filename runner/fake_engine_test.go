@@ -22,6 +22,7 @@ const (
 	testThreshold = 15 * time.Second
 	testInterval  = 3 * time.Second
 	testStop      = 30 * time.Second
+	testCluster   = "cluster-1"
 )
 
 // fakeNet is a network of fake engine nodes, by address.
@@ -29,14 +30,25 @@ type fakeNet struct {
 	mu        sync.Mutex
 	listeners map[string]*bufconn.Listener
 	dials     []string
+	gone      map[string]bool // nobody answers there for now
+}
+
+// away makes an address answer nobody, or answer again.
+func (n *fakeNet) away(addr string, away bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.gone == nil {
+		n.gone = map[string]bool{}
+	}
+	n.gone[addr] = away
 }
 
 func (n *fakeNet) dial(ctx context.Context, addr string) (net.Conn, error) {
 	n.mu.Lock()
 	n.dials = append(n.dials, addr)
-	lis := n.listeners[addr]
+	lis, gone := n.listeners[addr], n.gone[addr]
 	n.mu.Unlock()
-	if lis == nil {
+	if lis == nil || gone {
 		return nil, fmt.Errorf("nobody listens at %s", addr)
 	}
 	return lis.DialContext(ctx)
@@ -62,6 +74,8 @@ type fakeEngine struct {
 	mu         sync.Mutex
 	onDraining func(*fakeSession)
 	threshold  time.Duration // as the settings say; what a Welcome and an acknowledgement carry
+	cluster    string
+	addrs      []string // that a Welcome tells
 	welcome    func(*callboardv1.Hello) *callboardv1.ConnectResponse
 	muteBeats  bool                                             // heartbeats are not acknowledged
 	muteEvents bool                                             // events are not acknowledged
@@ -92,7 +106,7 @@ type fakeSession struct {
 func newFakeEngine(t *testing.T, n *fakeNet, addr string) *fakeEngine {
 	lis := newFakeListener(n, addr)
 	e := &fakeEngine{
-		t: t, net: n, addr: addr, threshold: testThreshold, server: grpc.NewServer(), arrived: make(chan *fakeSession, 100),
+		t: t, net: n, addr: addr, threshold: testThreshold, cluster: testCluster, server: grpc.NewServer(), arrived: make(chan *fakeSession, 100),
 	}
 	callboardv1.RegisterSessionServiceServer(e.server, e)
 	var serving sync.WaitGroup
@@ -128,10 +142,11 @@ func (e *fakeEngine) Connect(stream callboardv1.SessionService_ConnectServer) er
 	}
 	e.mu.Lock()
 	welcome := e.welcome
-	threshold := e.threshold
+	threshold, cluster, addrs := e.threshold, e.cluster, e.addrs
 	e.sessions = append(e.sessions, s)
 	e.mu.Unlock()
-	answer := welcomeMessage(threshold, s.hello.GetPreviousRunnerId() != "")
+	answer := welcomeMessage(threshold, s.hello.GetAttempt() > 1)
+	answer.GetWelcome().ClusterId, answer.GetWelcome().EngineAddrs = cluster, addrs
 	if welcome != nil {
 		answer = welcome(s.hello)
 	}
@@ -157,7 +172,7 @@ func (e *fakeEngine) Connect(stream callboardv1.SessionService_ConnectServer) er
 
 func welcomeMessage(threshold time.Duration, resumed bool) *callboardv1.ConnectResponse {
 	return &callboardv1.ConnectResponse{Message: &callboardv1.ConnectResponse_Welcome{Welcome: &callboardv1.Welcome{
-		RunnerId: "runner-1", SessionId: newUUID(), Resumed: resumed,
+		RunnerId: "runner-1", SessionId: newUUID(), ClusterId: testCluster, Resumed: resumed,
 		HeartbeatIntervalMs: milliseconds(threshold / 5),
 		LostThresholdMs:     milliseconds(threshold),
 		StopThresholdMs:     milliseconds(testStop),

@@ -17,11 +17,12 @@ import (
 // link is one stream to one engine node, from the dial to its end. Its goroutines only carry messages; what they mean is the
 // loop's business.
 type link struct {
-	target string // from the address book
-	ctx    context.Context
-	cancel context.CancelFunc
-	hello  chan []*callboardv1.Hello        // room for one: the loop's answer to linkReady
-	outbox chan *callboardv1.ConnectRequest // read by the writer
+	target  string // from the address book
+	cluster string // that the Hello names; empty: any may welcome the runner
+	ctx     context.Context
+	cancel  context.CancelFunc
+	hello   chan []*callboardv1.Hello        // room for one: the loop's answer to linkReady
+	outbox  chan *callboardv1.ConnectRequest // read by the writer
 
 	// What follows belongs to the loop.
 	addr        string // host:port, set with linkReady

@@ -26,8 +26,8 @@ type loop struct {
 
 	// identity
 	instanceID string
-	startedAt  time.Time
 	runnerID   string // from the last Welcome
+	clusterID  string // from the last Welcome
 
 	// session
 	lease         lease
@@ -114,7 +114,6 @@ func newLoop(cfg Config, r *Runner) *loop {
 		messages:      make(chan message, inboxLength),
 		closed:        make(chan struct{}),
 		instanceID:    newUUID(),
-		startedAt:     time.Now(),
 		book:          newAddressBook(cfg.Endpoint),
 		actors:        make(map[string]*Actor),
 		ended:         newEndedMemory(maxEndedMemory),

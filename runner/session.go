@@ -81,8 +81,10 @@ func (l *loop) dial(now time.Duration) {
 	if l.lease.smallest > 0 {
 		timeout = min(timeout, l.lease.smallest/3)
 	}
+	target := l.book.pick(avoid)
 	k := &link{
-		target:   l.book.pick(avoid),
+		target:   target,
+		cluster:  l.belongsTo(now, target),
 		hello:    make(chan []*callboardv1.Hello, 1),
 		outbox:   make(chan *callboardv1.ConnectRequest, outboxLength),
 		deadline: now + timeout,
@@ -106,19 +108,18 @@ func (l *loop) greet(now time.Duration, k *link) {
 // fullSet says what runs here, what is stopping, and what has ended without acknowledgement.
 func (l *loop) fullSet(k *link) []*callboardv1.Hello {
 	first := &callboardv1.Hello{
-		Protocol:           1,
-		Namespace:          l.cfg.Namespace,
-		Pool:               l.cfg.Pool,
-		Key:                l.cfg.Key,
-		Version:            l.cfg.Version,
-		Slots:              l.cfg.Slots,
-		MetadataJson:       l.cfg.MetadataJSON,
-		InstanceId:         l.instanceID,
-		Attempt:            k.attempt,
-		ProcessStartUnixMs: l.startedAt.UnixMilli(),
-		AdvertisedAddr:     l.cfg.AdvertisedAddr,
-		Token:              l.cfg.Token,
-		PreviousRunnerId:   l.runnerID,
+		Protocol:       1,
+		Namespace:      l.cfg.Namespace,
+		Pool:           l.cfg.Pool,
+		Key:            l.cfg.Key,
+		Version:        l.cfg.Version,
+		Slots:          l.cfg.Slots,
+		MetadataJson:   l.cfg.MetadataJSON,
+		InstanceId:     l.instanceID,
+		Attempt:        k.attempt,
+		AdvertisedAddr: l.cfg.AdvertisedAddr,
+		Token:          l.cfg.Token,
+		ClusterId:      k.cluster,
 	}
 	set := []*callboardv1.Hello{first}
 	last := func() *callboardv1.Hello {
@@ -187,8 +188,11 @@ func (l *loop) welcomed(now time.Duration, k *link, w *callboardv1.Welcome) {
 	case k != l.next || !k.greeted:
 		l.endLink(now, k, fmt.Errorf("%w: a Welcome that was not asked for", errProtocol))
 		return
-	case threshold <= 0 || interval <= 0 || w.GetRunnerId() == "":
-		l.endLink(now, k, fmt.Errorf("%w: a Welcome without runner, threshold or interval", errProtocol))
+	case l.foreign(k, w.GetClusterId()):
+		l.endLink(now, k, fmt.Errorf("%w: its cluster is %q, this runner's %q", errOtherCluster, w.GetClusterId(), k.cluster))
+		return
+	case threshold <= 0 || interval <= 0 || w.GetRunnerId() == "" || w.GetClusterId() == "":
+		l.endLink(now, k, fmt.Errorf("%w: a Welcome without runner, cluster, threshold or interval", errProtocol))
 		return
 	case now >= k.helloBeat.sentAt+threshold*leasePercent/100 || jumped(k.helloBeat.skew, skewOf(l.clock, now)):
 		l.endLink(now, k, errStaleHello)
@@ -200,7 +204,10 @@ func (l *loop) welcomed(now time.Duration, k *link, w *callboardv1.Welcome) {
 	}
 	l.lease.welcome(k.helloBeat, threshold, w.GetResumed())
 	l.current, l.next, l.failures = k, nil, 0
-	l.runnerID = w.GetRunnerId()
+	if l.clusterID != "" && l.clusterID != w.GetClusterId() {
+		l.log.Warn("joined another cluster", "cluster_id", w.GetClusterId(), "before", l.clusterID)
+	}
+	l.runnerID, l.clusterID = w.GetRunnerId(), w.GetClusterId()
 	if ms := w.GetStopThresholdMs(); ms > 0 {
 		l.stopThreshold = time.Duration(ms) * time.Millisecond
 	}
@@ -270,6 +277,10 @@ func (l *loop) send(now time.Duration, k *link, m *callboardv1.ConnectRequest) b
 }
 
 func (l *loop) disconnected(now time.Duration, k *link, d *callboardv1.Disconnect) {
+	if l.foreign(k, d.GetClusterId()) {
+		l.endLink(now, k, fmt.Errorf("%w: %w", errOtherCluster, refusalOf(d.GetError())))
+		return
+	}
 	l.book.learn(d.GetEngineAddrs())
 	code := d.GetError().GetCode()
 	switch {
@@ -303,7 +314,9 @@ func (l *loop) linkEnded(now time.Duration, k *link, why error) {
 			level = slog.LevelWarn
 		}
 		l.log.Log(l.base, level, "cannot connect", "target", k.target, "failures", l.failures, "error", why)
-		if code := status.Code(why); code == codes.Unauthenticated || code == codes.PermissionDenied || code == codes.InvalidArgument {
+		code := status.Code(why)
+		refused := code == codes.Unauthenticated || code == codes.PermissionDenied || code == codes.InvalidArgument
+		if refused && k.cluster == "" { // a bare status may be anybody's: it ends no runner that has a cluster
 			l.refuse(now, &callboardv1.Error{Group: "session", Code: code.String(), Message: status.Convert(why).Message()})
 		}
 		l.obeyWaiting(now)

@@ -46,7 +46,7 @@ func TestBrokenStreamKeepsActors(t *testing.T) {
 		if got := inHello(second.hello); !slices.Equal(got, []string{"runs x/1", "runs y/1"}) {
 			t.Errorf("full set %q", got)
 		}
-		if a, b := first.hello, second.hello; a.GetInstanceId() != b.GetInstanceId() || b.GetAttempt() <= a.GetAttempt() || b.GetPreviousRunnerId() != "runner-1" {
+		if a, b := first.hello, second.hello; a.GetInstanceId() != b.GetInstanceId() || b.GetAttempt() <= a.GetAttempt() || a.GetClusterId() != "" || b.GetClusterId() != testCluster {
 			t.Errorf("not the same instance on a later attempt: %v %v", a, b)
 		}
 		time.Sleep(time.Minute)

@@ -18,8 +18,8 @@ import (
 // hello is one that the engine would welcome.
 func hello(change func(h *callboardv1.Hello)) *callboardv1.ConnectRequest {
 	h := &callboardv1.Hello{
-		Protocol: 1, Namespace: "default", Pool: "raw", Key: "raw", Slots: 1, Attempt: 1,
-		InstanceId: "7d1a4a52-5e47-4c33-9c5e-1b0f0f6f6a01", ProcessStartUnixMs: 1,
+		Protocol: 1, Namespace: "default", Pool: "raw", Key: "raw", Slots: 1,
+		InstanceId: "7d1a4a52-5e47-4c33-9c5e-1b0f0f6f6a01", Attempt: 1,
 	}
 	change(h)
 	return &callboardv1.ConnectRequest{Message: &callboardv1.ConnectRequest_Hello{Hello: h}}

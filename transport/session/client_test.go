@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/callboard/callboard/fsm"
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 )
 
@@ -291,6 +292,9 @@ func (c *client) wantEnd(code string, reconnect bool) error {
 	d := got[len(got)-1].GetDisconnect()
 	if d.GetError().GetGroup()+"."+d.GetError().GetCode() != code || d.GetReconnect() != reconnect {
 		c.t.Errorf("Disconnect %v, want %s with reconnect %v", d, code, reconnect)
+	}
+	if own := fsm.ClusterID(testID(1)).String(); d.GetClusterId() != own {
+		c.t.Errorf("cluster %q says goodbye, want %q", d.GetClusterId(), own)
 	}
 	return c.result
 }

@@ -119,6 +119,9 @@ func (s *session) open() error {
 	if err := s.catchUp(); err != nil {
 		return err
 	}
+	if err := s.sameCluster(hello); err != nil {
+		return err
+	}
 	answer, err := s.reportHello(hello)
 	if err != nil {
 		return err
@@ -136,6 +139,18 @@ func (s *session) open() error {
 	s.number = r.Number
 	s.told.claimed = refs
 	return s.welcome(view, r, answer)
+}
+
+// sameCluster refuses a runner of another cluster. It has come to an address that is this node's now: welcomed here, it would be told
+// to stop everything that its own cluster runs.
+func (s *session) sameCluster(hello *callboardv1.Hello) error {
+	own := s.host.cluster()
+	if its := hello.GetClusterId(); its != "" && its != own {
+		return &farewell{reconnect: true, refusal: callboardv1.Refuse("session", "other_cluster",
+			"this node belongs to cluster %s, and the runner to cluster %.64q: connect to a node of that one; "+
+				"if it is no more, the runner may come here when its lease and its actors have ended", own, its)}
+	}
+	return nil
 }
 
 func (s *session) catchUp() error {
@@ -207,6 +222,7 @@ func (s *session) welcome(view *fsm.View, r *fsm.Runner, answer *nodev1.SessionA
 		RunnerId: s.runner.String(), SessionId: s.id.String(), Resumed: answer.GetResumed(),
 		HeartbeatIntervalMs: thresholdMs / s.host.cfg.HeartbeatFraction, LostThresholdMs: thresholdMs,
 		StopThresholdMs: clampMs(view.Setting(fsm.ActorStopThreshold)), EngineAddrs: s.host.cfg.EngineAddrs(),
+		ClusterId: s.host.cluster(),
 	}}})
 }
 

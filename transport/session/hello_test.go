@@ -152,6 +152,31 @@ func TestARefusedHelloIsToldWhetherToDialAgain(t *testing.T) {
 	})
 }
 
+// A runner of another cluster is sent away before anything of it is known to this one.
+func TestARunnerOfAnotherClusterIsSentAway(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, e *engine, host *Host) {
+		belongs := func(cluster string) func(*callboardv1.Hello) {
+			return func(h *callboardv1.Hello) { h.ClusterId = cluster }
+		}
+		own, other := fsm.ClusterID(testID(1)).String(), fsm.ClusterID(testID(2)).String()
+		for _, strange := range []string{other, "x"} {
+			c := dial(t, host)
+			c.hello(belongs(strange), running(&callboardv1.ActorRef{ActorId: testID(1_000).String(), Generation: 1}))
+			if err := c.wantEnd("session.other_cluster", true); err != nil {
+				t.Errorf("Serve returned %v, want a clean end", err)
+			}
+			if n := e.reported(isHello); n != 0 {
+				t.Fatalf("the leader was told of a runner of cluster %s", strange)
+			}
+		}
+		_, w := welcomed(t, host, belongs(own))
+		if w.GetClusterId() != own {
+			t.Errorf("welcomed by cluster %q, want %q", w.GetClusterId(), own)
+		}
+		welcomed(t, host, key("key-2"), instance(2), belongs(""))
+	})
+}
+
 func TestWithoutALeaderAHelloIsSentElsewhere(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, e *engine, host *Host) {
 		e.set(func(e *engine) { e.leaderless = true })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/callboard/callboard/fsm"
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 )
 
@@ -123,6 +124,14 @@ func (h *Host) Shutdown(ctx context.Context) {
 	h.served.Wait()
 	cutOff()
 	h.end()
+}
+
+// cluster is the id of this node's cluster; empty before it is founded.
+func (h *Host) cluster() string {
+	if id := h.views.Current().Cluster(); !fsm.ID(id).IsZero() {
+		return id.String()
+	}
+	return ""
 }
 
 // isEnding tells whether Shutdown has begun.

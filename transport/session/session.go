@@ -223,7 +223,7 @@ func (s *session) send(m *callboardv1.ConnectResponse) error {
 
 func (s *session) disconnect(said *farewell) error {
 	err := s.send(&callboardv1.ConnectResponse{Message: &callboardv1.ConnectResponse_Disconnect{Disconnect: &callboardv1.Disconnect{
-		Error: said.refusal, Reconnect: said.reconnect, EngineAddrs: s.host.cfg.EngineAddrs(),
+		Error: said.refusal, Reconnect: said.reconnect, EngineAddrs: s.host.cfg.EngineAddrs(), ClusterId: s.host.cluster(),
 	}}})
 	if err != nil && !errors.Is(err, io.EOF) {
 		s.log.Debug("the runner could not be told why its stream ends", "reason", said.refusal.Name(), "error", err)

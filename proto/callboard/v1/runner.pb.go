@@ -179,15 +179,14 @@ type Hello struct {
 	Slots               uint32                 `protobuf:"varint,6,opt,name=slots,proto3" json:"slots,omitempty"`
 	MetadataJson        string                 `protobuf:"bytes,7,opt,name=metadata_json,json=metadataJson,proto3" json:"metadata_json,omitempty"`
 	InstanceId          string                 `protobuf:"bytes,8,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"` // one per process, a UUID
-	Attempt             uint32                 `protobuf:"varint,9,opt,name=attempt,proto3" json:"attempt,omitempty"`                        // rises with every dial of the instance
-	ProcessStartUnixMs  int64                  `protobuf:"varint,10,opt,name=process_start_unix_ms,json=processStartUnixMs,proto3" json:"process_start_unix_ms,omitempty"`
+	Attempt             uint32                 `protobuf:"varint,9,opt,name=attempt,proto3" json:"attempt,omitempty"`                        // from 1, rises with every dial of the instance: a Hello that comes behind a later one changes nothing
 	AdvertisedAddr      string                 `protobuf:"bytes,11,opt,name=advertised_addr,json=advertisedAddr,proto3" json:"advertised_addr,omitempty"`
 	Token               string                 `protobuf:"bytes,12,opt,name=token,proto3" json:"token,omitempty"`
-	PreviousRunnerId    string                 `protobuf:"bytes,13,opt,name=previous_runner_id,json=previousRunnerId,proto3" json:"previous_runner_id,omitempty"`
 	Running             []*RunningActor        `protobuf:"bytes,14,rep,name=running,proto3" json:"running,omitempty"`
 	Ended               []*EndedActor          `protobuf:"bytes,15,rep,name=ended,proto3" json:"ended,omitempty"`
 	ServerlessRequestId string                 `protobuf:"bytes,16,opt,name=serverless_request_id,json=serverlessRequestId,proto3" json:"serverless_request_id,omitempty"`
 	More                bool                   `protobuf:"varint,17,opt,name=more,proto3" json:"more,omitempty"`
+	ClusterId           string                 `protobuf:"bytes,18,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"` // of the Welcome before: another cluster refuses the Hello. Empty: the runner is free to join any
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -285,13 +284,6 @@ func (x *Hello) GetAttempt() uint32 {
 	return 0
 }
 
-func (x *Hello) GetProcessStartUnixMs() int64 {
-	if x != nil {
-		return x.ProcessStartUnixMs
-	}
-	return 0
-}
-
 func (x *Hello) GetAdvertisedAddr() string {
 	if x != nil {
 		return x.AdvertisedAddr
@@ -302,13 +294,6 @@ func (x *Hello) GetAdvertisedAddr() string {
 func (x *Hello) GetToken() string {
 	if x != nil {
 		return x.Token
-	}
-	return ""
-}
-
-func (x *Hello) GetPreviousRunnerId() string {
-	if x != nil {
-		return x.PreviousRunnerId
 	}
 	return ""
 }
@@ -339,6 +324,13 @@ func (x *Hello) GetMore() bool {
 		return x.More
 	}
 	return false
+}
+
+func (x *Hello) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
+	}
+	return ""
 }
 
 type RunningActor struct {
@@ -1241,6 +1233,7 @@ type Welcome struct {
 	LostThresholdMs     uint32                 `protobuf:"varint,5,opt,name=lost_threshold_ms,json=lostThresholdMs,proto3" json:"lost_threshold_ms,omitempty"`
 	StopThresholdMs     uint32                 `protobuf:"varint,6,opt,name=stop_threshold_ms,json=stopThresholdMs,proto3" json:"stop_threshold_ms,omitempty"`
 	EngineAddrs         []string               `protobuf:"bytes,7,rep,name=engine_addrs,json=engineAddrs,proto3" json:"engine_addrs,omitempty"` // gRPC addresses of the engine nodes
+	ClusterId           string                 `protobuf:"bytes,8,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`       // a runner that belongs to another cluster does not take the Welcome
 	Warnings            []string               `protobuf:"bytes,9,rep,name=warnings,proto3" json:"warnings,omitempty"`                          // about the runner's own settings, each one sentence
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
@@ -1323,6 +1316,13 @@ func (x *Welcome) GetEngineAddrs() []string {
 		return x.EngineAddrs
 	}
 	return nil
+}
+
+func (x *Welcome) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
+	}
+	return ""
 }
 
 func (x *Welcome) GetWarnings() []string {
@@ -1856,6 +1856,7 @@ type Disconnect struct {
 	Error         *Error                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
 	Reconnect     bool                   `protobuf:"varint,2,opt,name=reconnect,proto3" json:"reconnect,omitempty"` // false: dialling again is pointless
 	EngineAddrs   []string               `protobuf:"bytes,3,rep,name=engine_addrs,json=engineAddrs,proto3" json:"engine_addrs,omitempty"`
+	ClusterId     string                 `protobuf:"bytes,4,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"` // of the node that says so; empty: it has none yet
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1911,6 +1912,13 @@ func (x *Disconnect) GetEngineAddrs() []string {
 	return nil
 }
 
+func (x *Disconnect) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
+	}
+	return ""
+}
+
 var File_callboard_v1_runner_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_runner_proto_rawDesc = "" +
@@ -1923,7 +1931,7 @@ const file_callboard_v1_runner_proto_rawDesc = "" +
 	"\fcommands_ack\x18\x04 \x01(\v2\x19.callboard.v1.CommandsAckH\x00R\vcommandsAck\x124\n" +
 	"\bdraining\x18\x05 \x01(\v2\x16.callboard.v1.DrainingH\x00R\bdraining\x121\n" +
 	"\agoodbye\x18\x06 \x01(\v2\x15.callboard.v1.GoodbyeH\x00R\agoodbyeB\t\n" +
-	"\amessage\"\xc5\x04\n" +
+	"\amessage\"\xba\x04\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -1934,16 +1942,16 @@ const file_callboard_v1_runner_proto_rawDesc = "" +
 	"\rmetadata_json\x18\a \x01(\tR\fmetadataJson\x12\x1f\n" +
 	"\vinstance_id\x18\b \x01(\tR\n" +
 	"instanceId\x12\x18\n" +
-	"\aattempt\x18\t \x01(\rR\aattempt\x121\n" +
-	"\x15process_start_unix_ms\x18\n" +
-	" \x01(\x03R\x12processStartUnixMs\x12'\n" +
+	"\aattempt\x18\t \x01(\rR\aattempt\x12'\n" +
 	"\x0fadvertised_addr\x18\v \x01(\tR\x0eadvertisedAddr\x12\x14\n" +
-	"\x05token\x18\f \x01(\tR\x05token\x12,\n" +
-	"\x12previous_runner_id\x18\r \x01(\tR\x10previousRunnerId\x124\n" +
+	"\x05token\x18\f \x01(\tR\x05token\x124\n" +
 	"\arunning\x18\x0e \x03(\v2\x1a.callboard.v1.RunningActorR\arunning\x12.\n" +
 	"\x05ended\x18\x0f \x03(\v2\x18.callboard.v1.EndedActorR\x05ended\x122\n" +
 	"\x15serverless_request_id\x18\x10 \x01(\tR\x13serverlessRequestId\x12\x12\n" +
-	"\x04more\x18\x11 \x01(\bR\x04more\"p\n" +
+	"\x04more\x18\x11 \x01(\bR\x04more\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x12 \x01(\tR\tclusterIdJ\x04\b\n" +
+	"\x10\vJ\x04\b\r\x10\x0eR\x15process_start_unix_msR\x12previous_runner_id\"p\n" +
 	"\fRunningActor\x12(\n" +
 	"\x03ref\x18\x01 \x01(\v2\x16.callboard.v1.ActorRefR\x03ref\x12\x1a\n" +
 	"\bstopping\x18\x02 \x01(\bR\bstopping\x12\x1a\n" +
@@ -2002,7 +2010,7 @@ const file_callboard_v1_runner_proto_rawDesc = "" +
 	"\n" +
 	"disconnect\x18\x06 \x01(\v2\x18.callboard.v1.DisconnectH\x00R\n" +
 	"disconnectB\t\n" +
-	"\amessage\"\xaa\x02\n" +
+	"\amessage\"\xc9\x02\n" +
 	"\aWelcome\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\tR\brunnerId\x12\x1d\n" +
 	"\n" +
@@ -2011,7 +2019,9 @@ const file_callboard_v1_runner_proto_rawDesc = "" +
 	"\x15heartbeat_interval_ms\x18\x04 \x01(\rR\x13heartbeatIntervalMs\x12*\n" +
 	"\x11lost_threshold_ms\x18\x05 \x01(\rR\x0flostThresholdMs\x12*\n" +
 	"\x11stop_threshold_ms\x18\x06 \x01(\rR\x0fstopThresholdMs\x12!\n" +
-	"\fengine_addrs\x18\a \x03(\tR\vengineAddrs\x12\x1a\n" +
+	"\fengine_addrs\x18\a \x03(\tR\vengineAddrs\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\b \x01(\tR\tclusterId\x12\x1a\n" +
 	"\bwarnings\x18\t \x03(\tR\bwarnings\"L\n" +
 	"\fHeartbeatAck\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12*\n" +
@@ -2052,12 +2062,14 @@ const file_callboard_v1_runner_proto_rawDesc = "" +
 	"\vdeadline_ms\x18\x02 \x01(\x03R\n" +
 	"deadlineMs\x12\x1c\n" +
 	"\tcancelled\x18\x03 \x01(\bR\tcancelled\x12\x18\n" +
-	"\adrained\x18\x04 \x01(\bR\adrained\"x\n" +
+	"\adrained\x18\x04 \x01(\bR\adrained\"\x97\x01\n" +
 	"\n" +
 	"Disconnect\x12)\n" +
 	"\x05error\x18\x01 \x01(\v2\x13.callboard.v1.ErrorR\x05error\x12\x1c\n" +
 	"\treconnect\x18\x02 \x01(\bR\treconnect\x12!\n" +
-	"\fengine_addrs\x18\x03 \x03(\tR\vengineAddrs2\\\n" +
+	"\fengine_addrs\x18\x03 \x03(\tR\vengineAddrs\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x04 \x01(\tR\tclusterId2\\\n" +
 	"\x0eSessionService\x12J\n" +
 	"\aConnect\x12\x1c.callboard.v1.ConnectRequest\x1a\x1d.callboard.v1.ConnectResponse(\x010\x01B?Z=github.com/callboard/callboard/proto/callboard/v1;callboardv1b\x06proto3"
 

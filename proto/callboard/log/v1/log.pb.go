@@ -1443,6 +1443,7 @@ type RegisterRunner struct {
 	MetadataJson   string                 `protobuf:"bytes,11,opt,name=metadata_json,json=metadataJson,proto3" json:"metadata_json,omitempty"`
 	AdvertisedAddr string                 `protobuf:"bytes,12,opt,name=advertised_addr,json=advertisedAddr,proto3" json:"advertised_addr,omitempty"`
 	Replaces       []byte                 `protobuf:"bytes,13,opt,name=replaces,proto3" json:"replaces,omitempty"` // runner id of the previous instance with this key
+	Attempt        uint32                 `protobuf:"varint,14,opt,name=attempt,proto3" json:"attempt,omitempty"`  // of the Hello
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1568,6 +1569,13 @@ func (x *RegisterRunner) GetReplaces() []byte {
 	return nil
 }
 
+func (x *RegisterRunner) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
 // ResumeRunner gives a known runner a new session.
 type ResumeRunner struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -1578,6 +1586,7 @@ type ResumeRunner struct {
 	Slots          uint32                 `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"`
 	MetadataJson   string                 `protobuf:"bytes,6,opt,name=metadata_json,json=metadataJson,proto3" json:"metadata_json,omitempty"`
 	AdvertisedAddr string                 `protobuf:"bytes,7,opt,name=advertised_addr,json=advertisedAddr,proto3" json:"advertised_addr,omitempty"`
+	Attempt        uint32                 `protobuf:"varint,8,opt,name=attempt,proto3" json:"attempt,omitempty"` // of the Hello: it rises
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1659,6 +1668,13 @@ func (x *ResumeRunner) GetAdvertisedAddr() string {
 		return x.AdvertisedAddr
 	}
 	return ""
+}
+
+func (x *ResumeRunner) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
 }
 
 type DisconnectRunner struct {
@@ -1990,6 +2006,7 @@ type HoldOrphan struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RunnerId      []byte                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
 	Ref           *Ref                   `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
+	GivenUp       bool                   `protobuf:"varint,3,opt,name=given_up,json=givenUp,proto3" json:"given_up,omitempty"` // the actor need not wait for its end: it had its time
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2036,6 +2053,13 @@ func (x *HoldOrphan) GetRef() *Ref {
 		return x.Ref
 	}
 	return nil
+}
+
+func (x *HoldOrphan) GetGivenUp() bool {
+	if x != nil {
+		return x.GivenUp
+	}
+	return false
 }
 
 type ReleaseOrphan struct {
@@ -3639,7 +3663,7 @@ func (x *SaveState) GetState() []byte {
 	return nil
 }
 
-// RaiseGeneration lifts the counter past a generation that a runner claims and the state did not know.
+// RaiseGeneration notes a generation that a runner claims and the state did not know: the actor's next one is above it.
 type RaiseGeneration struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ActorId       []byte                 `protobuf:"bytes,1,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
@@ -3904,7 +3928,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\n" +
 	"DeletePool\x12!\n" +
 	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\x8b\x03\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\xa5\x03\n" +
 	"\x0eRegisterRunner\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12!\n" +
 	"\fnamespace_id\x18\x02 \x01(\fR\vnamespaceId\x12\x12\n" +
@@ -3921,7 +3945,8 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	" \x01(\rR\vthresholdMs\x12#\n" +
 	"\rmetadata_json\x18\v \x01(\tR\fmetadataJson\x12'\n" +
 	"\x0fadvertised_addr\x18\f \x01(\tR\x0eadvertisedAddr\x12\x1a\n" +
-	"\breplaces\x18\r \x01(\fR\breplaces\"\xe0\x01\n" +
+	"\breplaces\x18\r \x01(\fR\breplaces\x12\x18\n" +
+	"\aattempt\x18\x0e \x01(\rR\aattempt\"\xfa\x01\n" +
 	"\fResumeRunner\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12\x1d\n" +
 	"\n" +
@@ -3930,7 +3955,8 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\aversion\x18\x04 \x01(\rR\aversion\x12\x14\n" +
 	"\x05slots\x18\x05 \x01(\rR\x05slots\x12#\n" +
 	"\rmetadata_json\x18\x06 \x01(\tR\fmetadataJson\x12'\n" +
-	"\x0fadvertised_addr\x18\a \x01(\tR\x0eadvertisedAddr\"N\n" +
+	"\x0fadvertised_addr\x18\a \x01(\tR\x0eadvertisedAddr\x12\x18\n" +
+	"\aattempt\x18\b \x01(\rR\aattempt\"N\n" +
 	"\x10DisconnectRunner\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12\x1d\n" +
 	"\n" +
@@ -3954,11 +3980,12 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x02 \x01(\fR\tsessionId\x12!\n" +
-	"\fthreshold_ms\x18\x03 \x01(\rR\vthresholdMs\"R\n" +
+	"\fthreshold_ms\x18\x03 \x01(\rR\vthresholdMs\"m\n" +
 	"\n" +
 	"HoldOrphan\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12'\n" +
-	"\x03ref\x18\x02 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\"U\n" +
+	"\x03ref\x18\x02 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\x12\x19\n" +
+	"\bgiven_up\x18\x03 \x01(\bR\agivenUp\"U\n" +
 	"\rReleaseOrphan\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12'\n" +
 	"\x03ref\x18\x02 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\"+\n" +

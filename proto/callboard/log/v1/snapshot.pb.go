@@ -625,6 +625,7 @@ type RunnerRecord struct {
 	MoveFromMs        int64                  `protobuf:"varint,33,opt,name=move_from_ms,json=moveFromMs,proto3" json:"move_from_ms,omitempty"` // cluster clock at which its forced moves began; 0: there were none
 	MoveTotal         uint32                 `protobuf:"varint,34,opt,name=move_total,json=moveTotal,proto3" json:"move_total,omitempty"`
 	Moves             uint32                 `protobuf:"varint,35,opt,name=moves,proto3" json:"moves,omitempty"`
+	Attempt           uint32                 `protobuf:"varint,37,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -904,6 +905,13 @@ func (x *RunnerRecord) GetMoves() uint32 {
 	return 0
 }
 
+func (x *RunnerRecord) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
 type ActorRecord struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Id                []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -942,6 +950,7 @@ type ActorRecord struct {
 	Promise           uint32                 `protobuf:"varint,34,opt,name=promise,proto3" json:"promise,omitempty"`                // number of the runner that has a slot for it; 0: none
 	MovedIn           uint64                 `protobuf:"varint,35,opt,name=moved_in,json=movedIn,proto3" json:"moved_in,omitempty"` // id of the rollout that moved it last
 	Unreceived        bool                   `protobuf:"varint,36,opt,name=unreceived,proto3" json:"unreceived,omitempty"`
+	Claimed           uint64                 `protobuf:"varint,37,opt,name=claimed,proto3" json:"claimed,omitempty"` // a generation that a runner claimed; 0: none above the actor's own
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -1228,6 +1237,13 @@ func (x *ActorRecord) GetUnreceived() bool {
 	return false
 }
 
+func (x *ActorRecord) GetClaimed() uint64 {
+	if x != nil {
+		return x.Claimed
+	}
+	return 0
+}
+
 // TroubleRecord is what went wrong with an actor. Runners are ids here, because they may be forgotten already.
 type TroubleRecord struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -1326,6 +1342,7 @@ type OrphanRecord struct {
 	Runner        uint32                 `protobuf:"varint,1,opt,name=runner,proto3" json:"runner,omitempty"` // number
 	Ref           *Ref                   `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
 	Rev           uint64                 `protobuf:"varint,3,opt,name=rev,proto3" json:"rev,omitempty"`
+	GivenUp       bool                   `protobuf:"varint,4,opt,name=given_up,json=givenUp,proto3" json:"given_up,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1379,6 +1396,13 @@ func (x *OrphanRecord) GetRev() uint64 {
 		return x.Rev
 	}
 	return 0
+}
+
+func (x *OrphanRecord) GetGivenUp() bool {
+	if x != nil {
+		return x.GivenUp
+	}
+	return false
 }
 
 type OutcomeRecord struct {
@@ -1702,7 +1726,7 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\x0ewindow_from_ms\x18\x03 \x01(\x03R\fwindowFromMs\x12!\n" +
 	"\fwindow_turns\x18\x04 \x01(\rR\vwindowTurns\x12,\n" +
 	"\x12window_rate_micros\x18\x05 \x01(\x04R\x10windowRateMicros\x12\x1a\n" +
-	"\bemptying\x18\x06 \x01(\rR\bemptying\"\xc3\b\n" +
+	"\bemptying\x18\x06 \x01(\rR\bemptying\"\xdd\b\n" +
 	"\fRunnerRecord\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x10\n" +
@@ -1750,7 +1774,8 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"moveFromMs\x12\x1d\n" +
 	"\n" +
 	"move_total\x18\" \x01(\rR\tmoveTotal\x12\x14\n" +
-	"\x05moves\x18# \x01(\rR\x05moves\"\xa6\t\n" +
+	"\x05moves\x18# \x01(\rR\x05moves\x12\x18\n" +
+	"\aattempt\x18% \x01(\rR\aattempt\"\xc0\t\n" +
 	"\vActorRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x12\n" +
@@ -1796,7 +1821,8 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\bmoved_in\x18# \x01(\x04R\amovedIn\x12\x1e\n" +
 	"\n" +
 	"unreceived\x18$ \x01(\bR\n" +
-	"unreceivedB\x06\n" +
+	"unreceived\x12\x18\n" +
+	"\aclaimed\x18% \x01(\x04R\aclaimedB\x06\n" +
 	"\x04_key\"\xde\x01\n" +
 	"\rTroubleRecord\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
@@ -1806,11 +1832,12 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\bretry_ms\x18\x05 \x01(\x03R\aretryMs\x12\x1d\n" +
 	"\n" +
 	"crashed_ms\x18\x06 \x01(\x03R\tcrashedMs\x12.\n" +
-	"\x13preferred_runner_id\x18\a \x01(\fR\x11preferredRunnerId\"a\n" +
+	"\x13preferred_runner_id\x18\a \x01(\fR\x11preferredRunnerId\"|\n" +
 	"\fOrphanRecord\x12\x16\n" +
 	"\x06runner\x18\x01 \x01(\rR\x06runner\x12'\n" +
 	"\x03ref\x18\x02 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\x12\x10\n" +
-	"\x03rev\x18\x03 \x01(\x04R\x03rev\"r\n" +
+	"\x03rev\x18\x03 \x01(\x04R\x03rev\x12\x19\n" +
+	"\bgiven_up\x18\x04 \x01(\bR\agivenUp\"r\n" +
 	"\rOutcomeRecord\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\fR\aoutcome\x12 \n" +
