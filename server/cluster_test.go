@@ -62,31 +62,38 @@ func inCluster(t *testing.T, n int, test func(t *testing.T, c *testCluster)) {
 func inClusterTuned(t *testing.T, n int, tune func(*raft.Config), test func(t *testing.T, c *testCluster)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		level := slog.LevelError + 1
-		if os.Getenv("CALLBOARD_TEST_LOG") != "" {
-			level = slog.LevelDebug
-		}
-		c := &testCluster{
-			t: t, network: raftnet.NewMemory(), nodes: map[string]*testNode{}, disks: map[string]*raftnet.Disk{},
-			doors: map[string]*bufconn.Listener{}, cuts: map[string]chan struct{}{}, wall: map[string]time.Duration{}, tune: tune,
-			log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level})),
-		}
-		var servers []raft.Server
-		for i := range n {
-			name := fmt.Sprintf("n%d", i+1)
-			c.names = append(c.names, name)
-			c.disks[name] = raftnet.NewDisk()
-			servers = append(servers, raft.Server{ID: raft.ServerID(name), Address: raft.ServerAddress(name)})
-		}
-		for _, name := range c.names {
-			c.start(name)
-		}
-		if err := c.nodes["n1"].core.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil {
-			t.Fatal(err)
-		}
+		c := newTestCluster(t, n, tune)
 		defer c.shutdown()
 		test(t, c)
 	})
+}
+
+// newTestCluster starts a cluster of n nodes; shutdown must follow.
+func newTestCluster(t *testing.T, n int, tune func(*raft.Config)) *testCluster {
+	t.Helper()
+	level := slog.LevelError + 1
+	if os.Getenv("CALLBOARD_TEST_LOG") != "" {
+		level = slog.LevelDebug
+	}
+	c := &testCluster{
+		t: t, network: raftnet.NewMemory(), nodes: map[string]*testNode{}, disks: map[string]*raftnet.Disk{},
+		doors: map[string]*bufconn.Listener{}, cuts: map[string]chan struct{}{}, wall: map[string]time.Duration{}, tune: tune,
+		log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level})),
+	}
+	var servers []raft.Server
+	for i := range n {
+		name := fmt.Sprintf("n%d", i+1)
+		c.names = append(c.names, name)
+		c.disks[name] = raftnet.NewDisk()
+		servers = append(servers, raft.Server{ID: raft.ServerID(name), Address: raft.ServerAddress(name)})
+	}
+	for _, name := range c.names {
+		c.start(name)
+	}
+	if err := c.nodes["n1"].core.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func (c *testCluster) shutdown() {
@@ -228,7 +235,7 @@ func (c *testCluster) start(name string) {
 	door := bufconn.Listen(256 << 10)
 	n.server = grpc.NewServer(peer.ServerOptions()...)
 	session.Register(n.server, n.core.sessions)
-	peer.Register(n.server, peerLeader{n.core.engine}, noMembership{})
+	peer.Register(n.server, n.core.replica.cluster, peerLeader{n.core.engine}, noMembership{})
 	var ctx context.Context
 	ctx, n.stop = context.WithCancel(context.Background())
 	served := make(chan struct{})

@@ -60,7 +60,7 @@ func newCore(p parts) (*core, error) {
 	c.raft = r
 	box := newInbox()
 	where := newLeaders(p.id, r, p.directory, &box.gate)
-	peers := peer.NewClient(p.dial)
+	peers := peer.NewClient(c.replica.cluster, p.dial)
 	c.engine = &engine{replica: c.replica, inbox: box, leaders: where, peers: peers}
 	c.leadership = &leadership{log: p.log, node: p.name, wall: p.wall, raft: r, replica: c.replica, inbox: box, leaders: where, metrics: newLoopMetrics(p.registry), events: newEvents(p.log, p.registry)}
 	c.relay = peer.NewRelay(peers, p.name, where, c.replica, p.log)

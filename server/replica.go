@@ -49,6 +49,14 @@ func newReplica(log *slog.Logger) *replica {
 // Current returns the newest View of this node.
 func (r *replica) Current() *fsm.View { return r.current.Load().view }
 
+// cluster returns the id of this node's cluster; empty before it is founded.
+func (r *replica) cluster() string {
+	if id := r.Current().Cluster(); !fsm.ID(id).IsZero() {
+		return id.String()
+	}
+	return ""
+}
+
 // Wait returns the first View that satisfies the predicate, beginning with the newest.
 func (r *replica) Wait(ctx context.Context, enough func(*fsm.View) bool) (*fsm.View, error) {
 	for {

@@ -33,7 +33,8 @@ type Dial func(ctx context.Context, address string) (net.Conn, error)
 // Client calls other nodes, over one connection for each address, made when it is first needed. A broken connection is dialled
 // again at most a second apart; calls meanwhile fail at once.
 type Client struct {
-	dial Dial
+	dial    Dial
+	cluster Cluster
 
 	// A mutex and not a loop: it guards the map for a few instructions, and whoever calls a node passes here.
 	mu          sync.Mutex
@@ -41,14 +42,14 @@ type Client struct {
 	closed      bool
 }
 
-// NewClient makes a client. Without a dial it uses TCP.
-func NewClient(dial Dial) *Client {
+// NewClient makes a client of a node of a cluster. Without a dial it uses TCP.
+func NewClient(cluster Cluster, dial Dial) *Client {
 	if dial == nil {
 		dial = func(ctx context.Context, address string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 		}
 	}
-	return &Client{dial: dial, connections: map[string]*grpc.ClientConn{}}
+	return &Client{dial: dial, cluster: cluster, connections: map[string]*grpc.ClientConn{}}
 }
 
 // Submit hands a command to the node, which must lead. An error means that nothing took effect, unless it is
@@ -81,7 +82,7 @@ func call[Request, Response any](ctx context.Context, c *Client, address string,
 		return none, err
 	}
 	ctx, departure := watchDeparture(ctx)
-	response, err := method(node, ctx, request)
+	response, err := method(node, c.cluster.named(ctx), request)
 	if err != nil {
 		return none, fromStatus(err, departure.gone.Load())
 	}
@@ -94,7 +95,7 @@ func (c *Client) relay(ctx context.Context, address string) (grpc.BidiStreamingC
 	if err != nil {
 		return nil, err
 	}
-	return node.Relay(ctx, grpc.WaitForReady(true))
+	return node.Relay(c.cluster.named(ctx), grpc.WaitForReady(true))
 }
 
 func (c *Client) node(address string) (nodev1.NodeServiceClient, error) {

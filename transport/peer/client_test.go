@@ -159,3 +159,39 @@ func TestConnectionsAreBounded(t *testing.T) {
 		t.Fatalf("after Close: %v", err)
 	}
 }
+
+// A node at an address that was another's does nothing for a caller of another cluster, and one without a cluster may ask it.
+func TestANodeOfAnotherClusterDoesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		town, desk := newTown(t), newDesk()
+		desk.submit = func(context.Context) (*nodev1.SubmitResponse, error) {
+			t.Error("a write of another cluster was taken")
+			return &nodev1.SubmitResponse{}, nil
+		}
+		defer town.serve("n1:1", desk)()
+		town.cluster = "cluster-2"
+		client := town.client()
+		if _, err := client.Submit(t.Context(), "n1:1", &nodev1.SubmitRequest{}); !errors.Is(err, ErrNotLeader) {
+			t.Errorf("Submit: %v", err)
+		}
+		if _, err := client.ReadIndex(t.Context(), "n1:1"); !errors.Is(err, ErrNotLeader) {
+			t.Errorf("ReadIndex: %v", err)
+		}
+		if _, err := client.Describe(t.Context(), "n1:1"); !errors.Is(err, ErrNotLeader) {
+			t.Errorf("Describe: %v", err)
+		}
+		if _, err := client.ChangeMembership(t.Context(), "n1:1", &nodev1.ChangeMembershipRequest{}); !errors.Is(err, ErrNotLeader) {
+			t.Errorf("ChangeMembership: %v", err)
+		}
+		office := newOffice(t, town, newCompass("n1:1"))
+		office.report("a")
+		pass(time.Minute)
+		office.expect("a?")
+		desk.expect(t)
+		office.stop()
+		town.cluster = ""
+		if _, err := client.ReadIndex(t.Context(), "n1:1"); err != nil {
+			t.Errorf("ReadIndex of a node without a cluster: %v", err)
+		}
+	})
+}

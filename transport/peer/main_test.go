@@ -22,7 +22,8 @@ var quiet = slog.New(slog.DiscardHandler)
 
 // town is where the nodes of a test live: an address leads to whichever server listens there now.
 type town struct {
-	t *testing.T
+	t       *testing.T
+	cluster string // of the clients
 
 	mu        sync.Mutex
 	listeners map[string]*bufconn.Listener
@@ -59,7 +60,7 @@ func (w *wire) Close() error {
 }
 
 func newTown(t *testing.T) *town {
-	return &town{t: t, listeners: map[string]*bufconn.Listener{}, conns: map[string][]*wire{}}
+	return &town{t: t, cluster: "cluster-1", listeners: map[string]*bufconn.Listener{}, conns: map[string][]*wire{}}
 }
 
 func (w *town) dial(ctx context.Context, address string) (net.Conn, error) {
@@ -87,7 +88,7 @@ func (w *town) serve(address string, leader Leader) (kill func()) {
 	w.listeners[address] = listener
 	w.mu.Unlock()
 	server := grpc.NewServer(ServerOptions()...)
-	Register(server, leader, describer{})
+	Register(server, func() string { return "cluster-1" }, leader, describer{})
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	return sync.OnceFunc(func() {
@@ -121,7 +122,7 @@ func (w *town) freeze(address string) {
 }
 
 func (w *town) client() *Client {
-	client := NewClient(w.dial)
+	client := NewClient(func() string { return w.cluster }, w.dial)
 	w.t.Cleanup(client.Close)
 	return client
 }

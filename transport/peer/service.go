@@ -29,9 +29,9 @@ type Node interface {
 	ChangeMembership(ctx context.Context, request *nodev1.ChangeMembershipRequest) (*nodev1.ChangeMembershipResponse, error)
 }
 
-// Register offers NodeService on a gRPC server, which should have been made with ServerOptions.
-func Register(server grpc.ServiceRegistrar, leader Leader, node Node) {
-	nodev1.RegisterNodeServiceServer(server, &service{leader: leader, node: node})
+// Register offers NodeService on a gRPC server, which should have been made with ServerOptions, to the nodes of this cluster.
+func Register(server grpc.ServiceRegistrar, cluster Cluster, leader Leader, node Node) {
+	nodev1.RegisterNodeServiceServer(server, &service{cluster: cluster, leader: leader, node: node})
 }
 
 // ServerOptions are what a server of NodeService needs: room for the largest message, and patience with the pings of its clients.
@@ -47,26 +47,39 @@ func ServerOptions() []grpc.ServerOption {
 
 type service struct {
 	nodev1.UnimplementedNodeServiceServer
-	leader Leader
-	node   Node
+	cluster Cluster
+	leader  Leader
+	node    Node
 }
 
 func (s *service) Submit(ctx context.Context, request *nodev1.SubmitRequest) (*nodev1.SubmitResponse, error) {
+	if err := s.cluster.strange(ctx); err != nil {
+		return nil, toStatus(err)
+	}
 	response, err := s.leader.Submit(ctx, request)
 	return response, toStatus(err)
 }
 
 func (s *service) ReadIndex(ctx context.Context, _ *nodev1.ReadIndexRequest) (*nodev1.ReadIndexResponse, error) {
+	if err := s.cluster.strange(ctx); err != nil {
+		return nil, toStatus(err)
+	}
 	response, err := s.leader.ReadIndex(ctx)
 	return response, toStatus(err)
 }
 
 func (s *service) Describe(ctx context.Context, _ *nodev1.DescribeRequest) (*nodev1.DescribeResponse, error) {
+	if err := s.cluster.strange(ctx); err != nil {
+		return nil, toStatus(err)
+	}
 	response, err := s.node.Describe(ctx)
 	return response, toStatus(err)
 }
 
 func (s *service) ChangeMembership(ctx context.Context, request *nodev1.ChangeMembershipRequest) (*nodev1.ChangeMembershipResponse, error) {
+	if err := s.cluster.strange(ctx); err != nil {
+		return nil, toStatus(err)
+	}
 	response, err := s.node.ChangeMembership(ctx, request)
 	return response, toStatus(err)
 }

@@ -25,6 +25,9 @@ const (
 
 // Relay serves one node's stream: this goroutine reads, another one writes.
 func (s *service) Relay(stream grpc.BidiStreamingServer[nodev1.RelayRequest, nodev1.RelayResponse]) error {
+	if err := s.cluster.strange(stream.Context()); err != nil {
+		return toStatus(err)
+	}
 	ctx, cancel := context.WithCancel(stream.Context())
 	incoming := &incoming{
 		stream:  stream,
