@@ -17,9 +17,9 @@ func stranger(t *testing.T, n *fakeNet, addr string, says func(*callboardv1.Hell
 	return e
 }
 
-func disconnect(cluster, code string, reconnect bool, addrs ...string) *callboardv1.ConnectResponse {
+func strangersDisconnect(code string, reconnect bool, addrs ...string) *callboardv1.ConnectResponse {
 	return &callboardv1.ConnectResponse{Message: &callboardv1.ConnectResponse_Disconnect{Disconnect: &callboardv1.Disconnect{
-		Error: callboardv1.Refuse("session", code, "said by the test"), Reconnect: reconnect, ClusterId: cluster, EngineAddrs: addrs,
+		Error: callboardv1.Refuse("session", code, "said by the test"), Reconnect: reconnect, ClusterId: "cluster-2", EngineAddrs: addrs,
 	}}}
 }
 
@@ -38,13 +38,13 @@ func TestAnotherClusterHasNoSay(t *testing.T) {
 			return m
 		},
 		"its refusal": func(*callboardv1.Hello) *callboardv1.ConnectResponse {
-			return disconnect("cluster-2", "other_cluster", true, "c:1")
+			return strangersDisconnect("other_cluster", true, "c:1")
 		},
 		"a refusal for good": func(*callboardv1.Hello) *callboardv1.ConnectResponse {
-			return disconnect("cluster-2", "namespace_not_found", false, "c:1")
+			return strangersDisconnect("namespace_not_found", false, "c:1")
 		},
 		"that it was replaced": func(*callboardv1.Hello) *callboardv1.ConnectResponse {
-			return disconnect("cluster-2", codeReplaced, false)
+			return strangersDisconnect(codeReplaced, false)
 		},
 		"nothing": func(*callboardv1.Hello) *callboardv1.ConnectResponse { return nil },
 	} {
@@ -58,7 +58,7 @@ func TestAnotherClusterHasNoSay(t *testing.T) {
 				s := own.session(0)
 				s.start("x", "y")
 				own.expectSet("running x/1", "running y/1")
-				n.away("a:1", true)
+				own.away(true)
 				s.end <- nil
 				at := other.session(0)
 				if got := at.hello.GetClusterId(); got != testCluster {
@@ -66,7 +66,7 @@ func TestAnotherClusterHasNoSay(t *testing.T) {
 				}
 				at.stop("x", 1, callboardv1.StopReason_STOP_REASON_ORPHAN)
 				time.Sleep(time.Second)
-				n.away("a:1", false)
+				own.away(false)
 				own.session(1)
 				time.Sleep(time.Minute)
 				own.expect()
@@ -98,11 +98,11 @@ func TestAStrangersStatusEndsNoRunner(t *testing.T) {
 			s := own.session(0)
 			s.start("x")
 			own.expect("running x/1")
-			n.away("a:1", true)
+			own.away(true)
 			s.end <- nil
 			other.session(0).end <- status.Error(code, "not here")
 			time.Sleep(time.Second)
-			n.away("a:1", false)
+			own.away(false)
 			own.session(1)
 			if r.ended() || r.Status().Actors != 1 {
 				t.Errorf("%v: ended %v, status %+v", code, r.ended(), r.Status())
@@ -121,7 +121,7 @@ func TestANewClusterIsJoinedWithEmptyHands(t *testing.T) {
 		startRunner(t, n, Config{Endpoint: "a:1"}, untilStopped)
 		s := own.session(0)
 		other := stranger(t, n, "b:1", func(h *callboardv1.Hello) *callboardv1.ConnectResponse {
-			return disconnect("cluster-2", "other_cluster", true)
+			return strangersDisconnect("other_cluster", true)
 		})
 		s.start("x")
 		own.expect("running x/1")

@@ -33,14 +33,14 @@ type fakeNet struct {
 	gone      map[string]bool // nobody answers there for now
 }
 
-// away makes an address answer nobody, or answer again.
-func (n *fakeNet) away(addr string, away bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.gone == nil {
-		n.gone = map[string]bool{}
+// away makes a node answer nobody who dials it, or answer again.
+func (e *fakeEngine) away(away bool) {
+	e.net.mu.Lock()
+	defer e.net.mu.Unlock()
+	if e.net.gone == nil {
+		e.net.gone = map[string]bool{}
 	}
-	n.gone[addr] = away
+	e.net.gone[e.addr] = away
 }
 
 func (n *fakeNet) dial(ctx context.Context, addr string) (net.Conn, error) {
