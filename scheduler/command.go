@@ -69,6 +69,8 @@ func (s *step) execute(c *nodev1.Command) Answer {
 	case *nodev1.Command_CreateActor:
 		r := c.CreateActor
 		return s.createActor(r.GetNamespace(), newActor{r.GetName(), r.Key, r.GetPool(), r.GetInput(), r.GetCrashPolicy()}, false)
+	case *nodev1.Command_CreateActors:
+		return s.createActors(c.CreateActors)
 	case *nodev1.Command_GetOrCreateActor:
 		r := c.GetOrCreateActor
 		return s.createActor(r.GetNamespace(), newActor{r.GetName(), &r.Key, r.GetPool(), r.GetInput(), r.GetCrashPolicy()}, true)

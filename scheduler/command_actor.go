@@ -47,22 +47,16 @@ func (s *step) createActor(namespace string, n newActor, getOrCreate bool) Answe
 	}
 	if n.key != nil {
 		if live := s.tx.ActorByKey(ns.ID, n.name, *n.key); live != nil {
-			return s.keyTaken(live, getOrCreate)
+			if getOrCreate && !live.Destroying {
+				return done(live.ID[:])
+			}
+			return refuse(keyTaken(live))
 		}
 	}
-	p := s.tx.Pool(fsm.PoolID{Namespace: ns.ID, Name: n.pool})
-	if !s.tx.PoolUsable(p) {
-		return refuse(callboardv1.Refuse("actor", "no_runner_config_configured",
-			"pool %q has neither a config nor a runner in namespace %q: start a runner with this pool, or write its config", n.pool, namespace))
+	if refusal := s.poolUsable(ns, n.pool); refusal != nil {
+		return refuse(refusal)
 	}
-	policy := n.policy
-	if policy == callboardv1.CrashPolicy_CRASH_POLICY_UNSPECIFIED {
-		policy = callboardv1.CrashPolicy_CRASH_POLICY_RESTART
-	}
-	id := s.mint()
-	code := s.do(&logv1.Op{Op: &logv1.Op_CreateActor{CreateActor: &logv1.CreateActor{
-		ActorId: id[:], NamespaceId: ns.ID[:], Name: n.name, Key: n.key, Pool: n.pool, Input: n.input, CrashPolicy: uint32(policy),
-	}}})
+	id, code := s.makeActor(ns, n)
 	switch code {
 	case fsm.CodeOK:
 		return Answer{Success: &nodev1.Success{Id: id[:], Created: true}}
@@ -73,23 +67,39 @@ func (s *step) createActor(namespace string, n newActor, getOrCreate bool) Answe
 	}
 }
 
+func (s *step) poolUsable(ns *fsm.Namespace, pool string) *callboardv1.Error {
+	if s.tx.PoolUsable(s.tx.Pool(fsm.PoolID{Namespace: ns.ID, Name: pool})) {
+		return nil
+	}
+	return callboardv1.Refuse("actor", "no_runner_config_configured",
+		"pool %q has neither a config nor a runner in namespace %q: start a runner with this pool, or write its config", pool, ns.Name)
+}
+
+func (s *step) makeActor(ns *fsm.Namespace, n newActor) (fsm.ID, fsm.Code) {
+	policy := n.policy
+	if policy == callboardv1.CrashPolicy_CRASH_POLICY_UNSPECIFIED {
+		policy = callboardv1.CrashPolicy_CRASH_POLICY_RESTART
+	}
+	id := s.mint()
+	return id, s.do(&logv1.Op{Op: &logv1.Op_CreateActor{CreateActor: &logv1.CreateActor{
+		ActorId: id[:], NamespaceId: ns.ID[:], Name: n.name, Key: n.key, Pool: n.pool, Input: n.input, CrashPolicy: uint32(policy),
+	}}})
+}
+
 func (s *step) storedBytesExceeded() *callboardv1.Error {
 	return callboardv1.Refuse("actor", "stored_bytes_exceeded",
 		"inputs and saved states of all actors may take %d bytes and are at %d: destroy actors, or raise stored_bytes_limit",
 		s.tx.Setting(fsm.StoredBytesLimit), s.tx.StoredBytes())
 }
 
-// keyTaken answers a create for a key that a live actor has. One that is being destroyed keeps its key until its end is certain.
-func (s *step) keyTaken(live *fsm.Actor, getOrCreate bool) Answer {
+// keyTaken refuses a key that a live actor has. One that is being destroyed keeps its key until its end is certain.
+func keyTaken(live *fsm.Actor) *callboardv1.Error {
 	if live.Destroying {
-		return refuse(callboardv1.Refuse("actor", "key_busy", "actor %s has this key and is being destroyed: retry when its stop is confirmed", live.ID).
-			With("existing_actor_id", live.ID.String()).With("retry_after_ms", strconv.Itoa(1000)))
+		return callboardv1.Refuse("actor", "key_busy", "actor %s has this key and is being destroyed: retry when its stop is confirmed", live.ID).
+			With("existing_actor_id", live.ID.String()).With("retry_after_ms", strconv.Itoa(1000))
 	}
-	if getOrCreate {
-		return done(live.ID[:])
-	}
-	return refuse(callboardv1.Refuse("actor", "duplicate_key", "actor %s has this key already: destroy it first, or use get-or-create", live.ID).
-		With("existing_actor_id", live.ID.String()))
+	return callboardv1.Refuse("actor", "duplicate_key", "actor %s has this key already: destroy it first, or use get-or-create", live.ID).
+		With("existing_actor_id", live.ID.String())
 }
 
 // onActor runs a command on an actor that must be in the namespace.

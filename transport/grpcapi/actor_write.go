@@ -14,7 +14,7 @@ import (
 
 // Create makes an actor and answers when it is in the log, before it runs.
 func (s *actorService) Create(ctx context.Context, req *callboardv1.CreateRequest) (*callboardv1.CreateResponse, error) {
-	if err := checkNewActor(req); err != nil {
+	if err := problem(checkNewActor(req)); err != nil {
 		return nil, err
 	}
 	success, view, index, err := s.submit(ctx, req.GetIdempotencyKey(), &nodev1.Command{Command: &nodev1.Command_CreateActor{
@@ -29,12 +29,12 @@ func (s *actorService) Create(ctx context.Context, req *callboardv1.CreateReques
 	return &callboardv1.CreateResponse{Actor: readActors(view).made(success.GetId()), Index: index}, nil
 }
 
-func checkNewActor(req *callboardv1.CreateRequest) error {
+func checkNewActor(req *callboardv1.CreateRequest) *callboardv1.Error {
 	var key *callboardv1.Error
 	if req.Key != nil {
 		key = checkActorKey(req.GetKey())
 	}
-	return problem(checkNamespace(req.GetNamespace()), checkActorName(req.GetName()), key, checkPool(req.GetPool()),
+	return first(checkNamespace(req.GetNamespace()), checkActorName(req.GetName()), key, checkPool(req.GetPool()),
 		checkInput(req.GetInput()), checkCrashPolicy(req.GetCrashPolicy()))
 }
 
@@ -49,9 +49,9 @@ func policyOrDefault(policy callboardv1.CrashPolicy) callboardv1.CrashPolicy {
 // being destroyed it waits for its end.
 func (s *actorService) GetOrCreate(ctx context.Context, req *callboardv1.GetOrCreateRequest) (*callboardv1.GetOrCreateResponse, error) {
 	key := req.GetKey()
-	if err := checkNewActor(&callboardv1.CreateRequest{
+	if err := problem(checkNewActor(&callboardv1.CreateRequest{
 		Namespace: req.GetNamespace(), Name: req.GetName(), Key: &key, Pool: req.GetPool(), Input: req.GetInput(), CrashPolicy: req.GetCrashPolicy(),
-	}); err != nil {
+	})); err != nil {
 		return nil, err
 	}
 	wait, err := waitTime(req.GetTimeoutMs())

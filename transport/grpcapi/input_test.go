@@ -2,6 +2,7 @@ package grpcapi
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,6 +37,13 @@ func TestBadInputIsRefusedByName(t *testing.T) {
 			return err
 		}
 	}
+	createBatch := func(actors ...*callboardv1.NewActor) func() error {
+		return func() error {
+			_, err := api.Actors().CreateBatch(ctx, &callboardv1.CreateBatchRequest{Namespace: "default", Actors: actors})
+			return err
+		}
+	}
+	good := &callboardv1.NewActor{Name: "a", Pool: "p"}
 	listActors := func(change func(*list)) func() error {
 		return func() error {
 			req := &list{Namespace: "default", Name: "a"}
@@ -84,6 +92,13 @@ func TestBadInputIsRefusedByName(t *testing.T) {
 		{"get-or-create: 2 KiB key", getOrCreate(func(r *getOrMake) { r.Key = *key(2048) }), "actor.key_too_large", "key"},
 		{"get-or-create: waits too long", getOrCreate(func(r *getOrMake) { r.TimeoutMs = 600_001 }), "api.bad_request", "timeout"},
 		{"get-or-create: no name", getOrCreate(func(r *getOrMake) { r.Name = "" }), "validation.invalid_input", "name"},
+
+		{"batch: no actors", createBatch(), "api.bad_request", "actors"},
+		{"batch: 1 001 actors", createBatch(slices.Repeat([]*callboardv1.NewActor{good}, 1001)...), "api.bad_request", "actors"},
+		{"batch: more than 1 MiB", createBatch(good, &callboardv1.NewActor{Name: "a", Pool: "p", Input: make([]byte, 1<<20)}), "api.payload_too_large", "actors"},
+		{"batch: no name", createBatch(good, &callboardv1.NewActor{Pool: "p"}), "validation.invalid_input", "actors[1].name"},
+		{"batch: empty key", createBatch(&callboardv1.NewActor{Name: "a", Pool: "p", Key: key(0)}), "actor.empty_key", "actors[0].key"},
+		{"batch: unknown pool", createBatch(good, &callboardv1.NewActor{Name: "a", Pool: "q"}), "actor.no_runner_config_configured", "actors[1]"},
 
 		{"list: neither name nor ids", listActors(func(r *list) { r.Name = "" }), "validation.invalid_input", "name"},
 		{"list: key without name", listActors(func(r *list) { r.Name, r.Key = "", key(1) }), "validation.invalid_input", "name"},

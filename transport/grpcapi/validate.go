@@ -35,6 +35,13 @@ func invalidInput(field, reason string) *callboardv1.Error {
 
 // problem makes sure that no refusal means a nil error, not an error that holds a nil pointer.
 func problem(refusals ...*callboardv1.Error) error {
+	if refusal := first(refusals...); refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
+func first(refusals ...*callboardv1.Error) *callboardv1.Error {
 	for _, refusal := range refusals {
 		if refusal != nil {
 			return refusal

@@ -165,6 +165,195 @@ func (x *CreateResponse) GetIndex() uint64 {
 	return 0
 }
 
+type CreateBatchRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Namespace      string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Actors         []*NewActor            `protobuf:"bytes,2,rep,name=actors,proto3" json:"actors,omitempty"`                                       // 1 to 1 000, together at most 1 MiB
+	IdempotencyKey string                 `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"` // of the batch as a whole
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *CreateBatchRequest) Reset() {
+	*x = CreateBatchRequest{}
+	mi := &file_callboard_v1_api_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateBatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateBatchRequest) ProtoMessage() {}
+
+func (x *CreateBatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateBatchRequest.ProtoReflect.Descriptor instead.
+func (*CreateBatchRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *CreateBatchRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *CreateBatchRequest) GetActors() []*NewActor {
+	if x != nil {
+		return x.Actors
+	}
+	return nil
+}
+
+func (x *CreateBatchRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+// NewActor is one actor of a batch; its fields are those of CreateRequest.
+type NewActor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Key           *string                `protobuf:"bytes,2,opt,name=key,proto3,oneof" json:"key,omitempty"`
+	Pool          string                 `protobuf:"bytes,3,opt,name=pool,proto3" json:"pool,omitempty"`
+	Input         []byte                 `protobuf:"bytes,4,opt,name=input,proto3" json:"input,omitempty"`
+	CrashPolicy   CrashPolicy            `protobuf:"varint,5,opt,name=crash_policy,json=crashPolicy,proto3,enum=callboard.v1.CrashPolicy" json:"crash_policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NewActor) Reset() {
+	*x = NewActor{}
+	mi := &file_callboard_v1_api_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewActor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewActor) ProtoMessage() {}
+
+func (x *NewActor) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewActor.ProtoReflect.Descriptor instead.
+func (*NewActor) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *NewActor) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NewActor) GetKey() string {
+	if x != nil && x.Key != nil {
+		return *x.Key
+	}
+	return ""
+}
+
+func (x *NewActor) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *NewActor) GetInput() []byte {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *NewActor) GetCrashPolicy() CrashPolicy {
+	if x != nil {
+		return x.CrashPolicy
+	}
+	return CrashPolicy_CRASH_POLICY_UNSPECIFIED
+}
+
+type CreateBatchResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ActorIds      []string               `protobuf:"bytes,1,rep,name=actor_ids,json=actorIds,proto3" json:"actor_ids,omitempty"` // in the order of the request
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateBatchResponse) Reset() {
+	*x = CreateBatchResponse{}
+	mi := &file_callboard_v1_api_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateBatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateBatchResponse) ProtoMessage() {}
+
+func (x *CreateBatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateBatchResponse.ProtoReflect.Descriptor instead.
+func (*CreateBatchResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *CreateBatchResponse) GetActorIds() []string {
+	if x != nil {
+		return x.ActorIds
+	}
+	return nil
+}
+
+func (x *CreateBatchResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 type GetOrCreateRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Namespace      string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
@@ -181,7 +370,7 @@ type GetOrCreateRequest struct {
 
 func (x *GetOrCreateRequest) Reset() {
 	*x = GetOrCreateRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[2]
+	mi := &file_callboard_v1_api_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -193,7 +382,7 @@ func (x *GetOrCreateRequest) String() string {
 func (*GetOrCreateRequest) ProtoMessage() {}
 
 func (x *GetOrCreateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[2]
+	mi := &file_callboard_v1_api_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -206,7 +395,7 @@ func (x *GetOrCreateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrCreateRequest.ProtoReflect.Descriptor instead.
 func (*GetOrCreateRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{2}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetOrCreateRequest) GetNamespace() string {
@@ -276,7 +465,7 @@ type GetOrCreateResponse struct {
 
 func (x *GetOrCreateResponse) Reset() {
 	*x = GetOrCreateResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[3]
+	mi := &file_callboard_v1_api_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -288,7 +477,7 @@ func (x *GetOrCreateResponse) String() string {
 func (*GetOrCreateResponse) ProtoMessage() {}
 
 func (x *GetOrCreateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[3]
+	mi := &file_callboard_v1_api_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -301,7 +490,7 @@ func (x *GetOrCreateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrCreateResponse.ProtoReflect.Descriptor instead.
 func (*GetOrCreateResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{3}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetOrCreateResponse) GetActor() *Actor {
@@ -338,7 +527,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[4]
+	mi := &file_callboard_v1_api_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -350,7 +539,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[4]
+	mi := &file_callboard_v1_api_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -363,7 +552,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{4}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetRequest) GetNamespace() string {
@@ -411,7 +600,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[5]
+	mi := &file_callboard_v1_api_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -423,7 +612,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[5]
+	mi := &file_callboard_v1_api_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -436,7 +625,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{5}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetResponse) GetActor() *Actor {
@@ -469,7 +658,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[6]
+	mi := &file_callboard_v1_api_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -481,7 +670,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[6]
+	mi := &file_callboard_v1_api_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -494,7 +683,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{6}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListRequest) GetNamespace() string {
@@ -564,7 +753,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[7]
+	mi := &file_callboard_v1_api_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -576,7 +765,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[7]
+	mi := &file_callboard_v1_api_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -589,7 +778,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{7}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListResponse) GetActors() []*Actor {
@@ -624,7 +813,7 @@ type WakeRequest struct {
 
 func (x *WakeRequest) Reset() {
 	*x = WakeRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[8]
+	mi := &file_callboard_v1_api_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +825,7 @@ func (x *WakeRequest) String() string {
 func (*WakeRequest) ProtoMessage() {}
 
 func (x *WakeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[8]
+	mi := &file_callboard_v1_api_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +838,7 @@ func (x *WakeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WakeRequest.ProtoReflect.Descriptor instead.
 func (*WakeRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{8}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WakeRequest) GetNamespace() string {
@@ -683,7 +872,7 @@ type WakeResponse struct {
 
 func (x *WakeResponse) Reset() {
 	*x = WakeResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[9]
+	mi := &file_callboard_v1_api_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -695,7 +884,7 @@ func (x *WakeResponse) String() string {
 func (*WakeResponse) ProtoMessage() {}
 
 func (x *WakeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[9]
+	mi := &file_callboard_v1_api_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -708,7 +897,7 @@ func (x *WakeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WakeResponse.ProtoReflect.Descriptor instead.
 func (*WakeResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{9}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WakeResponse) GetActor() *Actor {
@@ -736,7 +925,7 @@ type ResolveRequest struct {
 
 func (x *ResolveRequest) Reset() {
 	*x = ResolveRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[10]
+	mi := &file_callboard_v1_api_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +937,7 @@ func (x *ResolveRequest) String() string {
 func (*ResolveRequest) ProtoMessage() {}
 
 func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[10]
+	mi := &file_callboard_v1_api_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +950,7 @@ func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
 func (*ResolveRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{10}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ResolveRequest) GetNamespace() string {
@@ -796,7 +985,7 @@ type ResolveResponse struct {
 
 func (x *ResolveResponse) Reset() {
 	*x = ResolveResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[11]
+	mi := &file_callboard_v1_api_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -808,7 +997,7 @@ func (x *ResolveResponse) String() string {
 func (*ResolveResponse) ProtoMessage() {}
 
 func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[11]
+	mi := &file_callboard_v1_api_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -821,7 +1010,7 @@ func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveResponse.ProtoReflect.Descriptor instead.
 func (*ResolveResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{11}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ResolveResponse) GetActor() *Actor {
@@ -856,7 +1045,7 @@ type SleepRequest struct {
 
 func (x *SleepRequest) Reset() {
 	*x = SleepRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[12]
+	mi := &file_callboard_v1_api_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -868,7 +1057,7 @@ func (x *SleepRequest) String() string {
 func (*SleepRequest) ProtoMessage() {}
 
 func (x *SleepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[12]
+	mi := &file_callboard_v1_api_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +1070,7 @@ func (x *SleepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SleepRequest.ProtoReflect.Descriptor instead.
 func (*SleepRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{12}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SleepRequest) GetNamespace() string {
@@ -915,7 +1104,7 @@ type SleepResponse struct {
 
 func (x *SleepResponse) Reset() {
 	*x = SleepResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[13]
+	mi := &file_callboard_v1_api_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1116,7 @@ func (x *SleepResponse) String() string {
 func (*SleepResponse) ProtoMessage() {}
 
 func (x *SleepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[13]
+	mi := &file_callboard_v1_api_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1129,7 @@ func (x *SleepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SleepResponse.ProtoReflect.Descriptor instead.
 func (*SleepResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{13}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SleepResponse) GetActor() *Actor {
@@ -968,7 +1157,7 @@ type RescheduleRequest struct {
 
 func (x *RescheduleRequest) Reset() {
 	*x = RescheduleRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[14]
+	mi := &file_callboard_v1_api_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1169,7 @@ func (x *RescheduleRequest) String() string {
 func (*RescheduleRequest) ProtoMessage() {}
 
 func (x *RescheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[14]
+	mi := &file_callboard_v1_api_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1182,7 @@ func (x *RescheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RescheduleRequest.ProtoReflect.Descriptor instead.
 func (*RescheduleRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{14}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RescheduleRequest) GetNamespace() string {
@@ -1027,7 +1216,7 @@ type RescheduleResponse struct {
 
 func (x *RescheduleResponse) Reset() {
 	*x = RescheduleResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[15]
+	mi := &file_callboard_v1_api_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1039,7 +1228,7 @@ func (x *RescheduleResponse) String() string {
 func (*RescheduleResponse) ProtoMessage() {}
 
 func (x *RescheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[15]
+	mi := &file_callboard_v1_api_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1052,7 +1241,7 @@ func (x *RescheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RescheduleResponse.ProtoReflect.Descriptor instead.
 func (*RescheduleResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{15}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RescheduleResponse) GetActor() *Actor {
@@ -1081,7 +1270,7 @@ type DestroyRequest struct {
 
 func (x *DestroyRequest) Reset() {
 	*x = DestroyRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[16]
+	mi := &file_callboard_v1_api_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1093,7 +1282,7 @@ func (x *DestroyRequest) String() string {
 func (*DestroyRequest) ProtoMessage() {}
 
 func (x *DestroyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[16]
+	mi := &file_callboard_v1_api_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1106,7 +1295,7 @@ func (x *DestroyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyRequest.ProtoReflect.Descriptor instead.
 func (*DestroyRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{16}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DestroyRequest) GetNamespace() string {
@@ -1147,7 +1336,7 @@ type DestroyResponse struct {
 
 func (x *DestroyResponse) Reset() {
 	*x = DestroyResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[17]
+	mi := &file_callboard_v1_api_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +1348,7 @@ func (x *DestroyResponse) String() string {
 func (*DestroyResponse) ProtoMessage() {}
 
 func (x *DestroyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[17]
+	mi := &file_callboard_v1_api_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +1361,7 @@ func (x *DestroyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyResponse.ProtoReflect.Descriptor instead.
 func (*DestroyResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{17}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DestroyResponse) GetEnded() bool {
@@ -1201,7 +1390,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[18]
+	mi := &file_callboard_v1_api_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +1402,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[18]
+	mi := &file_callboard_v1_api_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +1415,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{18}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ExplainRequest) GetNamespace() string {
@@ -1272,7 +1461,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[19]
+	mi := &file_callboard_v1_api_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1473,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[19]
+	mi := &file_callboard_v1_api_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1486,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{19}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ExplainResponse) GetActor() *Actor {
@@ -1359,7 +1548,7 @@ type PoolServiceListRequest struct {
 
 func (x *PoolServiceListRequest) Reset() {
 	*x = PoolServiceListRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[20]
+	mi := &file_callboard_v1_api_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1371,7 +1560,7 @@ func (x *PoolServiceListRequest) String() string {
 func (*PoolServiceListRequest) ProtoMessage() {}
 
 func (x *PoolServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[20]
+	mi := &file_callboard_v1_api_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1384,7 +1573,7 @@ func (x *PoolServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServiceListRequest.ProtoReflect.Descriptor instead.
 func (*PoolServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{20}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PoolServiceListRequest) GetNamespace() string {
@@ -1411,7 +1600,7 @@ type PoolServiceListResponse struct {
 
 func (x *PoolServiceListResponse) Reset() {
 	*x = PoolServiceListResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[21]
+	mi := &file_callboard_v1_api_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1423,7 +1612,7 @@ func (x *PoolServiceListResponse) String() string {
 func (*PoolServiceListResponse) ProtoMessage() {}
 
 func (x *PoolServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[21]
+	mi := &file_callboard_v1_api_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1436,7 +1625,7 @@ func (x *PoolServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServiceListResponse.ProtoReflect.Descriptor instead.
 func (*PoolServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{21}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PoolServiceListResponse) GetPools() []*Pool {
@@ -1464,7 +1653,7 @@ type PoolServiceGetRequest struct {
 
 func (x *PoolServiceGetRequest) Reset() {
 	*x = PoolServiceGetRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[22]
+	mi := &file_callboard_v1_api_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1476,7 +1665,7 @@ func (x *PoolServiceGetRequest) String() string {
 func (*PoolServiceGetRequest) ProtoMessage() {}
 
 func (x *PoolServiceGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[22]
+	mi := &file_callboard_v1_api_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1489,7 +1678,7 @@ func (x *PoolServiceGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServiceGetRequest.ProtoReflect.Descriptor instead.
 func (*PoolServiceGetRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{22}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PoolServiceGetRequest) GetNamespace() string {
@@ -1523,7 +1712,7 @@ type PoolServiceGetResponse struct {
 
 func (x *PoolServiceGetResponse) Reset() {
 	*x = PoolServiceGetResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[23]
+	mi := &file_callboard_v1_api_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1724,7 @@ func (x *PoolServiceGetResponse) String() string {
 func (*PoolServiceGetResponse) ProtoMessage() {}
 
 func (x *PoolServiceGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[23]
+	mi := &file_callboard_v1_api_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1737,7 @@ func (x *PoolServiceGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServiceGetResponse.ProtoReflect.Descriptor instead.
 func (*PoolServiceGetResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{23}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PoolServiceGetResponse) GetPool() *Pool {
@@ -1577,7 +1766,7 @@ type PoolServicePutRequest struct {
 
 func (x *PoolServicePutRequest) Reset() {
 	*x = PoolServicePutRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[24]
+	mi := &file_callboard_v1_api_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1589,7 +1778,7 @@ func (x *PoolServicePutRequest) String() string {
 func (*PoolServicePutRequest) ProtoMessage() {}
 
 func (x *PoolServicePutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[24]
+	mi := &file_callboard_v1_api_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1602,7 +1791,7 @@ func (x *PoolServicePutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServicePutRequest.ProtoReflect.Descriptor instead.
 func (*PoolServicePutRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{24}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PoolServicePutRequest) GetNamespace() string {
@@ -1644,7 +1833,7 @@ type PoolServicePutResponse struct {
 
 func (x *PoolServicePutResponse) Reset() {
 	*x = PoolServicePutResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[25]
+	mi := &file_callboard_v1_api_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1656,7 +1845,7 @@ func (x *PoolServicePutResponse) String() string {
 func (*PoolServicePutResponse) ProtoMessage() {}
 
 func (x *PoolServicePutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[25]
+	mi := &file_callboard_v1_api_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1669,7 +1858,7 @@ func (x *PoolServicePutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServicePutResponse.ProtoReflect.Descriptor instead.
 func (*PoolServicePutResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{25}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PoolServicePutResponse) GetPool() *Pool {
@@ -1704,7 +1893,7 @@ type PoolServiceDeleteRequest struct {
 
 func (x *PoolServiceDeleteRequest) Reset() {
 	*x = PoolServiceDeleteRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[26]
+	mi := &file_callboard_v1_api_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1716,7 +1905,7 @@ func (x *PoolServiceDeleteRequest) String() string {
 func (*PoolServiceDeleteRequest) ProtoMessage() {}
 
 func (x *PoolServiceDeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[26]
+	mi := &file_callboard_v1_api_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1729,7 +1918,7 @@ func (x *PoolServiceDeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServiceDeleteRequest.ProtoReflect.Descriptor instead.
 func (*PoolServiceDeleteRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{26}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PoolServiceDeleteRequest) GetNamespace() string {
@@ -1762,7 +1951,7 @@ type PoolServiceDeleteResponse struct {
 
 func (x *PoolServiceDeleteResponse) Reset() {
 	*x = PoolServiceDeleteResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[27]
+	mi := &file_callboard_v1_api_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1774,7 +1963,7 @@ func (x *PoolServiceDeleteResponse) String() string {
 func (*PoolServiceDeleteResponse) ProtoMessage() {}
 
 func (x *PoolServiceDeleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[27]
+	mi := &file_callboard_v1_api_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1787,7 +1976,7 @@ func (x *PoolServiceDeleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServiceDeleteResponse.ProtoReflect.Descriptor instead.
 func (*PoolServiceDeleteResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{27}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PoolServiceDeleteResponse) GetIndex() uint64 {
@@ -1812,7 +2001,7 @@ type RunnerServiceListRequest struct {
 
 func (x *RunnerServiceListRequest) Reset() {
 	*x = RunnerServiceListRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[28]
+	mi := &file_callboard_v1_api_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +2013,7 @@ func (x *RunnerServiceListRequest) String() string {
 func (*RunnerServiceListRequest) ProtoMessage() {}
 
 func (x *RunnerServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[28]
+	mi := &file_callboard_v1_api_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,7 +2026,7 @@ func (x *RunnerServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerServiceListRequest.ProtoReflect.Descriptor instead.
 func (*RunnerServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{28}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RunnerServiceListRequest) GetNamespace() string {
@@ -1900,7 +2089,7 @@ type RunnerServiceListResponse struct {
 
 func (x *RunnerServiceListResponse) Reset() {
 	*x = RunnerServiceListResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[29]
+	mi := &file_callboard_v1_api_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2101,7 @@ func (x *RunnerServiceListResponse) String() string {
 func (*RunnerServiceListResponse) ProtoMessage() {}
 
 func (x *RunnerServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[29]
+	mi := &file_callboard_v1_api_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2114,7 @@ func (x *RunnerServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerServiceListResponse.ProtoReflect.Descriptor instead.
 func (*RunnerServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{29}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RunnerServiceListResponse) GetRunners() []*Runner {
@@ -1960,7 +2149,7 @@ type RunnerServiceGetRequest struct {
 
 func (x *RunnerServiceGetRequest) Reset() {
 	*x = RunnerServiceGetRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[30]
+	mi := &file_callboard_v1_api_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1972,7 +2161,7 @@ func (x *RunnerServiceGetRequest) String() string {
 func (*RunnerServiceGetRequest) ProtoMessage() {}
 
 func (x *RunnerServiceGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[30]
+	mi := &file_callboard_v1_api_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1985,7 +2174,7 @@ func (x *RunnerServiceGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerServiceGetRequest.ProtoReflect.Descriptor instead.
 func (*RunnerServiceGetRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{30}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RunnerServiceGetRequest) GetNamespace() string {
@@ -2019,7 +2208,7 @@ type RunnerServiceGetResponse struct {
 
 func (x *RunnerServiceGetResponse) Reset() {
 	*x = RunnerServiceGetResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[31]
+	mi := &file_callboard_v1_api_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2220,7 @@ func (x *RunnerServiceGetResponse) String() string {
 func (*RunnerServiceGetResponse) ProtoMessage() {}
 
 func (x *RunnerServiceGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[31]
+	mi := &file_callboard_v1_api_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2233,7 @@ func (x *RunnerServiceGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerServiceGetResponse.ProtoReflect.Descriptor instead.
 func (*RunnerServiceGetResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{31}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RunnerServiceGetResponse) GetRunner() *Runner {
@@ -2076,7 +2265,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[32]
+	mi := &file_callboard_v1_api_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2088,7 +2277,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[32]
+	mi := &file_callboard_v1_api_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2101,7 +2290,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{32}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DrainRequest) GetNamespace() string {
@@ -2156,7 +2345,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[33]
+	mi := &file_callboard_v1_api_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2168,7 +2357,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[33]
+	mi := &file_callboard_v1_api_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2181,7 +2370,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{33}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DrainResponse) GetRunner() *Runner {
@@ -2210,7 +2399,7 @@ type UndrainRequest struct {
 
 func (x *UndrainRequest) Reset() {
 	*x = UndrainRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[34]
+	mi := &file_callboard_v1_api_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2222,7 +2411,7 @@ func (x *UndrainRequest) String() string {
 func (*UndrainRequest) ProtoMessage() {}
 
 func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[34]
+	mi := &file_callboard_v1_api_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2235,7 +2424,7 @@ func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
 func (*UndrainRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{34}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *UndrainRequest) GetNamespace() string {
@@ -2269,7 +2458,7 @@ type UndrainResponse struct {
 
 func (x *UndrainResponse) Reset() {
 	*x = UndrainResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[35]
+	mi := &file_callboard_v1_api_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2281,7 +2470,7 @@ func (x *UndrainResponse) String() string {
 func (*UndrainResponse) ProtoMessage() {}
 
 func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[35]
+	mi := &file_callboard_v1_api_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2294,7 +2483,7 @@ func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
 func (*UndrainResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{35}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *UndrainResponse) GetRunner() *Runner {
@@ -2324,7 +2513,7 @@ type PlanRequest struct {
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[36]
+	mi := &file_callboard_v1_api_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2336,7 +2525,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[36]
+	mi := &file_callboard_v1_api_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2349,7 +2538,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{36}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PlanRequest) GetNamespace() string {
@@ -2397,7 +2586,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[37]
+	mi := &file_callboard_v1_api_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +2598,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[37]
+	mi := &file_callboard_v1_api_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2422,7 +2611,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{37}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PlanResponse) GetPlan() *RolloutPlan {
@@ -2451,7 +2640,7 @@ type RolloutServiceGetRequest struct {
 
 func (x *RolloutServiceGetRequest) Reset() {
 	*x = RolloutServiceGetRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[38]
+	mi := &file_callboard_v1_api_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2463,7 +2652,7 @@ func (x *RolloutServiceGetRequest) String() string {
 func (*RolloutServiceGetRequest) ProtoMessage() {}
 
 func (x *RolloutServiceGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[38]
+	mi := &file_callboard_v1_api_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2476,7 +2665,7 @@ func (x *RolloutServiceGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutServiceGetRequest.ProtoReflect.Descriptor instead.
 func (*RolloutServiceGetRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{38}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RolloutServiceGetRequest) GetNamespace() string {
@@ -2517,7 +2706,7 @@ type RolloutServiceGetResponse struct {
 
 func (x *RolloutServiceGetResponse) Reset() {
 	*x = RolloutServiceGetResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[39]
+	mi := &file_callboard_v1_api_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2529,7 +2718,7 @@ func (x *RolloutServiceGetResponse) String() string {
 func (*RolloutServiceGetResponse) ProtoMessage() {}
 
 func (x *RolloutServiceGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[39]
+	mi := &file_callboard_v1_api_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2542,7 +2731,7 @@ func (x *RolloutServiceGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutServiceGetResponse.ProtoReflect.Descriptor instead.
 func (*RolloutServiceGetResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{39}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RolloutServiceGetResponse) GetRollout() *Rollout {
@@ -2571,7 +2760,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[40]
+	mi := &file_callboard_v1_api_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2583,7 +2772,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[40]
+	mi := &file_callboard_v1_api_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2596,7 +2785,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{40}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PauseRequest) GetNamespace() string {
@@ -2637,7 +2826,7 @@ type PauseResponse struct {
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[41]
+	mi := &file_callboard_v1_api_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +2838,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[41]
+	mi := &file_callboard_v1_api_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +2851,7 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{41}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *PauseResponse) GetRollout() *Rollout {
@@ -2690,7 +2879,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[42]
+	mi := &file_callboard_v1_api_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2702,7 +2891,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[42]
+	mi := &file_callboard_v1_api_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2715,7 +2904,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{42}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ResumeRequest) GetNamespace() string {
@@ -2749,7 +2938,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[43]
+	mi := &file_callboard_v1_api_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2761,7 +2950,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[43]
+	mi := &file_callboard_v1_api_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2774,7 +2963,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{43}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ResumeResponse) GetRollout() *Rollout {
@@ -2804,7 +2993,7 @@ type RolloutServiceListRequest struct {
 
 func (x *RolloutServiceListRequest) Reset() {
 	*x = RolloutServiceListRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[44]
+	mi := &file_callboard_v1_api_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2816,7 +3005,7 @@ func (x *RolloutServiceListRequest) String() string {
 func (*RolloutServiceListRequest) ProtoMessage() {}
 
 func (x *RolloutServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[44]
+	mi := &file_callboard_v1_api_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2829,7 +3018,7 @@ func (x *RolloutServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutServiceListRequest.ProtoReflect.Descriptor instead.
 func (*RolloutServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{44}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RolloutServiceListRequest) GetNamespace() string {
@@ -2878,7 +3067,7 @@ type RolloutServiceListResponse struct {
 
 func (x *RolloutServiceListResponse) Reset() {
 	*x = RolloutServiceListResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[45]
+	mi := &file_callboard_v1_api_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2890,7 +3079,7 @@ func (x *RolloutServiceListResponse) String() string {
 func (*RolloutServiceListResponse) ProtoMessage() {}
 
 func (x *RolloutServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[45]
+	mi := &file_callboard_v1_api_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2903,7 +3092,7 @@ func (x *RolloutServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutServiceListResponse.ProtoReflect.Descriptor instead.
 func (*RolloutServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{45}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RolloutServiceListResponse) GetRollouts() []*Rollout {
@@ -2939,7 +3128,7 @@ type NamespaceServiceListRequest struct {
 
 func (x *NamespaceServiceListRequest) Reset() {
 	*x = NamespaceServiceListRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[46]
+	mi := &file_callboard_v1_api_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2951,7 +3140,7 @@ func (x *NamespaceServiceListRequest) String() string {
 func (*NamespaceServiceListRequest) ProtoMessage() {}
 
 func (x *NamespaceServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[46]
+	mi := &file_callboard_v1_api_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2964,7 +3153,7 @@ func (x *NamespaceServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamespaceServiceListRequest.ProtoReflect.Descriptor instead.
 func (*NamespaceServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{46}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *NamespaceServiceListRequest) GetName() string {
@@ -3006,7 +3195,7 @@ type NamespaceServiceListResponse struct {
 
 func (x *NamespaceServiceListResponse) Reset() {
 	*x = NamespaceServiceListResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[47]
+	mi := &file_callboard_v1_api_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3018,7 +3207,7 @@ func (x *NamespaceServiceListResponse) String() string {
 func (*NamespaceServiceListResponse) ProtoMessage() {}
 
 func (x *NamespaceServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[47]
+	mi := &file_callboard_v1_api_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3031,7 +3220,7 @@ func (x *NamespaceServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamespaceServiceListResponse.ProtoReflect.Descriptor instead.
 func (*NamespaceServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{47}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *NamespaceServiceListResponse) GetNamespaces() []*Namespace {
@@ -3066,7 +3255,7 @@ type NamespaceServiceCreateRequest struct {
 
 func (x *NamespaceServiceCreateRequest) Reset() {
 	*x = NamespaceServiceCreateRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[48]
+	mi := &file_callboard_v1_api_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3078,7 +3267,7 @@ func (x *NamespaceServiceCreateRequest) String() string {
 func (*NamespaceServiceCreateRequest) ProtoMessage() {}
 
 func (x *NamespaceServiceCreateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[48]
+	mi := &file_callboard_v1_api_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3091,7 +3280,7 @@ func (x *NamespaceServiceCreateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamespaceServiceCreateRequest.ProtoReflect.Descriptor instead.
 func (*NamespaceServiceCreateRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{48}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *NamespaceServiceCreateRequest) GetName() string {
@@ -3125,7 +3314,7 @@ type NamespaceServiceCreateResponse struct {
 
 func (x *NamespaceServiceCreateResponse) Reset() {
 	*x = NamespaceServiceCreateResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[49]
+	mi := &file_callboard_v1_api_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3137,7 +3326,7 @@ func (x *NamespaceServiceCreateResponse) String() string {
 func (*NamespaceServiceCreateResponse) ProtoMessage() {}
 
 func (x *NamespaceServiceCreateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[49]
+	mi := &file_callboard_v1_api_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3150,7 +3339,7 @@ func (x *NamespaceServiceCreateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamespaceServiceCreateResponse.ProtoReflect.Descriptor instead.
 func (*NamespaceServiceCreateResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{49}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *NamespaceServiceCreateResponse) GetNamespace() *Namespace {
@@ -3176,7 +3365,7 @@ type ClusterServiceGetRequest struct {
 
 func (x *ClusterServiceGetRequest) Reset() {
 	*x = ClusterServiceGetRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[50]
+	mi := &file_callboard_v1_api_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3188,7 +3377,7 @@ func (x *ClusterServiceGetRequest) String() string {
 func (*ClusterServiceGetRequest) ProtoMessage() {}
 
 func (x *ClusterServiceGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[50]
+	mi := &file_callboard_v1_api_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3201,7 +3390,7 @@ func (x *ClusterServiceGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceGetRequest.ProtoReflect.Descriptor instead.
 func (*ClusterServiceGetRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{50}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ClusterServiceGetRequest) GetConsistency() Consistency {
@@ -3233,7 +3422,7 @@ type ClusterServiceGetResponse struct {
 
 func (x *ClusterServiceGetResponse) Reset() {
 	*x = ClusterServiceGetResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[51]
+	mi := &file_callboard_v1_api_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3245,7 +3434,7 @@ func (x *ClusterServiceGetResponse) String() string {
 func (*ClusterServiceGetResponse) ProtoMessage() {}
 
 func (x *ClusterServiceGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[51]
+	mi := &file_callboard_v1_api_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3258,7 +3447,7 @@ func (x *ClusterServiceGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceGetResponse.ProtoReflect.Descriptor instead.
 func (*ClusterServiceGetResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{51}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ClusterServiceGetResponse) GetClusterId() string {
@@ -3377,7 +3566,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_callboard_v1_api_proto_msgTypes[52]
+	mi := &file_callboard_v1_api_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3389,7 +3578,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[52]
+	mi := &file_callboard_v1_api_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3402,7 +3591,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{52}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Peer) GetName() string {
@@ -3483,7 +3672,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[53]
+	mi := &file_callboard_v1_api_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3495,7 +3684,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[53]
+	mi := &file_callboard_v1_api_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3508,7 +3697,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{53}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{56}
 }
 
 type ListPeersResponse struct {
@@ -3521,7 +3710,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[54]
+	mi := &file_callboard_v1_api_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3533,7 +3722,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[54]
+	mi := &file_callboard_v1_api_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3546,7 +3735,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{54}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListPeersResponse) GetPeers() []*Peer {
@@ -3573,7 +3762,7 @@ type AddVoterRequest struct {
 
 func (x *AddVoterRequest) Reset() {
 	*x = AddVoterRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[55]
+	mi := &file_callboard_v1_api_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3585,7 +3774,7 @@ func (x *AddVoterRequest) String() string {
 func (*AddVoterRequest) ProtoMessage() {}
 
 func (x *AddVoterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[55]
+	mi := &file_callboard_v1_api_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3598,7 +3787,7 @@ func (x *AddVoterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddVoterRequest.ProtoReflect.Descriptor instead.
 func (*AddVoterRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{55}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *AddVoterRequest) GetNodeId() string {
@@ -3623,7 +3812,7 @@ type AddVoterResponse struct {
 
 func (x *AddVoterResponse) Reset() {
 	*x = AddVoterResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[56]
+	mi := &file_callboard_v1_api_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3635,7 +3824,7 @@ func (x *AddVoterResponse) String() string {
 func (*AddVoterResponse) ProtoMessage() {}
 
 func (x *AddVoterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[56]
+	mi := &file_callboard_v1_api_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3648,7 +3837,7 @@ func (x *AddVoterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddVoterResponse.ProtoReflect.Descriptor instead.
 func (*AddVoterResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{56}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{59}
 }
 
 type RemovePeerRequest struct {
@@ -3660,7 +3849,7 @@ type RemovePeerRequest struct {
 
 func (x *RemovePeerRequest) Reset() {
 	*x = RemovePeerRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[57]
+	mi := &file_callboard_v1_api_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3672,7 +3861,7 @@ func (x *RemovePeerRequest) String() string {
 func (*RemovePeerRequest) ProtoMessage() {}
 
 func (x *RemovePeerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[57]
+	mi := &file_callboard_v1_api_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3685,7 +3874,7 @@ func (x *RemovePeerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeerRequest.ProtoReflect.Descriptor instead.
 func (*RemovePeerRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{57}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *RemovePeerRequest) GetNodeId() string {
@@ -3703,7 +3892,7 @@ type RemovePeerResponse struct {
 
 func (x *RemovePeerResponse) Reset() {
 	*x = RemovePeerResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[58]
+	mi := &file_callboard_v1_api_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3715,7 +3904,7 @@ func (x *RemovePeerResponse) String() string {
 func (*RemovePeerResponse) ProtoMessage() {}
 
 func (x *RemovePeerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[58]
+	mi := &file_callboard_v1_api_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3728,7 +3917,7 @@ func (x *RemovePeerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeerResponse.ProtoReflect.Descriptor instead.
 func (*RemovePeerResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{58}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{61}
 }
 
 // Setting is one replicated cluster setting: its value and where it came from.
@@ -3744,7 +3933,7 @@ type Setting struct {
 
 func (x *Setting) Reset() {
 	*x = Setting{}
-	mi := &file_callboard_v1_api_proto_msgTypes[59]
+	mi := &file_callboard_v1_api_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3756,7 +3945,7 @@ func (x *Setting) String() string {
 func (*Setting) ProtoMessage() {}
 
 func (x *Setting) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[59]
+	mi := &file_callboard_v1_api_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3769,7 +3958,7 @@ func (x *Setting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setting.ProtoReflect.Descriptor instead.
 func (*Setting) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{59}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Setting) GetName() string {
@@ -3809,7 +3998,7 @@ type GetSettingsRequest struct {
 
 func (x *GetSettingsRequest) Reset() {
 	*x = GetSettingsRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[60]
+	mi := &file_callboard_v1_api_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3821,7 +4010,7 @@ func (x *GetSettingsRequest) String() string {
 func (*GetSettingsRequest) ProtoMessage() {}
 
 func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[60]
+	mi := &file_callboard_v1_api_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3834,7 +4023,7 @@ func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsRequest.ProtoReflect.Descriptor instead.
 func (*GetSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{60}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *GetSettingsRequest) GetConsistency() Consistency {
@@ -3854,7 +4043,7 @@ type GetSettingsResponse struct {
 
 func (x *GetSettingsResponse) Reset() {
 	*x = GetSettingsResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[61]
+	mi := &file_callboard_v1_api_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3866,7 +4055,7 @@ func (x *GetSettingsResponse) String() string {
 func (*GetSettingsResponse) ProtoMessage() {}
 
 func (x *GetSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[61]
+	mi := &file_callboard_v1_api_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3879,7 +4068,7 @@ func (x *GetSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsResponse.ProtoReflect.Descriptor instead.
 func (*GetSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{61}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *GetSettingsResponse) GetSettings() []*Setting {
@@ -3906,7 +4095,7 @@ type PutSettingsRequest struct {
 
 func (x *PutSettingsRequest) Reset() {
 	*x = PutSettingsRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[62]
+	mi := &file_callboard_v1_api_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3918,7 +4107,7 @@ func (x *PutSettingsRequest) String() string {
 func (*PutSettingsRequest) ProtoMessage() {}
 
 func (x *PutSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[62]
+	mi := &file_callboard_v1_api_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3931,7 +4120,7 @@ func (x *PutSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSettingsRequest.ProtoReflect.Descriptor instead.
 func (*PutSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{62}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *PutSettingsRequest) GetValues() map[string]string {
@@ -3958,7 +4147,7 @@ type PutSettingsResponse struct {
 
 func (x *PutSettingsResponse) Reset() {
 	*x = PutSettingsResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[63]
+	mi := &file_callboard_v1_api_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3970,7 +4159,7 @@ func (x *PutSettingsResponse) String() string {
 func (*PutSettingsResponse) ProtoMessage() {}
 
 func (x *PutSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[63]
+	mi := &file_callboard_v1_api_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3983,7 +4172,7 @@ func (x *PutSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSettingsResponse.ProtoReflect.Descriptor instead.
 func (*PutSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{63}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *PutSettingsResponse) GetSettings() []*Setting {
@@ -4016,6 +4205,20 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"\x04_key\"Q\n" +
 	"\x0eCreateResponse\x12)\n" +
 	"\x05actor\x18\x01 \x01(\v2\x13.callboard.v1.ActorR\x05actor\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\x8b\x01\n" +
+	"\x12CreateBatchRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12.\n" +
+	"\x06actors\x18\x02 \x03(\v2\x16.callboard.v1.NewActorR\x06actors\x12'\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\"\xa5\x01\n" +
+	"\bNewActor\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x15\n" +
+	"\x03key\x18\x02 \x01(\tH\x00R\x03key\x88\x01\x01\x12\x12\n" +
+	"\x04pool\x18\x03 \x01(\tR\x04pool\x12\x14\n" +
+	"\x05input\x18\x04 \x01(\fR\x05input\x12<\n" +
+	"\fcrash_policy\x18\x05 \x01(\x0e2\x19.callboard.v1.CrashPolicyR\vcrashPolicyB\x06\n" +
+	"\x04_key\"H\n" +
+	"\x13CreateBatchResponse\x12\x1b\n" +
+	"\tactor_ids\x18\x01 \x03(\tR\bactorIds\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\"\x88\x02\n" +
 	"\x12GetOrCreateRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
@@ -4304,9 +4507,10 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"^\n" +
 	"\x13PutSettingsResponse\x121\n" +
 	"\bsettings\x18\x01 \x03(\v2\x15.callboard.v1.SettingR\bsettings\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index2\xcc\x05\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index2\xa0\x06\n" +
 	"\fActorService\x12C\n" +
 	"\x06Create\x12\x1b.callboard.v1.CreateRequest\x1a\x1c.callboard.v1.CreateResponse\x12R\n" +
+	"\vCreateBatch\x12 .callboard.v1.CreateBatchRequest\x1a!.callboard.v1.CreateBatchResponse\x12R\n" +
 	"\vGetOrCreate\x12 .callboard.v1.GetOrCreateRequest\x1a!.callboard.v1.GetOrCreateResponse\x12:\n" +
 	"\x03Get\x12\x18.callboard.v1.GetRequest\x1a\x19.callboard.v1.GetResponse\x12=\n" +
 	"\x04List\x12\x19.callboard.v1.ListRequest\x1a\x1a.callboard.v1.ListResponse\x12=\n" +
@@ -4357,197 +4561,204 @@ func file_callboard_v1_api_proto_rawDescGZIP() []byte {
 	return file_callboard_v1_api_proto_rawDescData
 }
 
-var file_callboard_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_callboard_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
 var file_callboard_v1_api_proto_goTypes = []any{
 	(*CreateRequest)(nil),                  // 0: callboard.v1.CreateRequest
 	(*CreateResponse)(nil),                 // 1: callboard.v1.CreateResponse
-	(*GetOrCreateRequest)(nil),             // 2: callboard.v1.GetOrCreateRequest
-	(*GetOrCreateResponse)(nil),            // 3: callboard.v1.GetOrCreateResponse
-	(*GetRequest)(nil),                     // 4: callboard.v1.GetRequest
-	(*GetResponse)(nil),                    // 5: callboard.v1.GetResponse
-	(*ListRequest)(nil),                    // 6: callboard.v1.ListRequest
-	(*ListResponse)(nil),                   // 7: callboard.v1.ListResponse
-	(*WakeRequest)(nil),                    // 8: callboard.v1.WakeRequest
-	(*WakeResponse)(nil),                   // 9: callboard.v1.WakeResponse
-	(*ResolveRequest)(nil),                 // 10: callboard.v1.ResolveRequest
-	(*ResolveResponse)(nil),                // 11: callboard.v1.ResolveResponse
-	(*SleepRequest)(nil),                   // 12: callboard.v1.SleepRequest
-	(*SleepResponse)(nil),                  // 13: callboard.v1.SleepResponse
-	(*RescheduleRequest)(nil),              // 14: callboard.v1.RescheduleRequest
-	(*RescheduleResponse)(nil),             // 15: callboard.v1.RescheduleResponse
-	(*DestroyRequest)(nil),                 // 16: callboard.v1.DestroyRequest
-	(*DestroyResponse)(nil),                // 17: callboard.v1.DestroyResponse
-	(*ExplainRequest)(nil),                 // 18: callboard.v1.ExplainRequest
-	(*ExplainResponse)(nil),                // 19: callboard.v1.ExplainResponse
-	(*PoolServiceListRequest)(nil),         // 20: callboard.v1.PoolServiceListRequest
-	(*PoolServiceListResponse)(nil),        // 21: callboard.v1.PoolServiceListResponse
-	(*PoolServiceGetRequest)(nil),          // 22: callboard.v1.PoolServiceGetRequest
-	(*PoolServiceGetResponse)(nil),         // 23: callboard.v1.PoolServiceGetResponse
-	(*PoolServicePutRequest)(nil),          // 24: callboard.v1.PoolServicePutRequest
-	(*PoolServicePutResponse)(nil),         // 25: callboard.v1.PoolServicePutResponse
-	(*PoolServiceDeleteRequest)(nil),       // 26: callboard.v1.PoolServiceDeleteRequest
-	(*PoolServiceDeleteResponse)(nil),      // 27: callboard.v1.PoolServiceDeleteResponse
-	(*RunnerServiceListRequest)(nil),       // 28: callboard.v1.RunnerServiceListRequest
-	(*RunnerServiceListResponse)(nil),      // 29: callboard.v1.RunnerServiceListResponse
-	(*RunnerServiceGetRequest)(nil),        // 30: callboard.v1.RunnerServiceGetRequest
-	(*RunnerServiceGetResponse)(nil),       // 31: callboard.v1.RunnerServiceGetResponse
-	(*DrainRequest)(nil),                   // 32: callboard.v1.DrainRequest
-	(*DrainResponse)(nil),                  // 33: callboard.v1.DrainResponse
-	(*UndrainRequest)(nil),                 // 34: callboard.v1.UndrainRequest
-	(*UndrainResponse)(nil),                // 35: callboard.v1.UndrainResponse
-	(*PlanRequest)(nil),                    // 36: callboard.v1.PlanRequest
-	(*PlanResponse)(nil),                   // 37: callboard.v1.PlanResponse
-	(*RolloutServiceGetRequest)(nil),       // 38: callboard.v1.RolloutServiceGetRequest
-	(*RolloutServiceGetResponse)(nil),      // 39: callboard.v1.RolloutServiceGetResponse
-	(*PauseRequest)(nil),                   // 40: callboard.v1.PauseRequest
-	(*PauseResponse)(nil),                  // 41: callboard.v1.PauseResponse
-	(*ResumeRequest)(nil),                  // 42: callboard.v1.ResumeRequest
-	(*ResumeResponse)(nil),                 // 43: callboard.v1.ResumeResponse
-	(*RolloutServiceListRequest)(nil),      // 44: callboard.v1.RolloutServiceListRequest
-	(*RolloutServiceListResponse)(nil),     // 45: callboard.v1.RolloutServiceListResponse
-	(*NamespaceServiceListRequest)(nil),    // 46: callboard.v1.NamespaceServiceListRequest
-	(*NamespaceServiceListResponse)(nil),   // 47: callboard.v1.NamespaceServiceListResponse
-	(*NamespaceServiceCreateRequest)(nil),  // 48: callboard.v1.NamespaceServiceCreateRequest
-	(*NamespaceServiceCreateResponse)(nil), // 49: callboard.v1.NamespaceServiceCreateResponse
-	(*ClusterServiceGetRequest)(nil),       // 50: callboard.v1.ClusterServiceGetRequest
-	(*ClusterServiceGetResponse)(nil),      // 51: callboard.v1.ClusterServiceGetResponse
-	(*Peer)(nil),                           // 52: callboard.v1.Peer
-	(*ListPeersRequest)(nil),               // 53: callboard.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),              // 54: callboard.v1.ListPeersResponse
-	(*AddVoterRequest)(nil),                // 55: callboard.v1.AddVoterRequest
-	(*AddVoterResponse)(nil),               // 56: callboard.v1.AddVoterResponse
-	(*RemovePeerRequest)(nil),              // 57: callboard.v1.RemovePeerRequest
-	(*RemovePeerResponse)(nil),             // 58: callboard.v1.RemovePeerResponse
-	(*Setting)(nil),                        // 59: callboard.v1.Setting
-	(*GetSettingsRequest)(nil),             // 60: callboard.v1.GetSettingsRequest
-	(*GetSettingsResponse)(nil),            // 61: callboard.v1.GetSettingsResponse
-	(*PutSettingsRequest)(nil),             // 62: callboard.v1.PutSettingsRequest
-	(*PutSettingsResponse)(nil),            // 63: callboard.v1.PutSettingsResponse
-	nil,                                    // 64: callboard.v1.PutSettingsRequest.ValuesEntry
-	(CrashPolicy)(0),                       // 65: callboard.v1.CrashPolicy
-	(*Actor)(nil),                          // 66: callboard.v1.Actor
-	(Consistency)(0),                       // 67: callboard.v1.Consistency
-	(*Decision)(nil),                       // 68: callboard.v1.Decision
-	(*Pool)(nil),                           // 69: callboard.v1.Pool
-	(*PoolConfig)(nil),                     // 70: callboard.v1.PoolConfig
-	(*Runner)(nil),                         // 71: callboard.v1.Runner
-	(*RolloutPlan)(nil),                    // 72: callboard.v1.RolloutPlan
-	(*Rollout)(nil),                        // 73: callboard.v1.Rollout
-	(*Namespace)(nil),                      // 74: callboard.v1.Namespace
+	(*CreateBatchRequest)(nil),             // 2: callboard.v1.CreateBatchRequest
+	(*NewActor)(nil),                       // 3: callboard.v1.NewActor
+	(*CreateBatchResponse)(nil),            // 4: callboard.v1.CreateBatchResponse
+	(*GetOrCreateRequest)(nil),             // 5: callboard.v1.GetOrCreateRequest
+	(*GetOrCreateResponse)(nil),            // 6: callboard.v1.GetOrCreateResponse
+	(*GetRequest)(nil),                     // 7: callboard.v1.GetRequest
+	(*GetResponse)(nil),                    // 8: callboard.v1.GetResponse
+	(*ListRequest)(nil),                    // 9: callboard.v1.ListRequest
+	(*ListResponse)(nil),                   // 10: callboard.v1.ListResponse
+	(*WakeRequest)(nil),                    // 11: callboard.v1.WakeRequest
+	(*WakeResponse)(nil),                   // 12: callboard.v1.WakeResponse
+	(*ResolveRequest)(nil),                 // 13: callboard.v1.ResolveRequest
+	(*ResolveResponse)(nil),                // 14: callboard.v1.ResolveResponse
+	(*SleepRequest)(nil),                   // 15: callboard.v1.SleepRequest
+	(*SleepResponse)(nil),                  // 16: callboard.v1.SleepResponse
+	(*RescheduleRequest)(nil),              // 17: callboard.v1.RescheduleRequest
+	(*RescheduleResponse)(nil),             // 18: callboard.v1.RescheduleResponse
+	(*DestroyRequest)(nil),                 // 19: callboard.v1.DestroyRequest
+	(*DestroyResponse)(nil),                // 20: callboard.v1.DestroyResponse
+	(*ExplainRequest)(nil),                 // 21: callboard.v1.ExplainRequest
+	(*ExplainResponse)(nil),                // 22: callboard.v1.ExplainResponse
+	(*PoolServiceListRequest)(nil),         // 23: callboard.v1.PoolServiceListRequest
+	(*PoolServiceListResponse)(nil),        // 24: callboard.v1.PoolServiceListResponse
+	(*PoolServiceGetRequest)(nil),          // 25: callboard.v1.PoolServiceGetRequest
+	(*PoolServiceGetResponse)(nil),         // 26: callboard.v1.PoolServiceGetResponse
+	(*PoolServicePutRequest)(nil),          // 27: callboard.v1.PoolServicePutRequest
+	(*PoolServicePutResponse)(nil),         // 28: callboard.v1.PoolServicePutResponse
+	(*PoolServiceDeleteRequest)(nil),       // 29: callboard.v1.PoolServiceDeleteRequest
+	(*PoolServiceDeleteResponse)(nil),      // 30: callboard.v1.PoolServiceDeleteResponse
+	(*RunnerServiceListRequest)(nil),       // 31: callboard.v1.RunnerServiceListRequest
+	(*RunnerServiceListResponse)(nil),      // 32: callboard.v1.RunnerServiceListResponse
+	(*RunnerServiceGetRequest)(nil),        // 33: callboard.v1.RunnerServiceGetRequest
+	(*RunnerServiceGetResponse)(nil),       // 34: callboard.v1.RunnerServiceGetResponse
+	(*DrainRequest)(nil),                   // 35: callboard.v1.DrainRequest
+	(*DrainResponse)(nil),                  // 36: callboard.v1.DrainResponse
+	(*UndrainRequest)(nil),                 // 37: callboard.v1.UndrainRequest
+	(*UndrainResponse)(nil),                // 38: callboard.v1.UndrainResponse
+	(*PlanRequest)(nil),                    // 39: callboard.v1.PlanRequest
+	(*PlanResponse)(nil),                   // 40: callboard.v1.PlanResponse
+	(*RolloutServiceGetRequest)(nil),       // 41: callboard.v1.RolloutServiceGetRequest
+	(*RolloutServiceGetResponse)(nil),      // 42: callboard.v1.RolloutServiceGetResponse
+	(*PauseRequest)(nil),                   // 43: callboard.v1.PauseRequest
+	(*PauseResponse)(nil),                  // 44: callboard.v1.PauseResponse
+	(*ResumeRequest)(nil),                  // 45: callboard.v1.ResumeRequest
+	(*ResumeResponse)(nil),                 // 46: callboard.v1.ResumeResponse
+	(*RolloutServiceListRequest)(nil),      // 47: callboard.v1.RolloutServiceListRequest
+	(*RolloutServiceListResponse)(nil),     // 48: callboard.v1.RolloutServiceListResponse
+	(*NamespaceServiceListRequest)(nil),    // 49: callboard.v1.NamespaceServiceListRequest
+	(*NamespaceServiceListResponse)(nil),   // 50: callboard.v1.NamespaceServiceListResponse
+	(*NamespaceServiceCreateRequest)(nil),  // 51: callboard.v1.NamespaceServiceCreateRequest
+	(*NamespaceServiceCreateResponse)(nil), // 52: callboard.v1.NamespaceServiceCreateResponse
+	(*ClusterServiceGetRequest)(nil),       // 53: callboard.v1.ClusterServiceGetRequest
+	(*ClusterServiceGetResponse)(nil),      // 54: callboard.v1.ClusterServiceGetResponse
+	(*Peer)(nil),                           // 55: callboard.v1.Peer
+	(*ListPeersRequest)(nil),               // 56: callboard.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),              // 57: callboard.v1.ListPeersResponse
+	(*AddVoterRequest)(nil),                // 58: callboard.v1.AddVoterRequest
+	(*AddVoterResponse)(nil),               // 59: callboard.v1.AddVoterResponse
+	(*RemovePeerRequest)(nil),              // 60: callboard.v1.RemovePeerRequest
+	(*RemovePeerResponse)(nil),             // 61: callboard.v1.RemovePeerResponse
+	(*Setting)(nil),                        // 62: callboard.v1.Setting
+	(*GetSettingsRequest)(nil),             // 63: callboard.v1.GetSettingsRequest
+	(*GetSettingsResponse)(nil),            // 64: callboard.v1.GetSettingsResponse
+	(*PutSettingsRequest)(nil),             // 65: callboard.v1.PutSettingsRequest
+	(*PutSettingsResponse)(nil),            // 66: callboard.v1.PutSettingsResponse
+	nil,                                    // 67: callboard.v1.PutSettingsRequest.ValuesEntry
+	(CrashPolicy)(0),                       // 68: callboard.v1.CrashPolicy
+	(*Actor)(nil),                          // 69: callboard.v1.Actor
+	(Consistency)(0),                       // 70: callboard.v1.Consistency
+	(*Decision)(nil),                       // 71: callboard.v1.Decision
+	(*Pool)(nil),                           // 72: callboard.v1.Pool
+	(*PoolConfig)(nil),                     // 73: callboard.v1.PoolConfig
+	(*Runner)(nil),                         // 74: callboard.v1.Runner
+	(*RolloutPlan)(nil),                    // 75: callboard.v1.RolloutPlan
+	(*Rollout)(nil),                        // 76: callboard.v1.Rollout
+	(*Namespace)(nil),                      // 77: callboard.v1.Namespace
 }
 var file_callboard_v1_api_proto_depIdxs = []int32{
-	65, // 0: callboard.v1.CreateRequest.crash_policy:type_name -> callboard.v1.CrashPolicy
-	66, // 1: callboard.v1.CreateResponse.actor:type_name -> callboard.v1.Actor
-	65, // 2: callboard.v1.GetOrCreateRequest.crash_policy:type_name -> callboard.v1.CrashPolicy
-	66, // 3: callboard.v1.GetOrCreateResponse.actor:type_name -> callboard.v1.Actor
-	67, // 4: callboard.v1.GetRequest.consistency:type_name -> callboard.v1.Consistency
-	66, // 5: callboard.v1.GetResponse.actor:type_name -> callboard.v1.Actor
-	67, // 6: callboard.v1.ListRequest.consistency:type_name -> callboard.v1.Consistency
-	66, // 7: callboard.v1.ListResponse.actors:type_name -> callboard.v1.Actor
-	66, // 8: callboard.v1.WakeResponse.actor:type_name -> callboard.v1.Actor
-	66, // 9: callboard.v1.ResolveResponse.actor:type_name -> callboard.v1.Actor
-	66, // 10: callboard.v1.SleepResponse.actor:type_name -> callboard.v1.Actor
-	66, // 11: callboard.v1.RescheduleResponse.actor:type_name -> callboard.v1.Actor
-	67, // 12: callboard.v1.ExplainRequest.consistency:type_name -> callboard.v1.Consistency
-	66, // 13: callboard.v1.ExplainResponse.actor:type_name -> callboard.v1.Actor
-	68, // 14: callboard.v1.ExplainResponse.decision:type_name -> callboard.v1.Decision
-	67, // 15: callboard.v1.PoolServiceListRequest.consistency:type_name -> callboard.v1.Consistency
-	69, // 16: callboard.v1.PoolServiceListResponse.pools:type_name -> callboard.v1.Pool
-	67, // 17: callboard.v1.PoolServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
-	69, // 18: callboard.v1.PoolServiceGetResponse.pool:type_name -> callboard.v1.Pool
-	70, // 19: callboard.v1.PoolServicePutRequest.config:type_name -> callboard.v1.PoolConfig
-	69, // 20: callboard.v1.PoolServicePutResponse.pool:type_name -> callboard.v1.Pool
-	67, // 21: callboard.v1.RunnerServiceListRequest.consistency:type_name -> callboard.v1.Consistency
-	71, // 22: callboard.v1.RunnerServiceListResponse.runners:type_name -> callboard.v1.Runner
-	67, // 23: callboard.v1.RunnerServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
-	71, // 24: callboard.v1.RunnerServiceGetResponse.runner:type_name -> callboard.v1.Runner
-	71, // 25: callboard.v1.DrainResponse.runner:type_name -> callboard.v1.Runner
-	71, // 26: callboard.v1.UndrainResponse.runner:type_name -> callboard.v1.Runner
-	67, // 27: callboard.v1.PlanRequest.consistency:type_name -> callboard.v1.Consistency
-	72, // 28: callboard.v1.PlanResponse.plan:type_name -> callboard.v1.RolloutPlan
-	67, // 29: callboard.v1.RolloutServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
-	73, // 30: callboard.v1.RolloutServiceGetResponse.rollout:type_name -> callboard.v1.Rollout
-	73, // 31: callboard.v1.PauseResponse.rollout:type_name -> callboard.v1.Rollout
-	73, // 32: callboard.v1.ResumeResponse.rollout:type_name -> callboard.v1.Rollout
-	67, // 33: callboard.v1.RolloutServiceListRequest.consistency:type_name -> callboard.v1.Consistency
-	73, // 34: callboard.v1.RolloutServiceListResponse.rollouts:type_name -> callboard.v1.Rollout
-	67, // 35: callboard.v1.NamespaceServiceListRequest.consistency:type_name -> callboard.v1.Consistency
-	74, // 36: callboard.v1.NamespaceServiceListResponse.namespaces:type_name -> callboard.v1.Namespace
-	74, // 37: callboard.v1.NamespaceServiceCreateResponse.namespace:type_name -> callboard.v1.Namespace
-	67, // 38: callboard.v1.ClusterServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
-	52, // 39: callboard.v1.ClusterServiceGetResponse.peers:type_name -> callboard.v1.Peer
-	52, // 40: callboard.v1.ListPeersResponse.peers:type_name -> callboard.v1.Peer
-	67, // 41: callboard.v1.GetSettingsRequest.consistency:type_name -> callboard.v1.Consistency
-	59, // 42: callboard.v1.GetSettingsResponse.settings:type_name -> callboard.v1.Setting
-	64, // 43: callboard.v1.PutSettingsRequest.values:type_name -> callboard.v1.PutSettingsRequest.ValuesEntry
-	59, // 44: callboard.v1.PutSettingsResponse.settings:type_name -> callboard.v1.Setting
-	0,  // 45: callboard.v1.ActorService.Create:input_type -> callboard.v1.CreateRequest
-	2,  // 46: callboard.v1.ActorService.GetOrCreate:input_type -> callboard.v1.GetOrCreateRequest
-	4,  // 47: callboard.v1.ActorService.Get:input_type -> callboard.v1.GetRequest
-	6,  // 48: callboard.v1.ActorService.List:input_type -> callboard.v1.ListRequest
-	8,  // 49: callboard.v1.ActorService.Wake:input_type -> callboard.v1.WakeRequest
-	10, // 50: callboard.v1.ActorService.Resolve:input_type -> callboard.v1.ResolveRequest
-	12, // 51: callboard.v1.ActorService.Sleep:input_type -> callboard.v1.SleepRequest
-	14, // 52: callboard.v1.ActorService.Reschedule:input_type -> callboard.v1.RescheduleRequest
-	16, // 53: callboard.v1.ActorService.Destroy:input_type -> callboard.v1.DestroyRequest
-	18, // 54: callboard.v1.ActorService.Explain:input_type -> callboard.v1.ExplainRequest
-	20, // 55: callboard.v1.PoolService.List:input_type -> callboard.v1.PoolServiceListRequest
-	22, // 56: callboard.v1.PoolService.Get:input_type -> callboard.v1.PoolServiceGetRequest
-	24, // 57: callboard.v1.PoolService.Put:input_type -> callboard.v1.PoolServicePutRequest
-	26, // 58: callboard.v1.PoolService.Delete:input_type -> callboard.v1.PoolServiceDeleteRequest
-	28, // 59: callboard.v1.RunnerService.List:input_type -> callboard.v1.RunnerServiceListRequest
-	30, // 60: callboard.v1.RunnerService.Get:input_type -> callboard.v1.RunnerServiceGetRequest
-	32, // 61: callboard.v1.RunnerService.Drain:input_type -> callboard.v1.DrainRequest
-	34, // 62: callboard.v1.RunnerService.Undrain:input_type -> callboard.v1.UndrainRequest
-	36, // 63: callboard.v1.RolloutService.Plan:input_type -> callboard.v1.PlanRequest
-	38, // 64: callboard.v1.RolloutService.Get:input_type -> callboard.v1.RolloutServiceGetRequest
-	40, // 65: callboard.v1.RolloutService.Pause:input_type -> callboard.v1.PauseRequest
-	42, // 66: callboard.v1.RolloutService.Resume:input_type -> callboard.v1.ResumeRequest
-	44, // 67: callboard.v1.RolloutService.List:input_type -> callboard.v1.RolloutServiceListRequest
-	46, // 68: callboard.v1.NamespaceService.List:input_type -> callboard.v1.NamespaceServiceListRequest
-	48, // 69: callboard.v1.NamespaceService.Create:input_type -> callboard.v1.NamespaceServiceCreateRequest
-	50, // 70: callboard.v1.ClusterService.Get:input_type -> callboard.v1.ClusterServiceGetRequest
-	53, // 71: callboard.v1.ClusterService.ListPeers:input_type -> callboard.v1.ListPeersRequest
-	55, // 72: callboard.v1.ClusterService.AddVoter:input_type -> callboard.v1.AddVoterRequest
-	57, // 73: callboard.v1.ClusterService.RemovePeer:input_type -> callboard.v1.RemovePeerRequest
-	60, // 74: callboard.v1.ClusterService.GetSettings:input_type -> callboard.v1.GetSettingsRequest
-	62, // 75: callboard.v1.ClusterService.PutSettings:input_type -> callboard.v1.PutSettingsRequest
-	1,  // 76: callboard.v1.ActorService.Create:output_type -> callboard.v1.CreateResponse
-	3,  // 77: callboard.v1.ActorService.GetOrCreate:output_type -> callboard.v1.GetOrCreateResponse
-	5,  // 78: callboard.v1.ActorService.Get:output_type -> callboard.v1.GetResponse
-	7,  // 79: callboard.v1.ActorService.List:output_type -> callboard.v1.ListResponse
-	9,  // 80: callboard.v1.ActorService.Wake:output_type -> callboard.v1.WakeResponse
-	11, // 81: callboard.v1.ActorService.Resolve:output_type -> callboard.v1.ResolveResponse
-	13, // 82: callboard.v1.ActorService.Sleep:output_type -> callboard.v1.SleepResponse
-	15, // 83: callboard.v1.ActorService.Reschedule:output_type -> callboard.v1.RescheduleResponse
-	17, // 84: callboard.v1.ActorService.Destroy:output_type -> callboard.v1.DestroyResponse
-	19, // 85: callboard.v1.ActorService.Explain:output_type -> callboard.v1.ExplainResponse
-	21, // 86: callboard.v1.PoolService.List:output_type -> callboard.v1.PoolServiceListResponse
-	23, // 87: callboard.v1.PoolService.Get:output_type -> callboard.v1.PoolServiceGetResponse
-	25, // 88: callboard.v1.PoolService.Put:output_type -> callboard.v1.PoolServicePutResponse
-	27, // 89: callboard.v1.PoolService.Delete:output_type -> callboard.v1.PoolServiceDeleteResponse
-	29, // 90: callboard.v1.RunnerService.List:output_type -> callboard.v1.RunnerServiceListResponse
-	31, // 91: callboard.v1.RunnerService.Get:output_type -> callboard.v1.RunnerServiceGetResponse
-	33, // 92: callboard.v1.RunnerService.Drain:output_type -> callboard.v1.DrainResponse
-	35, // 93: callboard.v1.RunnerService.Undrain:output_type -> callboard.v1.UndrainResponse
-	37, // 94: callboard.v1.RolloutService.Plan:output_type -> callboard.v1.PlanResponse
-	39, // 95: callboard.v1.RolloutService.Get:output_type -> callboard.v1.RolloutServiceGetResponse
-	41, // 96: callboard.v1.RolloutService.Pause:output_type -> callboard.v1.PauseResponse
-	43, // 97: callboard.v1.RolloutService.Resume:output_type -> callboard.v1.ResumeResponse
-	45, // 98: callboard.v1.RolloutService.List:output_type -> callboard.v1.RolloutServiceListResponse
-	47, // 99: callboard.v1.NamespaceService.List:output_type -> callboard.v1.NamespaceServiceListResponse
-	49, // 100: callboard.v1.NamespaceService.Create:output_type -> callboard.v1.NamespaceServiceCreateResponse
-	51, // 101: callboard.v1.ClusterService.Get:output_type -> callboard.v1.ClusterServiceGetResponse
-	54, // 102: callboard.v1.ClusterService.ListPeers:output_type -> callboard.v1.ListPeersResponse
-	56, // 103: callboard.v1.ClusterService.AddVoter:output_type -> callboard.v1.AddVoterResponse
-	58, // 104: callboard.v1.ClusterService.RemovePeer:output_type -> callboard.v1.RemovePeerResponse
-	61, // 105: callboard.v1.ClusterService.GetSettings:output_type -> callboard.v1.GetSettingsResponse
-	63, // 106: callboard.v1.ClusterService.PutSettings:output_type -> callboard.v1.PutSettingsResponse
-	76, // [76:107] is the sub-list for method output_type
-	45, // [45:76] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	68, // 0: callboard.v1.CreateRequest.crash_policy:type_name -> callboard.v1.CrashPolicy
+	69, // 1: callboard.v1.CreateResponse.actor:type_name -> callboard.v1.Actor
+	3,  // 2: callboard.v1.CreateBatchRequest.actors:type_name -> callboard.v1.NewActor
+	68, // 3: callboard.v1.NewActor.crash_policy:type_name -> callboard.v1.CrashPolicy
+	68, // 4: callboard.v1.GetOrCreateRequest.crash_policy:type_name -> callboard.v1.CrashPolicy
+	69, // 5: callboard.v1.GetOrCreateResponse.actor:type_name -> callboard.v1.Actor
+	70, // 6: callboard.v1.GetRequest.consistency:type_name -> callboard.v1.Consistency
+	69, // 7: callboard.v1.GetResponse.actor:type_name -> callboard.v1.Actor
+	70, // 8: callboard.v1.ListRequest.consistency:type_name -> callboard.v1.Consistency
+	69, // 9: callboard.v1.ListResponse.actors:type_name -> callboard.v1.Actor
+	69, // 10: callboard.v1.WakeResponse.actor:type_name -> callboard.v1.Actor
+	69, // 11: callboard.v1.ResolveResponse.actor:type_name -> callboard.v1.Actor
+	69, // 12: callboard.v1.SleepResponse.actor:type_name -> callboard.v1.Actor
+	69, // 13: callboard.v1.RescheduleResponse.actor:type_name -> callboard.v1.Actor
+	70, // 14: callboard.v1.ExplainRequest.consistency:type_name -> callboard.v1.Consistency
+	69, // 15: callboard.v1.ExplainResponse.actor:type_name -> callboard.v1.Actor
+	71, // 16: callboard.v1.ExplainResponse.decision:type_name -> callboard.v1.Decision
+	70, // 17: callboard.v1.PoolServiceListRequest.consistency:type_name -> callboard.v1.Consistency
+	72, // 18: callboard.v1.PoolServiceListResponse.pools:type_name -> callboard.v1.Pool
+	70, // 19: callboard.v1.PoolServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
+	72, // 20: callboard.v1.PoolServiceGetResponse.pool:type_name -> callboard.v1.Pool
+	73, // 21: callboard.v1.PoolServicePutRequest.config:type_name -> callboard.v1.PoolConfig
+	72, // 22: callboard.v1.PoolServicePutResponse.pool:type_name -> callboard.v1.Pool
+	70, // 23: callboard.v1.RunnerServiceListRequest.consistency:type_name -> callboard.v1.Consistency
+	74, // 24: callboard.v1.RunnerServiceListResponse.runners:type_name -> callboard.v1.Runner
+	70, // 25: callboard.v1.RunnerServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
+	74, // 26: callboard.v1.RunnerServiceGetResponse.runner:type_name -> callboard.v1.Runner
+	74, // 27: callboard.v1.DrainResponse.runner:type_name -> callboard.v1.Runner
+	74, // 28: callboard.v1.UndrainResponse.runner:type_name -> callboard.v1.Runner
+	70, // 29: callboard.v1.PlanRequest.consistency:type_name -> callboard.v1.Consistency
+	75, // 30: callboard.v1.PlanResponse.plan:type_name -> callboard.v1.RolloutPlan
+	70, // 31: callboard.v1.RolloutServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
+	76, // 32: callboard.v1.RolloutServiceGetResponse.rollout:type_name -> callboard.v1.Rollout
+	76, // 33: callboard.v1.PauseResponse.rollout:type_name -> callboard.v1.Rollout
+	76, // 34: callboard.v1.ResumeResponse.rollout:type_name -> callboard.v1.Rollout
+	70, // 35: callboard.v1.RolloutServiceListRequest.consistency:type_name -> callboard.v1.Consistency
+	76, // 36: callboard.v1.RolloutServiceListResponse.rollouts:type_name -> callboard.v1.Rollout
+	70, // 37: callboard.v1.NamespaceServiceListRequest.consistency:type_name -> callboard.v1.Consistency
+	77, // 38: callboard.v1.NamespaceServiceListResponse.namespaces:type_name -> callboard.v1.Namespace
+	77, // 39: callboard.v1.NamespaceServiceCreateResponse.namespace:type_name -> callboard.v1.Namespace
+	70, // 40: callboard.v1.ClusterServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
+	55, // 41: callboard.v1.ClusterServiceGetResponse.peers:type_name -> callboard.v1.Peer
+	55, // 42: callboard.v1.ListPeersResponse.peers:type_name -> callboard.v1.Peer
+	70, // 43: callboard.v1.GetSettingsRequest.consistency:type_name -> callboard.v1.Consistency
+	62, // 44: callboard.v1.GetSettingsResponse.settings:type_name -> callboard.v1.Setting
+	67, // 45: callboard.v1.PutSettingsRequest.values:type_name -> callboard.v1.PutSettingsRequest.ValuesEntry
+	62, // 46: callboard.v1.PutSettingsResponse.settings:type_name -> callboard.v1.Setting
+	0,  // 47: callboard.v1.ActorService.Create:input_type -> callboard.v1.CreateRequest
+	2,  // 48: callboard.v1.ActorService.CreateBatch:input_type -> callboard.v1.CreateBatchRequest
+	5,  // 49: callboard.v1.ActorService.GetOrCreate:input_type -> callboard.v1.GetOrCreateRequest
+	7,  // 50: callboard.v1.ActorService.Get:input_type -> callboard.v1.GetRequest
+	9,  // 51: callboard.v1.ActorService.List:input_type -> callboard.v1.ListRequest
+	11, // 52: callboard.v1.ActorService.Wake:input_type -> callboard.v1.WakeRequest
+	13, // 53: callboard.v1.ActorService.Resolve:input_type -> callboard.v1.ResolveRequest
+	15, // 54: callboard.v1.ActorService.Sleep:input_type -> callboard.v1.SleepRequest
+	17, // 55: callboard.v1.ActorService.Reschedule:input_type -> callboard.v1.RescheduleRequest
+	19, // 56: callboard.v1.ActorService.Destroy:input_type -> callboard.v1.DestroyRequest
+	21, // 57: callboard.v1.ActorService.Explain:input_type -> callboard.v1.ExplainRequest
+	23, // 58: callboard.v1.PoolService.List:input_type -> callboard.v1.PoolServiceListRequest
+	25, // 59: callboard.v1.PoolService.Get:input_type -> callboard.v1.PoolServiceGetRequest
+	27, // 60: callboard.v1.PoolService.Put:input_type -> callboard.v1.PoolServicePutRequest
+	29, // 61: callboard.v1.PoolService.Delete:input_type -> callboard.v1.PoolServiceDeleteRequest
+	31, // 62: callboard.v1.RunnerService.List:input_type -> callboard.v1.RunnerServiceListRequest
+	33, // 63: callboard.v1.RunnerService.Get:input_type -> callboard.v1.RunnerServiceGetRequest
+	35, // 64: callboard.v1.RunnerService.Drain:input_type -> callboard.v1.DrainRequest
+	37, // 65: callboard.v1.RunnerService.Undrain:input_type -> callboard.v1.UndrainRequest
+	39, // 66: callboard.v1.RolloutService.Plan:input_type -> callboard.v1.PlanRequest
+	41, // 67: callboard.v1.RolloutService.Get:input_type -> callboard.v1.RolloutServiceGetRequest
+	43, // 68: callboard.v1.RolloutService.Pause:input_type -> callboard.v1.PauseRequest
+	45, // 69: callboard.v1.RolloutService.Resume:input_type -> callboard.v1.ResumeRequest
+	47, // 70: callboard.v1.RolloutService.List:input_type -> callboard.v1.RolloutServiceListRequest
+	49, // 71: callboard.v1.NamespaceService.List:input_type -> callboard.v1.NamespaceServiceListRequest
+	51, // 72: callboard.v1.NamespaceService.Create:input_type -> callboard.v1.NamespaceServiceCreateRequest
+	53, // 73: callboard.v1.ClusterService.Get:input_type -> callboard.v1.ClusterServiceGetRequest
+	56, // 74: callboard.v1.ClusterService.ListPeers:input_type -> callboard.v1.ListPeersRequest
+	58, // 75: callboard.v1.ClusterService.AddVoter:input_type -> callboard.v1.AddVoterRequest
+	60, // 76: callboard.v1.ClusterService.RemovePeer:input_type -> callboard.v1.RemovePeerRequest
+	63, // 77: callboard.v1.ClusterService.GetSettings:input_type -> callboard.v1.GetSettingsRequest
+	65, // 78: callboard.v1.ClusterService.PutSettings:input_type -> callboard.v1.PutSettingsRequest
+	1,  // 79: callboard.v1.ActorService.Create:output_type -> callboard.v1.CreateResponse
+	4,  // 80: callboard.v1.ActorService.CreateBatch:output_type -> callboard.v1.CreateBatchResponse
+	6,  // 81: callboard.v1.ActorService.GetOrCreate:output_type -> callboard.v1.GetOrCreateResponse
+	8,  // 82: callboard.v1.ActorService.Get:output_type -> callboard.v1.GetResponse
+	10, // 83: callboard.v1.ActorService.List:output_type -> callboard.v1.ListResponse
+	12, // 84: callboard.v1.ActorService.Wake:output_type -> callboard.v1.WakeResponse
+	14, // 85: callboard.v1.ActorService.Resolve:output_type -> callboard.v1.ResolveResponse
+	16, // 86: callboard.v1.ActorService.Sleep:output_type -> callboard.v1.SleepResponse
+	18, // 87: callboard.v1.ActorService.Reschedule:output_type -> callboard.v1.RescheduleResponse
+	20, // 88: callboard.v1.ActorService.Destroy:output_type -> callboard.v1.DestroyResponse
+	22, // 89: callboard.v1.ActorService.Explain:output_type -> callboard.v1.ExplainResponse
+	24, // 90: callboard.v1.PoolService.List:output_type -> callboard.v1.PoolServiceListResponse
+	26, // 91: callboard.v1.PoolService.Get:output_type -> callboard.v1.PoolServiceGetResponse
+	28, // 92: callboard.v1.PoolService.Put:output_type -> callboard.v1.PoolServicePutResponse
+	30, // 93: callboard.v1.PoolService.Delete:output_type -> callboard.v1.PoolServiceDeleteResponse
+	32, // 94: callboard.v1.RunnerService.List:output_type -> callboard.v1.RunnerServiceListResponse
+	34, // 95: callboard.v1.RunnerService.Get:output_type -> callboard.v1.RunnerServiceGetResponse
+	36, // 96: callboard.v1.RunnerService.Drain:output_type -> callboard.v1.DrainResponse
+	38, // 97: callboard.v1.RunnerService.Undrain:output_type -> callboard.v1.UndrainResponse
+	40, // 98: callboard.v1.RolloutService.Plan:output_type -> callboard.v1.PlanResponse
+	42, // 99: callboard.v1.RolloutService.Get:output_type -> callboard.v1.RolloutServiceGetResponse
+	44, // 100: callboard.v1.RolloutService.Pause:output_type -> callboard.v1.PauseResponse
+	46, // 101: callboard.v1.RolloutService.Resume:output_type -> callboard.v1.ResumeResponse
+	48, // 102: callboard.v1.RolloutService.List:output_type -> callboard.v1.RolloutServiceListResponse
+	50, // 103: callboard.v1.NamespaceService.List:output_type -> callboard.v1.NamespaceServiceListResponse
+	52, // 104: callboard.v1.NamespaceService.Create:output_type -> callboard.v1.NamespaceServiceCreateResponse
+	54, // 105: callboard.v1.ClusterService.Get:output_type -> callboard.v1.ClusterServiceGetResponse
+	57, // 106: callboard.v1.ClusterService.ListPeers:output_type -> callboard.v1.ListPeersResponse
+	59, // 107: callboard.v1.ClusterService.AddVoter:output_type -> callboard.v1.AddVoterResponse
+	61, // 108: callboard.v1.ClusterService.RemovePeer:output_type -> callboard.v1.RemovePeerResponse
+	64, // 109: callboard.v1.ClusterService.GetSettings:output_type -> callboard.v1.GetSettingsResponse
+	66, // 110: callboard.v1.ClusterService.PutSettings:output_type -> callboard.v1.PutSettingsResponse
+	79, // [79:111] is the sub-list for method output_type
+	47, // [47:79] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_api_proto_init() }
@@ -4557,14 +4768,15 @@ func file_callboard_v1_api_proto_init() {
 	}
 	file_callboard_v1_types_proto_init()
 	file_callboard_v1_api_proto_msgTypes[0].OneofWrappers = []any{}
-	file_callboard_v1_api_proto_msgTypes[6].OneofWrappers = []any{}
+	file_callboard_v1_api_proto_msgTypes[3].OneofWrappers = []any{}
+	file_callboard_v1_api_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_api_proto_rawDesc), len(file_callboard_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   65,
+			NumMessages:   68,
 			NumExtensions: 0,
 			NumServices:   6,
 		},

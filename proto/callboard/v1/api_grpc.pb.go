@@ -20,6 +20,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	ActorService_Create_FullMethodName      = "/callboard.v1.ActorService/Create"
+	ActorService_CreateBatch_FullMethodName = "/callboard.v1.ActorService/CreateBatch"
 	ActorService_GetOrCreate_FullMethodName = "/callboard.v1.ActorService/GetOrCreate"
 	ActorService_Get_FullMethodName         = "/callboard.v1.ActorService/Get"
 	ActorService_List_FullMethodName        = "/callboard.v1.ActorService/List"
@@ -36,6 +37,8 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type ActorServiceClient interface {
 	Create(ctx context.Context, in *CreateRequest, opts ...grpc.CallOption) (*CreateResponse, error)
+	// CreateBatch makes many actors with one entry of the log: all of them or none. The refusal names the first one that it is about.
+	CreateBatch(ctx context.Context, in *CreateBatchRequest, opts ...grpc.CallOption) (*CreateBatchResponse, error)
 	GetOrCreate(ctx context.Context, in *GetOrCreateRequest, opts ...grpc.CallOption) (*GetOrCreateResponse, error)
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error)
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
@@ -60,6 +63,16 @@ func (c *actorServiceClient) Create(ctx context.Context, in *CreateRequest, opts
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateResponse)
 	err := c.cc.Invoke(ctx, ActorService_Create_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *actorServiceClient) CreateBatch(ctx context.Context, in *CreateBatchRequest, opts ...grpc.CallOption) (*CreateBatchResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateBatchResponse)
+	err := c.cc.Invoke(ctx, ActorService_CreateBatch_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -161,6 +174,8 @@ func (c *actorServiceClient) Explain(ctx context.Context, in *ExplainRequest, op
 // for forward compatibility.
 type ActorServiceServer interface {
 	Create(context.Context, *CreateRequest) (*CreateResponse, error)
+	// CreateBatch makes many actors with one entry of the log: all of them or none. The refusal names the first one that it is about.
+	CreateBatch(context.Context, *CreateBatchRequest) (*CreateBatchResponse, error)
 	GetOrCreate(context.Context, *GetOrCreateRequest) (*GetOrCreateResponse, error)
 	Get(context.Context, *GetRequest) (*GetResponse, error)
 	List(context.Context, *ListRequest) (*ListResponse, error)
@@ -183,6 +198,9 @@ type UnimplementedActorServiceServer struct{}
 
 func (UnimplementedActorServiceServer) Create(context.Context, *CreateRequest) (*CreateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Create not implemented")
+}
+func (UnimplementedActorServiceServer) CreateBatch(context.Context, *CreateBatchRequest) (*CreateBatchResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateBatch not implemented")
 }
 func (UnimplementedActorServiceServer) GetOrCreate(context.Context, *GetOrCreateRequest) (*GetOrCreateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetOrCreate not implemented")
@@ -246,6 +264,24 @@ func _ActorService_Create_Handler(srv interface{}, ctx context.Context, dec func
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ActorServiceServer).Create(ctx, req.(*CreateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ActorService_CreateBatch_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateBatchRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ActorServiceServer).CreateBatch(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ActorService_CreateBatch_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ActorServiceServer).CreateBatch(ctx, req.(*CreateBatchRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -422,6 +458,10 @@ var ActorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Create",
 			Handler:    _ActorService_Create_Handler,
+		},
+		{
+			MethodName: "CreateBatch",
+			Handler:    _ActorService_CreateBatch_Handler,
 		},
 		{
 			MethodName: "GetOrCreate",

@@ -23,6 +23,16 @@ func (x *Error) With(key, value string) *Error {
 	return x
 }
 
+// InItem says that a refusal, which nobody else has yet, is about one item of a list, and returns it.
+func (x *Error) InItem(list string, i int) *Error {
+	at := fmt.Sprintf("%s[%d]", list, i)
+	x.Message = at + ": " + x.GetMessage()
+	if field := x.GetMetadata()["field"]; field != "" {
+		at += "." + field
+	}
+	return x.With("field", at)
+}
+
 // Name returns group.code.
 func (x *Error) Name() string { return x.GetGroup() + "." + x.GetCode() }
 

@@ -43,6 +43,7 @@ type Command struct {
 	//	*Command_UndrainRunner
 	//	*Command_PauseRollout
 	//	*Command_ResumeRollout
+	//	*Command_CreateActors
 	Command       isCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -211,6 +212,15 @@ func (x *Command) GetResumeRollout() *v1.ResumeRequest {
 	return nil
 }
 
+func (x *Command) GetCreateActors() *v1.CreateBatchRequest {
+	if x != nil {
+		if x, ok := x.Command.(*Command_CreateActors); ok {
+			return x.CreateActors
+		}
+	}
+	return nil
+}
+
 type isCommand_Command interface {
 	isCommand_Command()
 }
@@ -271,6 +281,10 @@ type Command_ResumeRollout struct {
 	ResumeRollout *v1.ResumeRequest `protobuf:"bytes,14,opt,name=resume_rollout,json=resumeRollout,proto3,oneof"`
 }
 
+type Command_CreateActors struct {
+	CreateActors *v1.CreateBatchRequest `protobuf:"bytes,30,opt,name=create_actors,json=createActors,proto3,oneof"`
+}
+
 func (*Command_CreateActor) isCommand_Command() {}
 
 func (*Command_GetOrCreateActor) isCommand_Command() {}
@@ -299,12 +313,15 @@ func (*Command_PauseRollout) isCommand_Command() {}
 
 func (*Command_ResumeRollout) isCommand_Command() {}
 
+func (*Command_CreateActors) isCommand_Command() {}
+
 // Success is what a command that took effect answers. Details are read from the View at the answer's index.
 type Success struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`            // of the actor or namespace
 	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"` // get-or-create: this call made it
 	Warnings      []string               `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Ids           []byte                 `protobuf:"bytes,4,opt,name=ids,proto3" json:"ids,omitempty"` // of the actors of a batch, 16 bytes each
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -356,6 +373,13 @@ func (x *Success) GetCreated() bool {
 func (x *Success) GetWarnings() []string {
 	if x != nil {
 		return x.Warnings
+	}
+	return nil
+}
+
+func (x *Success) GetIds() []byte {
+	if x != nil {
+		return x.Ids
 	}
 	return nil
 }
@@ -1499,7 +1523,7 @@ var File_callboard_node_v1_node_proto protoreflect.FileDescriptor
 
 const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x1ccallboard/node/v1/node.proto\x12\x11callboard.node.v1\x1a\x16callboard/v1/api.proto\x1a\x19callboard/v1/runner.proto\x1a\x18callboard/v1/types.proto\"\xf6\a\n" +
+	"\x1ccallboard/node/v1/node.proto\x12\x11callboard.node.v1\x1a\x16callboard/v1/api.proto\x1a\x19callboard/v1/runner.proto\x1a\x18callboard/v1/types.proto\"\xbf\b\n" +
 	"\aCommand\x12@\n" +
 	"\fcreate_actor\x18\x01 \x01(\v2\x1b.callboard.v1.CreateRequestH\x00R\vcreateActor\x12Q\n" +
 	"\x13get_or_create_actor\x18\x02 \x01(\v2 .callboard.v1.GetOrCreateRequestH\x00R\x10getOrCreateActor\x12:\n" +
@@ -1518,12 +1542,14 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\fdrain_runner\x18\v \x01(\v2\x1a.callboard.v1.DrainRequestH\x00R\vdrainRunner\x12E\n" +
 	"\x0eundrain_runner\x18\f \x01(\v2\x1c.callboard.v1.UndrainRequestH\x00R\rundrainRunner\x12A\n" +
 	"\rpause_rollout\x18\r \x01(\v2\x1a.callboard.v1.PauseRequestH\x00R\fpauseRollout\x12D\n" +
-	"\x0eresume_rollout\x18\x0e \x01(\v2\x1b.callboard.v1.ResumeRequestH\x00R\rresumeRolloutB\t\n" +
-	"\acommand\"O\n" +
+	"\x0eresume_rollout\x18\x0e \x01(\v2\x1b.callboard.v1.ResumeRequestH\x00R\rresumeRollout\x12G\n" +
+	"\rcreate_actors\x18\x1e \x01(\v2 .callboard.v1.CreateBatchRequestH\x00R\fcreateActorsB\t\n" +
+	"\acommand\"a\n" +
 	"\aSuccess\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x18\n" +
 	"\acreated\x18\x02 \x01(\bR\acreated\x12\x1a\n" +
-	"\bwarnings\x18\x03 \x03(\tR\bwarnings\"\x8c\x01\n" +
+	"\bwarnings\x18\x03 \x03(\tR\bwarnings\x12\x10\n" +
+	"\x03ids\x18\x04 \x01(\fR\x03ids\"\x8c\x01\n" +
 	"\rSubmitRequest\x124\n" +
 	"\acommand\x18\x01 \x01(\v2\x1a.callboard.node.v1.CommandR\acommand\x12'\n" +
 	"\x0fidempotency_key\x18\x02 \x01(\tR\x0eidempotencyKey\x12\x1c\n" +
@@ -1655,14 +1681,15 @@ var file_callboard_node_v1_node_proto_goTypes = []any{
 	(*v1.UndrainRequest)(nil),                // 29: callboard.v1.UndrainRequest
 	(*v1.PauseRequest)(nil),                  // 30: callboard.v1.PauseRequest
 	(*v1.ResumeRequest)(nil),                 // 31: callboard.v1.ResumeRequest
-	(*v1.Error)(nil),                         // 32: callboard.v1.Error
-	(*v1.Heartbeat)(nil),                     // 33: callboard.v1.Heartbeat
-	(*v1.ActorEvents)(nil),                   // 34: callboard.v1.ActorEvents
-	(*v1.Draining)(nil),                      // 35: callboard.v1.Draining
-	(*v1.Goodbye)(nil),                       // 36: callboard.v1.Goodbye
-	(*v1.ActorRef)(nil),                      // 37: callboard.v1.ActorRef
-	(*v1.Hello)(nil),                         // 38: callboard.v1.Hello
-	(*v1.RefusedEvent)(nil),                  // 39: callboard.v1.RefusedEvent
+	(*v1.CreateBatchRequest)(nil),            // 32: callboard.v1.CreateBatchRequest
+	(*v1.Error)(nil),                         // 33: callboard.v1.Error
+	(*v1.Heartbeat)(nil),                     // 34: callboard.v1.Heartbeat
+	(*v1.ActorEvents)(nil),                   // 35: callboard.v1.ActorEvents
+	(*v1.Draining)(nil),                      // 36: callboard.v1.Draining
+	(*v1.Goodbye)(nil),                       // 37: callboard.v1.Goodbye
+	(*v1.ActorRef)(nil),                      // 38: callboard.v1.ActorRef
+	(*v1.Hello)(nil),                         // 39: callboard.v1.Hello
+	(*v1.RefusedEvent)(nil),                  // 40: callboard.v1.RefusedEvent
 }
 var file_callboard_node_v1_node_proto_depIdxs = []int32{
 	18, // 0: callboard.node.v1.Command.create_actor:type_name -> callboard.v1.CreateRequest
@@ -1679,38 +1706,39 @@ var file_callboard_node_v1_node_proto_depIdxs = []int32{
 	29, // 11: callboard.node.v1.Command.undrain_runner:type_name -> callboard.v1.UndrainRequest
 	30, // 12: callboard.node.v1.Command.pause_rollout:type_name -> callboard.v1.PauseRequest
 	31, // 13: callboard.node.v1.Command.resume_rollout:type_name -> callboard.v1.ResumeRequest
-	0,  // 14: callboard.node.v1.SubmitRequest.command:type_name -> callboard.node.v1.Command
-	1,  // 15: callboard.node.v1.SubmitResponse.success:type_name -> callboard.node.v1.Success
-	32, // 16: callboard.node.v1.SubmitResponse.refusal:type_name -> callboard.v1.Error
-	8,  // 17: callboard.node.v1.RelayRequest.reports:type_name -> callboard.node.v1.SessionReport
-	12, // 18: callboard.node.v1.RelayResponse.answers:type_name -> callboard.node.v1.SessionAnswer
-	10, // 19: callboard.node.v1.SessionReport.hello:type_name -> callboard.node.v1.HelloReport
-	33, // 20: callboard.node.v1.SessionReport.heartbeat:type_name -> callboard.v1.Heartbeat
-	34, // 21: callboard.node.v1.SessionReport.events:type_name -> callboard.v1.ActorEvents
-	9,  // 22: callboard.node.v1.SessionReport.receipt:type_name -> callboard.node.v1.EvictionsReceived
-	35, // 23: callboard.node.v1.SessionReport.draining:type_name -> callboard.v1.Draining
-	36, // 24: callboard.node.v1.SessionReport.goodbye:type_name -> callboard.v1.Goodbye
-	11, // 25: callboard.node.v1.SessionReport.broken:type_name -> callboard.node.v1.Broken
-	37, // 26: callboard.node.v1.EvictionsReceived.refs:type_name -> callboard.v1.ActorRef
-	38, // 27: callboard.node.v1.HelloReport.hello:type_name -> callboard.v1.Hello
-	32, // 28: callboard.node.v1.SessionAnswer.refusal:type_name -> callboard.v1.Error
-	39, // 29: callboard.node.v1.SessionAnswer.refused_events:type_name -> callboard.v1.RefusedEvent
-	16, // 30: callboard.node.v1.ChangeMembershipRequest.join:type_name -> callboard.node.v1.Join
-	2,  // 31: callboard.node.v1.NodeService.Submit:input_type -> callboard.node.v1.SubmitRequest
-	4,  // 32: callboard.node.v1.NodeService.ReadIndex:input_type -> callboard.node.v1.ReadIndexRequest
-	6,  // 33: callboard.node.v1.NodeService.Relay:input_type -> callboard.node.v1.RelayRequest
-	13, // 34: callboard.node.v1.NodeService.Describe:input_type -> callboard.node.v1.DescribeRequest
-	15, // 35: callboard.node.v1.NodeService.ChangeMembership:input_type -> callboard.node.v1.ChangeMembershipRequest
-	3,  // 36: callboard.node.v1.NodeService.Submit:output_type -> callboard.node.v1.SubmitResponse
-	5,  // 37: callboard.node.v1.NodeService.ReadIndex:output_type -> callboard.node.v1.ReadIndexResponse
-	7,  // 38: callboard.node.v1.NodeService.Relay:output_type -> callboard.node.v1.RelayResponse
-	14, // 39: callboard.node.v1.NodeService.Describe:output_type -> callboard.node.v1.DescribeResponse
-	17, // 40: callboard.node.v1.NodeService.ChangeMembership:output_type -> callboard.node.v1.ChangeMembershipResponse
-	36, // [36:41] is the sub-list for method output_type
-	31, // [31:36] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	32, // 14: callboard.node.v1.Command.create_actors:type_name -> callboard.v1.CreateBatchRequest
+	0,  // 15: callboard.node.v1.SubmitRequest.command:type_name -> callboard.node.v1.Command
+	1,  // 16: callboard.node.v1.SubmitResponse.success:type_name -> callboard.node.v1.Success
+	33, // 17: callboard.node.v1.SubmitResponse.refusal:type_name -> callboard.v1.Error
+	8,  // 18: callboard.node.v1.RelayRequest.reports:type_name -> callboard.node.v1.SessionReport
+	12, // 19: callboard.node.v1.RelayResponse.answers:type_name -> callboard.node.v1.SessionAnswer
+	10, // 20: callboard.node.v1.SessionReport.hello:type_name -> callboard.node.v1.HelloReport
+	34, // 21: callboard.node.v1.SessionReport.heartbeat:type_name -> callboard.v1.Heartbeat
+	35, // 22: callboard.node.v1.SessionReport.events:type_name -> callboard.v1.ActorEvents
+	9,  // 23: callboard.node.v1.SessionReport.receipt:type_name -> callboard.node.v1.EvictionsReceived
+	36, // 24: callboard.node.v1.SessionReport.draining:type_name -> callboard.v1.Draining
+	37, // 25: callboard.node.v1.SessionReport.goodbye:type_name -> callboard.v1.Goodbye
+	11, // 26: callboard.node.v1.SessionReport.broken:type_name -> callboard.node.v1.Broken
+	38, // 27: callboard.node.v1.EvictionsReceived.refs:type_name -> callboard.v1.ActorRef
+	39, // 28: callboard.node.v1.HelloReport.hello:type_name -> callboard.v1.Hello
+	33, // 29: callboard.node.v1.SessionAnswer.refusal:type_name -> callboard.v1.Error
+	40, // 30: callboard.node.v1.SessionAnswer.refused_events:type_name -> callboard.v1.RefusedEvent
+	16, // 31: callboard.node.v1.ChangeMembershipRequest.join:type_name -> callboard.node.v1.Join
+	2,  // 32: callboard.node.v1.NodeService.Submit:input_type -> callboard.node.v1.SubmitRequest
+	4,  // 33: callboard.node.v1.NodeService.ReadIndex:input_type -> callboard.node.v1.ReadIndexRequest
+	6,  // 34: callboard.node.v1.NodeService.Relay:input_type -> callboard.node.v1.RelayRequest
+	13, // 35: callboard.node.v1.NodeService.Describe:input_type -> callboard.node.v1.DescribeRequest
+	15, // 36: callboard.node.v1.NodeService.ChangeMembership:input_type -> callboard.node.v1.ChangeMembershipRequest
+	3,  // 37: callboard.node.v1.NodeService.Submit:output_type -> callboard.node.v1.SubmitResponse
+	5,  // 38: callboard.node.v1.NodeService.ReadIndex:output_type -> callboard.node.v1.ReadIndexResponse
+	7,  // 39: callboard.node.v1.NodeService.Relay:output_type -> callboard.node.v1.RelayResponse
+	14, // 40: callboard.node.v1.NodeService.Describe:output_type -> callboard.node.v1.DescribeResponse
+	17, // 41: callboard.node.v1.NodeService.ChangeMembership:output_type -> callboard.node.v1.ChangeMembershipResponse
+	37, // [37:42] is the sub-list for method output_type
+	32, // [32:37] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_callboard_node_v1_node_proto_init() }
@@ -1733,6 +1761,7 @@ func file_callboard_node_v1_node_proto_init() {
 		(*Command_UndrainRunner)(nil),
 		(*Command_PauseRollout)(nil),
 		(*Command_ResumeRollout)(nil),
+		(*Command_CreateActors)(nil),
 	}
 	file_callboard_node_v1_node_proto_msgTypes[3].OneofWrappers = []any{
 		(*SubmitResponse_Success)(nil),
