@@ -62,7 +62,21 @@ race: ## Run every test under the race detector (needs a C compiler)
 	go test -race ./...
 
 .PHONY: bench
-bench: ## Run the Go benchmarks (compare within one run; machines differ)
+bench: bench-tools ## Measure real processes beside etcd (10 to 20 minutes) and rewrite docs/benchmarks.md
+	bin/bench -out docs/benchmarks.md
+
+.PHONY: bench-quick
+bench-quick: bench-tools ## The same, small and once (2 minutes), printed; `bin/bench -run CASE` for one case
+	bin/bench -quick
+
+.PHONY: bench-tools
+bench-tools: build ## Build what make bench needs into bin/: the bench, etcd's server and its loop of puts
+	CGO_ENABLED=0 go build -trimpath -o bin/bench ./bench
+	cd bench/etcd && CGO_ENABLED=0 go build -trimpath -o ../../bin/etcd go.etcd.io/etcd/server/v3
+	cd bench/etcd && CGO_ENABLED=0 go build -trimpath -o ../../bin/etcd-put .
+
+.PHONY: bench-go
+bench-go: ## Run the Go benchmarks (compare within one run; machines differ)
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: lint

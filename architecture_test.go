@@ -59,6 +59,9 @@ var rooms = []room{
 
 	{dir: "cmd/callboard", may: []string{"server", "runner", "client", "examples/...", "proto/callboard/v1"}, required: true},
 
+	// The benchmarks measure what users run, from outside; Raft's stores are there for Raft alone. bench/etcd is another module.
+	{dir: "bench", may: []string{"jepsen/real", "runner", "client", "proto/callboard/v1", "transport/raftnet"}, tests: true},
+
 	// The black box judges the product from outside; only the simulation looks in.
 	{dir: "jepsen", may: []string{"runner", "client", "proto/callboard/v1"}, tests: true},
 	{dir: "jepsen/sim", may: []string{"..."}, tests: true},
@@ -116,6 +119,7 @@ func TestImportCheckCanFail(t *testing.T) {
 		{"the view locks", "fsm/view.go", "sync", ""},
 		{"tables lock", "fsm/table/rows.go", "sync/atomic", ""},
 		{"snapshots are compressed", "fsm/snapshot/write.go", "github.com/klauspost/compress/zstd", ""},
+		{"the bench knows Raft's stores", "bench/child_bare.go", module + "/transport/raftnet", ""},
 		{"tests of the core import what they like", "fsm/actor_test.go", "os", ""},
 		{"the simulation looks in", "jepsen/sim/world.go", module + "/server", ""},
 		{"outside modules are free elsewhere", "server/replica.go", "github.com/hashicorp/raft", ""},
@@ -133,6 +137,7 @@ func TestImportCheckCanFail(t *testing.T) {
 		{"the binary goes past server", "cmd/callboard/main.go", module + "/fsm", "cmd/callboard may not import fsm"},
 		{"the black box looks in", "jepsen/history.go", module + "/server", "jepsen may not import server"},
 		{"the black box looks in from a test", "jepsen/history_test.go", module + "/fsm", "jepsen may not import fsm"},
+		{"the bench looks in", "bench/case_million.go", module + "/fsm/snapshot", "bench may not import fsm/snapshot"},
 		{"the root is imported", "server/node.go", module, "server may not import the root"},
 		{"a room without a row", "util/strings.go", "strings", "util/strings.go: no room of architecture_test.go covers this directory"},
 		{"code in transport itself", "transport/transport.go", "strings", "transport/transport.go: no room of architecture_test.go covers this directory"},

@@ -31,6 +31,11 @@ type Process struct {
 	done  chan struct{} // closed when it has ended and its end is in the history
 }
 
+// Start starts any program as a process of the World.
+func (w *World) Start(name, program string, args ...string) (*Process, error) {
+	return w.start(name, nil, program, args...)
+}
+
 // start runs a program. Its output goes to a file, which Log returns.
 func (w *World) start(name string, env []string, program string, args ...string) (*Process, error) {
 	p := &Process{Name: name, world: w, log: filepath.Join(w.Dir, name+".log"), done: make(chan struct{})}
