@@ -56,10 +56,11 @@ const (
 	ErrorStopTimeout
 	ErrorAbandoned
 	ErrorVanished
+	ErrorRefused
 	errorCodeCount
 )
 
-var errorNames = [errorCodeCount]string{"", "crashed", "runner_connection_lost", "runner_no_response", "stop_timeout", "abandoned", "vanished"}
+var errorNames = [errorCodeCount]string{"", "crashed", "runner_connection_lost", "runner_no_response", "stop_timeout", "abandoned", "vanished", "start_refused"}
 
 func (c ErrorCode) String() string {
 	if c < errorCodeCount {
@@ -330,9 +331,12 @@ func (tx *Tx) recordTrouble(a, next *Actor, op *logv1.ActorStopped) {
 	if op.GetPreferRunner() {
 		t.Preferred = runner
 	}
-	if op.GetClean() && a.StopReason != StopNoResponse { // a start without an answer stays one, however clean its stop
+	refused := op.GetCause() == logv1.StopCause_STOP_CAUSE_REFUSED // nothing ran: that says nothing about the actor
+	// A start without an answer stays one, however clean its stop.
+	answered := a.StopReason != StopNoResponse || op.GetCause() == logv1.StopCause_STOP_CAUSE_FINISHED
+	if op.GetClean() && !refused && answered {
 		t.Code, t.Message, t.Runner, t.Retries, t.RetryMs, t.CrashedMs = ErrorNone, "", RunnerID{}, 0, 0, 0
-	} else if code := troubleOf(op.GetCause(), a.StopReason); code != ErrorNone {
+	} else if code := troubleOf(op.GetCause(), a.StopReason); code != ErrorNone && !(refused && !op.GetPenalty()) {
 		t.Code, t.Message, t.Runner, t.CrashedMs = code, op.GetMessage(), runner, tx.clockMs
 	}
 	if op.GetPenalty() {
@@ -353,7 +357,7 @@ func (s *State) Retries(a *Actor) uint32 {
 }
 
 func troubleOf(cause logv1.StopCause, reason StopReason) ErrorCode {
-	if reason == StopNoResponse {
+	if reason == StopNoResponse && cause != logv1.StopCause_STOP_CAUSE_FINISHED {
 		return ErrorNoResponse
 	}
 	switch cause {
@@ -367,6 +371,8 @@ func troubleOf(cause logv1.StopCause, reason StopReason) ErrorCode {
 		return ErrorVanished
 	case logv1.StopCause_STOP_CAUSE_CONFIRMED:
 		return ErrorCrashed
+	case logv1.StopCause_STOP_CAUSE_REFUSED:
+		return ErrorRefused
 	default: // fenced: an eviction, nothing went wrong with the actor
 		return ErrorNone
 	}

@@ -535,11 +535,15 @@ func (m *model) remember(a *modelActor, op *logv1.ActorStopped) {
 	if op.GetPreferRunner() {
 		t.preferred = a.runner
 	}
-	code := map[logv1.StopCause]ErrorCode{1: ErrorCrashed, 2: ErrorAbandoned, 4: ErrorLost, 5: ErrorStopTimeout, 6: ErrorVanished}[op.GetCause()]
-	if a.reason == uint32(StopNoResponse) {
+	code := map[logv1.StopCause]ErrorCode{1: ErrorCrashed, 2: ErrorAbandoned, 4: ErrorLost, 5: ErrorStopTimeout, 6: ErrorVanished, 8: ErrorRefused}[op.GetCause()]
+	refused := op.GetCause() == 8
+	if refused && !op.GetPenalty() {
+		code = ErrorNone
+	}
+	if a.reason == uint32(StopNoResponse) && op.GetCause() != 7 {
 		code = ErrorNoResponse
 	}
-	if op.GetClean() && a.reason != uint32(StopNoResponse) {
+	if op.GetClean() && !refused && (a.reason != uint32(StopNoResponse) || op.GetCause() == 7) {
 		*t = modelTrouble{preferred: t.preferred}
 	} else if code != ErrorNone {
 		t.code, t.runner, t.crashedMs = code, a.runner, m.clockMs

@@ -518,7 +518,7 @@ func (w *walk) draw() string {
 		next := pick("next", "pending", "backing_off", "backing_off", "sleeping", "destroyed", "unspecified")
 		wait := rapid.SampledFrom([]int64{1, 2_000, 100_000, 0}).Draw(t, "wait")
 		return fmt.Sprint("actor-stopped ", ref(actorIn("starting", "running", "stopping")), " next=", next, " reschedule=", m.clockMs+wait,
-			" cause=", pick("cause", "confirmed", "abandoned", "fenced", "lost", "no_response", "vanished"), pick("clean", "", " clean"), pick("penalty", "", " penalty"), pick("prefer", "", " prefer_runner"))
+			" cause=", pick("cause", "confirmed", "abandoned", "fenced", "lost", "no_response", "vanished", "finished", "refused"), pick("clean", "", " clean"), pick("penalty", "", " penalty"), pick("prefer", "", " prefer_runner"))
 	case 21:
 		return "enqueue-actor " + actorIn("backing_off")
 	case 22:

@@ -401,6 +401,8 @@ type EndedActor struct {
 	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	Fenced        bool                   `protobuf:"varint,4,opt,name=fenced,proto3" json:"fenced,omitempty"`
 	Abandoned     bool                   `protobuf:"varint,5,opt,name=abandoned,proto3" json:"abandoned,omitempty"`
+	Finished      bool                   `protobuf:"varint,6,opt,name=finished,proto3" json:"finished,omitempty"`
+	Refused       bool                   `protobuf:"varint,7,opt,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -466,6 +468,20 @@ func (x *EndedActor) GetFenced() bool {
 func (x *EndedActor) GetAbandoned() bool {
 	if x != nil {
 		return x.Abandoned
+	}
+	return false
+}
+
+func (x *EndedActor) GetFinished() bool {
+	if x != nil {
+		return x.Finished
+	}
+	return false
+}
+
+func (x *EndedActor) GetRefused() bool {
+	if x != nil {
+		return x.Refused
 	}
 	return false
 }
@@ -754,6 +770,8 @@ type StoppedEvent struct {
 	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`      // at most 1 KiB
 	Abandoned     bool                   `protobuf:"varint,3,opt,name=abandoned,proto3" json:"abandoned,omitempty"` // the code did not return in time
 	Fenced        bool                   `protobuf:"varint,4,opt,name=fenced,proto3" json:"fenced,omitempty"`       // an eviction, not a crash: the lease ran out, or the runner stopped it of its own accord to shut down
+	Finished      bool                   `protobuf:"varint,5,opt,name=finished,proto3" json:"finished,omitempty"`   // it is clean, and the code returned before it was asked to stop: the actor's own, final end
+	Refused       bool                   `protobuf:"varint,6,opt,name=refused,proto3" json:"refused,omitempty"`     // nothing of it ran: the runner would not start it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -812,6 +830,20 @@ func (x *StoppedEvent) GetAbandoned() bool {
 func (x *StoppedEvent) GetFenced() bool {
 	if x != nil {
 		return x.Fenced
+	}
+	return false
+}
+
+func (x *StoppedEvent) GetFinished() bool {
+	if x != nil {
+		return x.Finished
+	}
+	return false
+}
+
+func (x *StoppedEvent) GetRefused() bool {
+	if x != nil {
+		return x.Refused
 	}
 	return false
 }
@@ -1955,14 +1987,16 @@ const file_callboard_v1_runner_proto_rawDesc = "" +
 	"\fRunningActor\x12(\n" +
 	"\x03ref\x18\x01 \x01(\v2\x16.callboard.v1.ActorRefR\x03ref\x12\x1a\n" +
 	"\bstopping\x18\x02 \x01(\bR\bstopping\x12\x1a\n" +
-	"\bstarting\x18\x03 \x01(\bR\bstarting\"\x9c\x01\n" +
+	"\bstarting\x18\x03 \x01(\bR\bstarting\"\xd2\x01\n" +
 	"\n" +
 	"EndedActor\x12(\n" +
 	"\x03ref\x18\x01 \x01(\v2\x16.callboard.v1.ActorRefR\x03ref\x12\x14\n" +
 	"\x05clean\x18\x02 \x01(\bR\x05clean\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x16\n" +
 	"\x06fenced\x18\x04 \x01(\bR\x06fenced\x12\x1c\n" +
-	"\tabandoned\x18\x05 \x01(\bR\tabandoned\"@\n" +
+	"\tabandoned\x18\x05 \x01(\bR\tabandoned\x12\x1a\n" +
+	"\bfinished\x18\x06 \x01(\bR\bfinished\x12\x18\n" +
+	"\arefused\x18\a \x01(\bR\arefused\"@\n" +
 	"\tHeartbeat\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12!\n" +
 	"\fthreshold_ms\x18\x02 \x01(\rR\vthresholdMs\"Q\n" +
@@ -1978,12 +2012,14 @@ const file_callboard_v1_runner_proto_rawDesc = "" +
 	"\x05alarm\x18\x05 \x01(\v2\x18.callboard.v1.AlarmEventH\x00R\x05alarm\x12-\n" +
 	"\x04save\x18\x06 \x01(\v2\x17.callboard.v1.SaveEventH\x00R\x04saveB\a\n" +
 	"\x05event\"\x0e\n" +
-	"\fRunningEvent\"t\n" +
+	"\fRunningEvent\"\xaa\x01\n" +
 	"\fStoppedEvent\x12\x14\n" +
 	"\x05clean\x18\x01 \x01(\bR\x05clean\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1c\n" +
 	"\tabandoned\x18\x03 \x01(\bR\tabandoned\x12\x16\n" +
-	"\x06fenced\x18\x04 \x01(\bR\x06fenced\"\f\n" +
+	"\x06fenced\x18\x04 \x01(\bR\x06fenced\x12\x1a\n" +
+	"\bfinished\x18\x05 \x01(\bR\bfinished\x12\x18\n" +
+	"\arefused\x18\x06 \x01(\bR\arefused\"\f\n" +
 	"\n" +
 	"SleepEvent\">\n" +
 	"\n" +

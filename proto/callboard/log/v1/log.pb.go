@@ -33,6 +33,8 @@ const (
 	StopCause_STOP_CAUSE_LOST        StopCause = 4
 	StopCause_STOP_CAUSE_NO_RESPONSE StopCause = 5
 	StopCause_STOP_CAUSE_VANISHED    StopCause = 6 // its runner neither runs it nor knows its end
+	StopCause_STOP_CAUSE_FINISHED    StopCause = 7 // it ended of its own accord, whatever it was asked meanwhile
+	StopCause_STOP_CAUSE_REFUSED     StopCause = 8 // its runner would not start it, or left before it could
 )
 
 // Enum value maps for StopCause.
@@ -45,6 +47,8 @@ var (
 		4: "STOP_CAUSE_LOST",
 		5: "STOP_CAUSE_NO_RESPONSE",
 		6: "STOP_CAUSE_VANISHED",
+		7: "STOP_CAUSE_FINISHED",
+		8: "STOP_CAUSE_REFUSED",
 	}
 	StopCause_value = map[string]int32{
 		"STOP_CAUSE_UNSPECIFIED": 0,
@@ -54,6 +58,8 @@ var (
 		"STOP_CAUSE_LOST":        4,
 		"STOP_CAUSE_NO_RESPONSE": 5,
 		"STOP_CAUSE_VANISHED":    6,
+		"STOP_CAUSE_FINISHED":    7,
+		"STOP_CAUSE_REFUSED":     8,
 	}
 )
 
@@ -4108,7 +4114,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\aoutcome\x18\x02 \x01(\fR\aoutcome\x12 \n" +
 	"\vfingerprint\x18\x03 \x01(\x06R\vfingerprint\"-\n" +
 	"\x0eForgetOutcomes\x12\x1b\n" +
-	"\tbefore_ms\x18\x01 \x01(\x03R\bbeforeMs*\xbc\x01\n" +
+	"\tbefore_ms\x18\x01 \x01(\x03R\bbeforeMs*\xed\x01\n" +
 	"\tStopCause\x12\x1a\n" +
 	"\x16STOP_CAUSE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14STOP_CAUSE_CONFIRMED\x10\x01\x12\x18\n" +
@@ -4116,7 +4122,9 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x11STOP_CAUSE_FENCED\x10\x03\x12\x13\n" +
 	"\x0fSTOP_CAUSE_LOST\x10\x04\x12\x1a\n" +
 	"\x16STOP_CAUSE_NO_RESPONSE\x10\x05\x12\x17\n" +
-	"\x13STOP_CAUSE_VANISHED\x10\x06*\x8e\x01\n" +
+	"\x13STOP_CAUSE_VANISHED\x10\x06\x12\x17\n" +
+	"\x13STOP_CAUSE_FINISHED\x10\a\x12\x16\n" +
+	"\x12STOP_CAUSE_REFUSED\x10\b*\x8e\x01\n" +
 	"\tNextState\x12\x1a\n" +
 	"\x16NEXT_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12NEXT_STATE_PENDING\x10\x01\x12\x1a\n" +
