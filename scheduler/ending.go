@@ -31,20 +31,24 @@ const (
 
 // afterEnd decides what follows the end of a life: the one place where crash policies, evictions and sleeps are told apart.
 func afterEnd(a *fsm.Actor, r *fsm.Runner, e ending) after {
-	fenced := e.cause == logv1.StopCause_STOP_CAUSE_FENCED
+	fenced, refused := e.cause == logv1.StopCause_STOP_CAUSE_FENCED, e.cause == logv1.StopCause_STOP_CAUSE_REFUSED
 	switch {
-	case a.Destroying:
-		return after{next: toDestroyed}
+	case a.Destroying, e.cause == logv1.StopCause_STOP_CAUSE_FINISHED:
+		return after{next: toDestroyed} // finished: what it was asked meanwhile found nobody
 	case a.Phase == fsm.Stopping && a.StopReason == fsm.StopSleep:
 		if !a.WakeKept {
 			return after{next: toSleep}
 		}
-		return moved(e.clean || fenced)
+		return moved(e.clean || fenced || refused)
 	case fenced:
 		// An eviction for want of a lease: nothing went wrong with the actor. It may return, unless it was on its way elsewhere.
 		return after{next: toPending, prefer: a.Phase != fsm.Stopping}
 	case a.Phase == fsm.Stopping:
-		return moved(e.clean && a.StopReason != fsm.StopNoResponse)
+		return moved((e.clean || refused) && a.StopReason != fsm.StopNoResponse)
+	case refused:
+		// Nothing went wrong with the actor. But whoever refuses once may refuse again: it goes elsewhere if it can, and not at once
+		// each time.
+		return moved(e.clean)
 	case e.clean && r.DrainCause != fsm.DrainShutdown:
 		return after{next: toDestroyed} // it ended of its own accord
 	case r.DrainCause == fsm.DrainShutdown, r.DrainCause == fsm.DrainReplaced:

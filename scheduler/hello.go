@@ -180,7 +180,7 @@ func (s *step) reconcile(r *fsm.Runner, h *callboardv1.Hello, resumed bool) {
 		}
 		claimed[ref] = true
 		if a := s.tx.Actor(ref.Actor); a != nil && a.Runner == r.Number && a.Generation == ref.Generation {
-			s.endLife(a, ending{clean: e.GetClean(), message: e.GetMessage(), cause: stopCause(e.GetFenced(), e.GetAbandoned())})
+			s.endLife(a, ending{clean: e.GetClean(), message: e.GetMessage(), cause: stopCause(e)})
 		} else {
 			s.endStray(r, ref)
 		}

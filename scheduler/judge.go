@@ -61,8 +61,17 @@ func (s *step) lost(r *fsm.Runner) {
 		if s.full() {
 			return
 		}
-		s.endLife(a, ending{cause: logv1.StopCause_STOP_CAUSE_LOST, message: "its runner was lost"})
+		s.endLife(a, leftBehind(r, a))
 	}
+}
+
+// leftBehind is how an actor ends that its runner still had when it ended. What a runner that said goodbye had not started is nobody's
+// fault.
+func leftBehind(r *fsm.Runner, a *fsm.Actor) ending {
+	if r.End == fsm.EndStopped && a.Phase == fsm.Starting {
+		return ending{clean: true, cause: logv1.StopCause_STOP_CAUSE_REFUSED, message: "its runner left before it could start it"}
+	}
+	return ending{cause: logv1.StopCause_STOP_CAUSE_LOST, message: "its runner was lost"}
 }
 
 // forget drops what has been kept long enough, or is too much to keep.

@@ -22,18 +22,19 @@ type process struct {
 	instance      fsm.InstanceID
 	registrations int
 
-	manual bool
-	silent bool  // nothing of what it says arrives, and it hears nothing
-	cut    bool  // what it says arrives, and it hears nothing
-	deaf   bool  // it ignores starts
-	leaves bool  // it shuts down: when nothing is left it says goodbye
-	hangs  bool  // its code does not return when it is told to stop: the library abandons it in time
-	slowMs int64 // how long a start and a stop take
-	fences bool  // it gives up its actors when its lease runs out
-	dials  bool  // it dials now, although it is manual
-	exited string
-	dead   bool
-	heard  string // the answer to its last Hello, for a story
+	manual  bool
+	silent  bool  // nothing of what it says arrives, and it hears nothing
+	cut     bool  // what it says arrives, and it hears nothing
+	deaf    bool  // it ignores starts
+	refuses bool  // it will not start anything
+	leaves  bool  // it shuts down: when nothing is left it says goodbye
+	hangs   bool  // its code does not return when it is told to stop: the library abandons it in time
+	slowMs  int64 // how long a start and a stop take
+	fences  bool  // it gives up its actors when its lease runs out
+	dials   bool  // it dials now, although it is manual
+	exited  string
+	dead    bool
+	heard   string // the answer to its last Hello, for a story
 
 	runner    fsm.RunnerID
 	session   fsm.SessionID
@@ -316,6 +317,11 @@ func (p *process) obeyStart(w *world, ref fsm.Ref) {
 	if p.deaf || p.bodies[ref] != nil || ref.Generation <= p.endedAt[ref.Actor] {
 		return
 	}
+	if p.refuses {
+		p.end(ref)
+		p.say(w, p.slowMs, refused(ref), nil)
+		return
+	}
 	b := &body{ref: ref, starting: true}
 	p.bodies[ref] = b
 	p.say(w, p.slowMs, running(ref), func() { b.starting = false })
@@ -346,7 +352,11 @@ func (p *process) obeyStop(w *world, ref fsm.Ref) {
 // finish ends a body by itself: with an error, or of its own accord.
 func (p *process) finish(w *world, ref fsm.Ref, clean bool) {
 	p.said = slices.DeleteFunc(p.said, func(s saying) bool { return s.about(ref) })
-	p.say(w, 0, stopped(ref, clean, "boom"), func() { p.end(ref) })
+	event := stopped(ref, false, "boom")
+	if clean {
+		event = finished(ref)
+	}
+	p.say(w, 0, event, func() { p.end(ref) })
 }
 
 func (p *process) broken() *nodev1.SessionReport {
@@ -374,4 +384,16 @@ func stopped(ref fsm.Ref, clean bool, message string) *callboardv1.ActorEvent {
 	return &callboardv1.ActorEvent{Ref: refOf(ref), Event: &callboardv1.ActorEvent_Stopped{
 		Stopped: &callboardv1.StoppedEvent{Clean: clean, Message: message},
 	}}
+}
+
+func finished(ref fsm.Ref) *callboardv1.ActorEvent {
+	event := stopped(ref, true, "")
+	event.GetStopped().Finished = true
+	return event
+}
+
+func refused(ref fsm.Ref) *callboardv1.ActorEvent {
+	event := stopped(ref, false, "no")
+	event.GetStopped().Refused = true
+	return event
 }

@@ -52,8 +52,9 @@ func (r *random) lookAtKeys() {
 // comeToRest makes everybody well and lets time pass.
 func (r *random) comeToRest() {
 	for _, p := range r.processes {
-		p.silent, p.cut, p.deaf, p.hangs, p.slowMs = false, false, false, false, 0
+		p.silent, p.cut, p.deaf, p.hangs, p.refuses, p.slowMs = false, false, false, false, false, 0
 	}
+	r.wallSkew = max(r.wallSkew, r.view.WallMs()-wallStartMs-r.clockMs) // a wall clock that stands still keeps alarms waiting
 	r.turn(Input{})
 	r.advance(100_000)
 	for _, a := range r.everyActor() {

@@ -101,6 +101,7 @@ var actions = func() []action {
 		{4, action{"change pool", (*random).changePool}},
 		{3, action{"change setting", (*random).changeSetting}},
 		{4, action{"together", (*random).together}},
+		{4, action{"election", (*random).election}},
 	} {
 		for range a.weight {
 			all = append(all, a.action)
@@ -125,7 +126,7 @@ func (r *random) newcomer() *process {
 		name: fmt.Sprintf("r%d", r.names), pool: r.pick("pool", r.pools...), version: uint32(r.number("version", 0, 3)),
 		slots: uint32(r.number("slots", 1, 4)), fences: true,
 		slowMs: int64(rapid.SampledFrom([]int{0, 0, 0, 700, 8000}).Draw(r.rt, "slow")),
-		deaf:   r.chance("deaf", 5), hangs: r.chance("hangs", 10),
+		deaf:   r.chance("deaf", 5), hangs: r.chance("hangs", 10), refuses: r.chance("refuses", 5),
 	}
 	if len(r.processes) > 0 && r.chance("same key", 30) {
 		other := rapid.SampledFrom(r.processes).Draw(r.rt, "whose")
@@ -300,7 +301,7 @@ func (r *random) changeProcess() {
 			r.report(p.draining(120_000))
 		}
 	case "knobs":
-		p.deaf, p.hangs = false, r.chance("hangs", 30)
+		p.deaf, p.hangs, p.refuses = false, r.chance("hangs", 30), false
 	}
 	r.turn(Input{})
 }
@@ -349,7 +350,7 @@ func (r *random) staleEvent() {
 		return // not stale
 	}
 	events := []*callboardv1.ActorEvent{
-		running(ref), stopped(ref, true, ""), stopped(ref, false, "late"),
+		running(ref), stopped(ref, true, ""), stopped(ref, false, "late"), refused(ref), finished(ref),
 		{Ref: refOf(ref), Event: &callboardv1.ActorEvent_Sleep{Sleep: &callboardv1.SleepEvent{}}},
 		{Ref: refOf(ref), Event: &callboardv1.ActorEvent_Alarm{Alarm: &callboardv1.AlarmEvent{}}},
 		{Ref: refOf(ref), Event: &callboardv1.ActorEvent_Save{Save: &callboardv1.SaveEvent{State: []byte("stale")}}},
@@ -396,6 +397,13 @@ func (r *random) changeSetting() {
 	case "reset":
 		r.setting("retry_reset_duration", r.pick("value", "1s", "1m", ""))
 	}
+}
+
+// election has another node lead, perhaps one whose wall clock is wrong.
+func (r *random) election() {
+	r.wallSkew = int64(rapid.SampledFrom([]int{0, 0, -30_000, 30_000}).Draw(r.rt, "wall clock"))
+	r.elect()
+	r.turn(Input{})
 }
 
 // together gives several inputs to one Step.

@@ -85,20 +85,35 @@ func (s *step) event(r *fsm.Runner, event *callboardv1.ActorEvent) *callboardv1.
 		}
 	case *callboardv1.ActorEvent_Stopped:
 		s.endLife(a, ending{
-			clean: e.Stopped.GetClean(), message: e.Stopped.GetMessage(),
-			cause: stopCause(e.Stopped.GetFenced(), e.Stopped.GetAbandoned()),
+			clean: e.Stopped.GetClean(), message: e.Stopped.GetMessage(), cause: stopCause(e.Stopped),
 		})
 	case *callboardv1.ActorEvent_Sleep:
 		if a.Phase == fsm.Starting || a.Phase == fsm.Running {
 			s.stop(a, fsm.StopSleep)
 		}
 	case *callboardv1.ActorEvent_Alarm:
-		s.do(&logv1.Op{Op: &logv1.Op_SetAlarm{SetAlarm: &logv1.SetAlarm{ActorId: ref.Actor[:], AtUnixMs: max(0, e.Alarm.GetAtUnixMs())}}})
+		return s.setAlarm(ref, e.Alarm)
 	case *callboardv1.ActorEvent_Save:
 		return s.save(ref, e.Save.GetState())
 	default:
 		return callboardv1.Refuse("session", "malformed", "the event says nothing that this build knows")
 	}
+	return nil
+}
+
+// lastAlarmMs is the end of the year 9999: what is later is no time of day, but a mistake.
+const lastAlarmMs = 253_402_300_799_999
+
+// setAlarm sets the alarm, or clears it when it names no time. A time that is over long since is over, not none.
+func (s *step) setAlarm(ref fsm.Ref, alarm *callboardv1.AlarmEvent) *callboardv1.Error {
+	op := &logv1.SetAlarm{ActorId: ref.Actor[:]}
+	if alarm.AtUnixMs != nil {
+		if alarm.GetAtUnixMs() > lastAlarmMs {
+			return callboardv1.Refuse("actor", "invalid_alarm", "alarm at %d: milliseconds since 1970, up to the end of the year 9999", alarm.GetAtUnixMs())
+		}
+		op.AtUnixMs = max(1, alarm.GetAtUnixMs())
+	}
+	s.do(&logv1.Op{Op: &logv1.Op_SetAlarm{SetAlarm: op}})
 	return nil
 }
 
@@ -154,12 +169,25 @@ func staleGeneration(ref fsm.Ref) *callboardv1.Error {
 	return callboardv1.Refuse("actor", "stale_generation", "generation %d of actor %s is not on this runner any more", ref.Generation, ref.Actor)
 }
 
-func stopCause(fenced, abandoned bool) logv1.StopCause {
+// told is how a runner tells an end: in an event, or in a Hello.
+type told interface {
+	GetClean() bool
+	GetFenced() bool
+	GetAbandoned() bool
+	GetFinished() bool
+	GetRefused() bool
+}
+
+func stopCause(end told) logv1.StopCause {
 	switch {
-	case fenced:
+	case end.GetRefused():
+		return logv1.StopCause_STOP_CAUSE_REFUSED
+	case end.GetFenced():
 		return logv1.StopCause_STOP_CAUSE_FENCED
-	case abandoned:
+	case end.GetAbandoned():
 		return logv1.StopCause_STOP_CAUSE_ABANDONED
+	case end.GetFinished() && end.GetClean():
+		return logv1.StopCause_STOP_CAUSE_FINISHED
 	}
 	return logv1.StopCause_STOP_CAUSE_CONFIRMED
 }

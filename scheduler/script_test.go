@@ -175,7 +175,8 @@ func (l line) claims(p *process) {
 		ref := l.ref(name)
 		p.end(ref)
 		p.ended = append(p.ended, &callboardv1.EndedActor{
-			Ref: refOf(ref), Clean: how == "clean", Fenced: how == "fenced", Abandoned: how == "abandoned", Message: how,
+			Ref: refOf(ref), Clean: how == "clean" || how == "finished", Fenced: how == "fenced", Abandoned: how == "abandoned", Message: how,
+			Finished: how == "finished", Refused: how == "refused",
 		})
 	}
 }
@@ -210,6 +211,10 @@ func (l line) event(p *process) *nodev1.SessionReport {
 		event = running(ref)
 	case "stopped":
 		stop(&callboardv1.StoppedEvent{Clean: true})
+	case "finished":
+		stop(&callboardv1.StoppedEvent{Clean: true, Finished: true})
+	case "refused":
+		stop(&callboardv1.StoppedEvent{Refused: true, Message: "no"})
 	case "crashed":
 		stop(&callboardv1.StoppedEvent{Message: "boom"})
 	case "abandoned":
@@ -220,8 +225,11 @@ func (l line) event(p *process) *nodev1.SessionReport {
 		event.Event = &callboardv1.ActorEvent_Sleep{Sleep: &callboardv1.SleepEvent{}}
 	case "alarm":
 		alarm := &callboardv1.AlarmEvent{}
-		if l.has("in") {
+		if l.has("in") || l.has("at") {
 			at := l.s.wallMs() + l.ms("in")
+			if l.has("at") {
+				at = l.number("at", 0)
+			}
 			alarm.AtUnixMs = &at
 		}
 		event.Event = &callboardv1.ActorEvent_Alarm{Alarm: alarm}

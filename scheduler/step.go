@@ -36,6 +36,8 @@ type Input struct {
 	Reports    []*nodev1.SessionReport // but for heartbeats
 	Heartbeats []*nodev1.SessionReport // every one that waits
 	Sweep      bool                    // look at every pool: after an election, or when the last Step left work
+	// WallBehindMs is how far the leader's wall clock is behind the state's, which never goes back: no alarm can come sooner.
+	WallBehindMs int64
 }
 
 // Answer is what an input came to. It must not leave before the entry has committed.
@@ -154,6 +156,9 @@ func (s *step) wake(in Input) int64 {
 		at(due)
 	}
 	if alarm, ok := tx.NextAlarmMs(); ok {
+		if alarm > tx.WallMs() {
+			alarm += in.WallBehindMs
+		}
 		at(tx.ClockMs() + max(0, alarm-tx.WallMs()))
 	}
 	if oldest, ok := tx.OldestOutcomeMs(); ok {

@@ -23,7 +23,8 @@ import (
 //	start r1 version=2 slots=3 pool=p key=k    a process starts and connects. It obeys, reports and heartbeats by itself;
 //	                                           with `manual` a story speaks for it, and it only heartbeats
 //	hello r1 running=(a1/1) ended=(a2/1:clean) it connects again, saying what it has; slots= and version= change it
-//	say r1 running a1                          one event: running, stopped, crashed, abandoned, fenced, sleep, alarm, save
+//	say r1 running a1                          one event: running, stopped, finished, refused, crashed, abandoned, fenced, sleep,
+//	                                           alarm in=10s or at=MS or neither, save
 //	broken|draining|goodbye|kill|silence|hear r1
 //	heartbeat r1 threshold=20s                 one more heartbeat now
 //	create a1 key=k pool=p policy=sleep idem=i, get-or-create, destroy, sleep, wake a1

@@ -26,10 +26,7 @@ type tester interface {
 	Logf(format string, args ...any)
 }
 
-const (
-	wallStartMs = 1_700_000_000_000
-	epoch       = 1
-)
+const wallStartMs = 1_700_000_000_000
 
 type world struct {
 	t         tester
@@ -37,6 +34,7 @@ type world struct {
 	clockMs   int64
 	wallSkew  int64 // how far the wall clock has been set forward
 	turns     uint64
+	epoch     uint64
 	wakeMs    int64
 	unsettled bool // the last Step left work
 	idle      int  // Steps in a row, at one clock, that neither did anything nor waited for anything
@@ -59,9 +57,20 @@ type heartbeat struct {
 
 func newWorld(t tester) *world {
 	w := &world{t: t, view: fsm.NewView(), labels: map[fsm.ID]string{}, actors: map[string]fsm.ActorID{}, audit: newAudit()}
-	founder := idOf("cluster")
-	w.apply([]*logv1.Op{{Op: &logv1.Op_LeaderEstablished{LeaderEstablished: &logv1.LeaderEstablished{ClusterId: founder[:], Node: "n1"}}}})
+	w.elect()
 	return w
+}
+
+// elect establishes a leader, the first one or another. The heartbeats that waited at the one before are gone, and nothing is known to
+// be settled.
+func (w *world) elect() {
+	w.t.Helper()
+	w.epoch++
+	founder := idOf("cluster")
+	w.commit(&logv1.Entry{Format: fsm.EntryFormat, ClockMs: w.view.ClockMs(), WallMs: w.wallMs(), Ops: []*logv1.Op{
+		{Op: &logv1.Op_LeaderEstablished{LeaderEstablished: &logv1.LeaderEstablished{ClusterId: founder[:], Node: "n1"}}},
+	}})
+	w.waiting, w.unsettled = nil, w.epoch > 1
 }
 
 // idOf makes an id out of a name, for what the engine does not name itself.
@@ -75,9 +84,14 @@ func (w *world) wallMs() int64 { return wallStartMs + w.clockMs + w.wallSkew }
 // apply commits ops as every node would.
 func (w *world) apply(ops []*logv1.Op) {
 	w.t.Helper()
-	entry := &logv1.Entry{
+	w.commit(&logv1.Entry{
 		Format: fsm.EntryFormat, Epoch: w.view.Epoch(), Base: w.view.Base(), ClockMs: w.clockMs, WallMs: w.wallMs(), Ops: ops,
-	}
+	})
+}
+
+func (w *world) commit(entry *logv1.Entry) {
+	w.t.Helper()
+	ops := entry.GetOps()
 	written, err := proto.Marshal(entry)
 	if err != nil {
 		w.t.Fatalf("the entry cannot be written: %v", err)
@@ -86,7 +100,7 @@ func (w *world) apply(ops []*logv1.Op) {
 	if err := proto.Unmarshal(written, &read); err != nil {
 		w.t.Fatalf("the entry cannot be read: %v", err)
 	}
-	next, results, accepted := w.view.Apply(w.view.Index()+1, epoch, &read)
+	next, results, accepted := w.view.Apply(w.view.Index()+1, w.epoch, &read)
 	if !accepted {
 		w.t.Fatalf("the entry was refused")
 	}
@@ -103,7 +117,7 @@ func (w *world) step(in Input) Output {
 	w.t.Helper()
 	w.turns++
 	binary.LittleEndian.PutUint64(in.Seed[:], w.turns)
-	in.Sweep = w.unsettled
+	in.Sweep, in.WallBehindMs = w.unsettled, max(0, w.view.WallMs()-w.wallMs())
 	tx := w.view.Begin(w.clockMs, w.wallMs())
 	out := Step(tx, in)
 	if err := tx.Check(); err != nil {

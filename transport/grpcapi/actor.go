@@ -116,6 +116,8 @@ func troubleSentence(t *fsm.Trouble) string {
 		sentence = "its stop was not confirmed in time: look at what its stop does"
 	case fsm.ErrorAbandoned:
 		sentence = "its code did not return when it was stopped and was abandoned: make it obey its context"
+	case fsm.ErrorRefused:
+		sentence = "the runner that was to start it refused: look at that runner's log"
 	case fsm.ErrorVanished:
 		sentence = "its runner came back without it and could not say how it ended"
 	default:
