@@ -44,6 +44,7 @@ type Actor struct {
 	localStop bool          // asked to stop by this runner, not by the engine
 	fencedAt  time.Duration // when it was fenced or superseded
 	abandonAt time.Duration // when it is given up; 0: not killed
+	evictAt   time.Time     // when its stop is planned, as the engine told ahead; zero: not told
 	successor *waitingStart // a newer generation which waits for the end of this one
 	ending    *ending
 }

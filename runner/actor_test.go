@@ -249,40 +249,6 @@ func TestOnWakeComesBeforeRunning(t *testing.T) {
 	})
 }
 
-func TestActorSeesAComingMove(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, s, a := withActor(t)
-		notice := func(n *callboardv1.DrainNotice) {
-			s.send(&callboardv1.ConnectResponse{Message: &callboardv1.ConnectResponse_DrainNotice{DrainNotice: n}})
-			synctest.Wait()
-		}
-		closed := func() bool {
-			select {
-			case <-a.Draining():
-				return true
-			default:
-				return false
-			}
-		}
-		if _, ok := a.Drain(); ok || closed() {
-			t.Error("draining from the start")
-		}
-		notice(&callboardv1.DrainNotice{Cause: callboardv1.DrainCause_DRAIN_CAUSE_OPERATOR})
-		if d, ok := a.Drain(); !ok || !closed() || d.Cause != DrainOperator || !d.Due.IsZero() {
-			t.Errorf("%+v %v", d, ok)
-		}
-		s.desire(&callboardv1.Desired{Evict: []*callboardv1.EvictNotice{{Ref: &callboardv1.ActorRef{ActorId: "x", Generation: 3}, InMs: 4000}}})
-		synctest.Wait()
-		if d, _ := a.Drain(); d.Cause != DrainOperator || time.Until(d.Due) != 4*time.Second {
-			t.Errorf("%+v", d)
-		}
-		notice(&callboardv1.DrainNotice{Cancelled: true})
-		if _, ok := a.Drain(); ok || closed() {
-			t.Error("draining after the call-off")
-		}
-	})
-}
-
 func TestManyEventsGoInBatches(t *testing.T) {
 	var q eventQueue
 	big := &callboardv1.ActorEvent{Event: &callboardv1.ActorEvent_Save{Save: &callboardv1.SaveEvent{State: make([]byte, MaxStateBytes)}}}

@@ -42,6 +42,9 @@ func (l *loop) commanded(now time.Duration, m linkMessage, d *callboardv1.Desire
 	for _, e := range d.GetEvict() {
 		l.announceEviction(e)
 	}
+	if d.GetComplete() {
+		l.drainSettled()
+	}
 }
 
 // mayStart obeys a Start, or lets it wait while a Hello is out: the Welcome's node may know better.
@@ -113,7 +116,7 @@ func (l *loop) start(now time.Duration, w *waitingStart) {
 func (l *loop) refuseStart(ref *callboardv1.ActorRef, why string) {
 	l.log.Warn("a Start is refused", "actor_id", ref.GetActorId(), "generation", ref.GetGeneration(), "reason", why)
 	if l.unsettled[keyOf(ref)] == nil {
-		l.settle(nil, ending{ref: ref, fenced: true, message: "not started: " + why})
+		l.settle(nil, ending{ref: ref, refused: true, message: "not started: " + why})
 	}
 }
 
@@ -138,9 +141,7 @@ func (l *loop) launch(s *callboardv1.StartActor, reg *registration) {
 	}
 	a.ctx, a.cancel = context.WithCancelCause(l.base)
 	a.tasksCtx, a.cancelTasks = context.WithCancelCause(l.base)
-	if l.drain != nil {
-		a.setDrain(&Drain{Cause: l.drain.Cause, Due: l.drain.Due})
-	}
+	a.setDrain(l.drainOf(a))
 	l.actors[a.ID()] = a
 	l.group.Go(a.supervise)
 }
@@ -154,7 +155,11 @@ func (l *loop) stop(now time.Duration, m linkMessage, s *callboardv1.StopActor) 
 		return
 	}
 	timeout := time.Duration(s.GetTimeoutMs())*time.Millisecond - (now - m.at)
-	timeout = max(timeout-min(stopMargin, timeout/2), 0)
+	timeout -= min(stopMargin, timeout/2)
+	if l.shutdown != nil { // an end that comes with the process is never told
+		timeout = min(timeout, l.shutdown.deadline-now-stopMargin)
+	}
+	timeout = max(timeout, 0)
 	if a := l.actors[id]; a != nil && a.Generation() == generation {
 		a.localStop = false
 		a.ask(stopReasonOf(s.GetReason()), timeout)
@@ -180,36 +185,6 @@ func (l *loop) announceEviction(e *callboardv1.EvictNotice) {
 	if a == nil || a.Generation() != e.GetRef().GetGeneration() {
 		return
 	}
-	d := Drain{Due: time.Now().Add(time.Duration(e.GetInMs()) * time.Millisecond)}
-	if l.drain != nil {
-		d.Cause = l.drain.Cause
-	}
-	a.setDrain(&d)
-}
-
-func (l *loop) drainNoticed(n *callboardv1.DrainNotice) {
-	if n.GetCancelled() {
-		l.log.Info("the drain is called off")
-		l.drain, l.drained, l.standby = nil, false, false
-		for _, a := range l.actors {
-			a.setDrain(nil)
-		}
-		return
-	}
-	cause := drainCauseOf(n.GetCause())
-	if !l.settledIn && cause == DrainNewerVersion {
-		l.standby = true
-		l.log.Info("a newer version is here already; standing by")
-	}
-	l.log.Info("the runner drains", "cause", cause, "drained", n.GetDrained())
-	l.drained = n.GetDrained()
-	l.drain = &Drain{Cause: cause}
-	if ms := n.GetDeadlineMs(); ms > 0 {
-		l.drain.Due = time.Now().Add(time.Duration(ms) * time.Millisecond)
-	}
-	for _, a := range l.actors {
-		if _, named := a.Drain(); !named {
-			a.setDrain(&Drain{Cause: cause, Due: l.drain.Due})
-		}
-	}
+	a.evictAt = time.Now().Add(time.Duration(e.GetInMs()) * time.Millisecond)
+	a.setDrain(l.drainOf(a))
 }

@@ -14,6 +14,8 @@ type ending struct {
 	message   string
 	fenced    bool
 	abandoned bool
+	finished  bool   // of its own accord, before it was asked to stop
+	refused   bool   // it was never begun here
 	toldIn    uint32 // attempt number of the last Hello that named it
 }
 

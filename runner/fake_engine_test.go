@@ -383,7 +383,7 @@ func describe(ev *callboardv1.ActorEvent) string {
 	case *callboardv1.ActorEvent_Running:
 		return "running " + ref
 	case *callboardv1.ActorEvent_Stopped:
-		return "stopped " + ref + howEnded(body.Stopped.GetClean(), body.Stopped.GetFenced(), body.Stopped.GetAbandoned())
+		return "stopped " + ref + howEnded(body.Stopped)
 	case *callboardv1.ActorEvent_Sleep:
 		return "sleep " + ref
 	case *callboardv1.ActorEvent_Alarm:
@@ -398,15 +398,29 @@ func describe(ev *callboardv1.ActorEvent) string {
 	}
 }
 
-func howEnded(clean, fenced, abandoned bool) string {
+// told is an end as it is told, in an event or in a Hello.
+type told interface {
+	GetClean() bool
+	GetFenced() bool
+	GetAbandoned() bool
+	GetFinished() bool
+	GetRefused() bool
+}
+
+func howEnded(end told) string {
 	s := " crashed"
-	if clean {
+	switch {
+	case end.GetFinished():
+		s = " finished"
+	case end.GetRefused():
+		s = " refused"
+	case end.GetClean():
 		s = " clean"
 	}
-	if fenced {
+	if end.GetFenced() {
 		s += " fenced"
 	}
-	if abandoned {
+	if end.GetAbandoned() {
 		s += " abandoned"
 	}
 	return s
@@ -427,7 +441,7 @@ func inHello(h *callboardv1.Hello) []string {
 	}
 	for _, x := range h.GetEnded() {
 		set = append(set, fmt.Sprintf("ended %s/%d", x.GetRef().GetActorId(), x.GetRef().GetGeneration())+
-			howEnded(x.GetClean(), x.GetFenced(), x.GetAbandoned()))
+			howEnded(x))
 	}
 	slices.Sort(set)
 	return set

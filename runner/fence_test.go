@@ -351,7 +351,7 @@ func TestKeepGoesOnWithoutALease(t *testing.T) {
 			}
 		}
 		s.start("y")
-		e.expect("stopped y/1 crashed fenced")
+		e.expect("stopped y/1 refused")
 	})
 }
 

@@ -50,7 +50,7 @@ func (l *loop) actorHasEnded(now time.Duration, m actorEnded) {
 	a, end := m.actor, m.end
 	delete(l.fenced, a)
 	delete(l.actors, a.ID())
-	if a.localStop && end.clean {
+	if a.localStop && end.clean && !end.finished {
 		// The engine did not ask for this stop: without the word fenced it would take it for the actor's own, final end.
 		end.fenced = true
 		end.message = "the runner shut down"
@@ -82,7 +82,7 @@ func (l *loop) settle(a *Actor, end ending) {
 	l.events.push(&event{actor: a, ending: e, body: &callboardv1.ActorEvent{
 		Ref: e.ref,
 		Event: &callboardv1.ActorEvent_Stopped{Stopped: &callboardv1.StoppedEvent{
-			Clean: e.clean, Message: e.message, Abandoned: e.abandoned, Fenced: e.fenced,
+			Clean: e.clean, Message: e.message, Abandoned: e.abandoned, Fenced: e.fenced, Finished: e.finished, Refused: e.refused,
 		}},
 	}})
 }

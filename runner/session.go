@@ -139,7 +139,7 @@ func (l *loop) fullSet(k *link) []*callboardv1.Hello {
 		h := last()
 		e.toldIn = k.attempt
 		h.Ended = append(h.Ended, &callboardv1.EndedActor{
-			Ref: e.ref, Clean: e.clean, Message: e.message, Fenced: e.fenced, Abandoned: e.abandoned,
+			Ref: e.ref, Clean: e.clean, Message: e.message, Fenced: e.fenced, Abandoned: e.abandoned, Finished: e.finished, Refused: e.refused,
 		})
 	}
 	return set
@@ -217,10 +217,7 @@ func (l *loop) welcomed(now time.Duration, k *link, w *callboardv1.Welcome) {
 	l.helloAcknowledged(k)
 	k.threshold, k.interval, k.lastAck = threshold, interval, now
 	k.heartbeatAt = now + rand.N(interval) // a fleet that came together need not beat together
-	l.drain, l.drained = nil, false        // the engine tells it anew
-	for _, a := range l.actors {
-		a.setDrain(nil)
-	}
+	l.drainAnew()
 	if l.shutdown != nil {
 		l.announceShutdown(now)
 	}

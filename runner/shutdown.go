@@ -38,10 +38,9 @@ func (l *loop) beginShutdown(why string) {
 		selfStopAt: now + grace - min(l.stopThreshold, grace/2),
 	}
 	l.log.Info("shutting down", "reason", why, "actors", len(l.actors), "grace", grace)
+	l.tellDrains()
 	for _, a := range l.actors {
-		if _, told := a.Drain(); !told {
-			a.setDrain(&Drain{Cause: DrainShutdown})
-		}
+		a.hurry(grace - stopMargin) // one that stops already has no longer than that
 	}
 	l.announceShutdown(now)
 }

@@ -56,7 +56,7 @@ func TestShutdownHandsEverythingOver(t *testing.T) {
 				}
 				time.Sleep(20 * time.Second)
 				s.start("late") // sent before the engine knew
-				e.expect("stopped late/1 crashed fenced")
+				e.expect("stopped late/1 refused")
 				s.stop("x", 1, shutdownReason)
 				e.expect("stopped x/1 clean")
 				if err := r.result(); err != nil {
@@ -257,6 +257,35 @@ func TestShutdownOfManyWithOneThatHangs(t *testing.T) {
 	})
 }
 
+// A grace that is shorter than the stop threshold: whatever hangs is given up a second before the runner has to leave, so that its end
+// is told and the Goodbye said; also one that was stopping before.
+func TestShutdownGraceBoundsStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNet{}
+		e := newFakeEngine(t, n, "a:1")
+		release := make(chan struct{})
+		began := time.Now()
+		r := startRunner(t, n, Config{ShutdownGrace: 10 * time.Second}, func(context.Context, *Actor) error { <-release; return nil })
+		s := e.session(0)
+		s.start("before", "asked", "forgotten")
+		synctest.Wait()
+		e.set(func(e *fakeEngine) { e.events = nil })
+		s.stop("before", 1, evict)
+		synctest.Wait()
+		r.Shutdown()
+		s.stop("asked", 1, shutdownReason)
+		sleepUntil(began.Add(9*time.Second - time.Millisecond))
+		e.expect()
+		sleepUntil(began.Add(9 * time.Second))
+		e.expectSet("stopped before/1 crashed abandoned", "stopped asked/1 crashed abandoned", "stopped forgotten/1 crashed abandoned")
+		if err := r.result(); ExitCode(err) != CodeLeftActors || !s.saidGoodbye() {
+			t.Errorf("Run: %v", err)
+		}
+		close(release)
+		synctest.Wait()
+	})
+}
+
 // Kill looks to the engine like the death of the process.
 func TestKill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -361,64 +390,6 @@ func TestReplacedWhileActorsRun(t *testing.T) {
 			t.Errorf("it dialled again: %d streams", got)
 		}
 	})
-}
-
-func drained(done bool) *callboardv1.ConnectResponse {
-	return &callboardv1.ConnectResponse{Message: &callboardv1.ConnectResponse_DrainNotice{DrainNotice: &callboardv1.DrainNotice{
-		Cause: callboardv1.DrainCause_DRAIN_CAUSE_NEWER_VERSION, Drained: done,
-	}}}
-}
-
-func TestDrained(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		when   WhenDrained
-		script func(s *fakeSession)
-		ends   bool
-	}{
-		{"exits when the last actor has gone", Exit, func(s *fakeSession) {
-			s.desire(&callboardv1.Desired{Complete: true, Start: []*callboardv1.StartActor{startOf("x", 1)}})
-			s.send(drained(false))
-			s.stop("x", 1, evict)
-			time.Sleep(time.Second)
-			s.send(drained(true))
-		}, true},
-		{"stays if told so", Stay, func(s *fakeSession) {
-			s.desire(&callboardv1.Desired{Complete: true})
-			s.send(drained(true))
-		}, false},
-		{"not before the last actor has gone", Exit, func(s *fakeSession) {
-			s.desire(&callboardv1.Desired{Complete: true, Start: []*callboardv1.StartActor{startOf("x", 1)}})
-			s.send(drained(true))
-		}, false},
-		{"one that came outdated stands by", Exit, func(s *fakeSession) {
-			s.send(drained(true))
-			s.desire(&callboardv1.Desired{Complete: true})
-		}, false},
-		{"a stand-by that was called up is drained like any other", Exit, func(s *fakeSession) {
-			s.send(drained(true))
-			s.desire(&callboardv1.Desired{Complete: true})
-			s.send(&callboardv1.ConnectResponse{Message: &callboardv1.ConnectResponse_DrainNotice{DrainNotice: &callboardv1.DrainNotice{Cancelled: true}}})
-			s.send(drained(true))
-		}, true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				n := &fakeNet{}
-				e := newFakeEngine(t, n, "a:1")
-				r := startRunner(t, n, Config{WhenDrained: c.when}, untilStopped)
-				s := e.session(0)
-				c.script(s)
-				time.Sleep(time.Minute)
-				if got := r.ended(); got != c.ends {
-					t.Fatalf("ended: %v", got)
-				}
-				if c.ends && (r.err != nil || !s.saidGoodbye()) {
-					t.Errorf("Run: %v, Goodbye %v", r.err, s.saidGoodbye())
-				}
-			})
-		})
-	}
 }
 
 func TestRunTwiceAndWithoutHandlers(t *testing.T) {

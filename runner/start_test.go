@@ -22,7 +22,7 @@ func TestOlderGenerationIsRefused(t *testing.T) {
 		e.expect("running x/5", "stopped x/5 clean")
 		s.startAt(4, "x")
 		s.startAt(5, "x")
-		e.expect("stopped x/4 crashed fenced", "stopped x/5 crashed fenced")
+		e.expect("stopped x/4 refused", "stopped x/5 refused")
 		s.startAt(6, "x")
 		s.startAt(3, "x") // while a newer one runs
 		e.expect("running x/6")
@@ -82,7 +82,7 @@ func TestUnknownNameAndNoSlot(t *testing.T) {
 		s.desire(&callboardv1.Desired{Start: []*callboardv1.StartActor{stranger}})
 		e.expect("stopped x/1 crashed")
 		s.start("a", "b")
-		e.expectSet("running a/1", "stopped b/1 crashed fenced")
+		e.expectSet("running a/1", "stopped b/1 refused")
 	})
 }
 
@@ -96,7 +96,7 @@ func TestStopOfAnUnknownActor(t *testing.T) {
 		s.stop("x", 3, callboardv1.StopReason_STOP_REASON_ORPHAN)
 		e.expect("stopped x/3 clean")
 		s.startAt(3, "x")
-		e.expect("stopped x/3 crashed fenced")
+		e.expect("stopped x/3 refused")
 	})
 }
 

@@ -30,7 +30,7 @@ func TestEnds(t *testing.T) {
 		stop    bool
 		want    string
 	}{
-		{"of its own accord", func(context.Context, *Actor) error { return nil }, false, "stopped x/1 clean"},
+		{"of its own accord", func(context.Context, *Actor) error { return nil }, false, "stopped x/1 finished"},
 		{"with an error", func(context.Context, *Actor) error { return broken }, false, "stopped x/1 crashed"},
 		{"with the context's error although nobody asked", func(context.Context, *Actor) error { return context.Canceled }, false, "stopped x/1 crashed"},
 		{"by a panic", func(context.Context, *Actor) error { panic("oh") }, false, "stopped x/1 crashed"},
@@ -317,6 +317,39 @@ func TestOwnEndWaitsForBackground(t *testing.T) {
 		time.Sleep(15 * time.Second)
 		e.expect("running x/1")
 		time.Sleep(time.Second)
-		e.expect("stopped x/1 clean")
+		e.expect("stopped x/1 finished")
 	})
+}
+
+// A handler that has returned by itself has ended its actor for good, whatever reaches it afterwards while its background function
+// runs on: a stop, or the end of the runner.
+func TestOwnEndIsFinal(t *testing.T) {
+	for name, meanwhile := range map[string]func(s *fakeSession, r *testRunner){
+		"a stop":                                func(s *fakeSession, _ *testRunner) { s.stop("x", 1, evict) },
+		"a shutdown, and the runner's own stop": func(_ *fakeSession, r *testRunner) { r.Shutdown() },
+		"a lost stream":                         func(s *fakeSession, _ *testRunner) { s.end <- nil },
+		"a refusal for good":                    func(s *fakeSession, _ *testRunner) { s.send(disconnectMessage("replaced", false)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := &fakeNet{}
+				e := newFakeEngine(t, n, "a:1")
+				release := make(chan struct{})
+				r := startRunner(t, n, Config{ShutdownGrace: 3500 * time.Millisecond}, func(_ context.Context, a *Actor) error {
+					return a.WaitUntil(func(context.Context) error { <-release; return nil })
+				})
+				s := e.session(0)
+				s.start("x")
+				e.expect("running x/1")
+				meanwhile(s, r)
+				time.Sleep(2 * time.Second)
+				close(release)
+				if name == "a refusal for good" { // nobody is left who could be told
+					e.expect()
+					return
+				}
+				e.expect("stopped x/1 finished")
+			})
+		})
+	}
 }

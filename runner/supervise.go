@@ -34,7 +34,7 @@ func (a *Actor) supervise() {
 	}
 	a.endContexts()
 	a.collect()
-	a.loop.post(actorEnded{actor: a, end: a.verdict()})
+	a.loop.post(actorEnded{actor: a, end: a.verdict(asked)})
 }
 
 // handle is the actor's main goroutine.
@@ -166,8 +166,8 @@ func (a *Actor) collect() {
 	a.kill(ErrEnded)
 }
 
-// verdict says how the life ended.
-func (a *Actor) verdict() ending {
+// verdict says how the life ended. asked tells whether it was led through a stop; otherwise a clean end is its own.
+func (a *Actor) verdict(asked bool) ending {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := &a.shared
@@ -183,7 +183,7 @@ func (a *Actor) verdict() ending {
 	case s.failure != nil:
 		end.message = s.failure.Error()
 	case s.handlerErr == nil, s.stop != nil && isStop(s.handlerErr):
-		end.clean = true
+		end.clean, end.finished = true, !asked
 	default:
 		end.message = s.handlerErr.Error()
 	}
@@ -209,6 +209,18 @@ func (a *Actor) ask(reason StopReason, timeout time.Duration) {
 			}
 		}
 		s.stop = order
+	})
+}
+
+// hurry brings the deadline of a stop under way forward.
+func (a *Actor) hurry(timeout time.Duration) {
+	deadline := time.Now().Add(max(timeout, 0))
+	a.update(func(s *shared) {
+		if s.stop != nil && deadline.Before(s.stop.deadline) {
+			order := *s.stop
+			order.deadline = deadline
+			s.stop = &order
+		}
 	})
 }
 
