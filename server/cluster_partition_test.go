@@ -210,17 +210,22 @@ func TestUnknownStaysUnknown(t *testing.T) {
 // populate waits for a connected runner, and creates actors until they run.
 func (c *testCluster) populate(actors int, r *testRunner) {
 	c.t.Helper()
-	c.eventually(20*time.Second, "a connected runner", func() bool {
-		v := c.leader().core.replica.Current()
-		p := v.Pool(fsm.PoolID{Namespace: v.Namespace("default").ID, Name: "default"})
-		return p != nil && v.PoolStats(p).Connected > 0
-	})
+	c.awaitRunner()
 	for i := range actors {
 		if _, err := c.create(c.leader(), fmt.Sprintf("populate-%d", i)); err != nil {
 			c.t.Fatal(err)
 		}
 	}
 	c.eventually(5*time.Second, "all running", func() bool { return r.running() == actors })
+}
+
+func (c *testCluster) awaitRunner() {
+	c.t.Helper()
+	c.eventually(20*time.Second, "a connected runner", func() bool {
+		v := c.leader().core.replica.Current()
+		p := v.Pool(fsm.PoolID{Namespace: v.Namespace("default").ID, Name: "default"})
+		return p != nil && v.PoolStats(p).Connected > 0
+	})
 }
 
 // onlyRunner returns the runner that connected first.

@@ -391,9 +391,25 @@ func (c *testCluster) runWith(clock runner.Clock, cfg runner.Config) *testRunner
 	if cfg.Endpoint == "" {
 		cfg.Endpoint = strings.Join(c.addrs(), ",")
 	}
+	return runIt(cfg, nil)
+}
+
+// runCode starts a runner whose actors are the given code.
+func (c *testCluster) runCode(cfg runner.Config, code runner.Handler) *testRunner {
+	cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return c.dialFrom(ctx, cfg.Key, addr) }
+	cfg.Clock, cfg.IgnoreSignals, cfg.Logger = runner.ProcessClock(), true, c.log.With("runner", cfg.Key)
+	cfg.Endpoint = strings.Join(c.addrs(), ",")
+	return runIt(cfg, code)
+}
+
+// runIt starts a runner. Without code its actors write down when they run, and hold until they are stopped.
+func runIt(cfg runner.Config, code runner.Handler) *testRunner {
 	r := &testRunner{log: cfg.Logger, done: make(chan error, 1), runs: map[string][]uint64{}, live: map[string]body{}}
 	r.runner = runner.New(cfg)
 	r.runner.HandleAny(func(ctx context.Context, a *runner.Actor) error {
+		if code != nil {
+			return code(ctx, a)
+		}
 		began := time.Now()
 		r.mu.Lock()
 		r.runs[a.ID()] = append(r.runs[a.ID()], a.Generation())

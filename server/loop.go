@@ -190,8 +190,10 @@ func (l *loop) turn(b *batch) error {
 	began := time.Now()
 	view := l.replica.Current()
 	clockMs, upTo := l.clock(view, began)
+	wallMs := l.wall().UnixMilli()
 	in, waiting := l.input(b)
-	tx, out, err := step(view.Begin(clockMs, l.wall().UnixMilli()), in)
+	in.WallBehindMs = max(0, view.WallMs()-wallMs)
+	tx, out, err := step(view.Begin(clockMs, wallMs), in)
 	if err != nil {
 		return l.isolate(b, err)
 	}
@@ -314,7 +316,9 @@ func (l *loop) followersWait(b *batch, heartbeats []*request) bool {
 func (l *loop) schedule(out scheduler.Output, clockMs int64) {
 	l.wakeAt = time.Time{}
 	if out.WakeMs != 0 {
-		l.wakeAt = l.proposedAt.Add(time.Duration(max(0, out.WakeMs-clockMs)) * time.Millisecond)
+		// Not beyond a tick: an alarm may be thousands of years away, which is more nanoseconds than there are.
+		waitMs := min(max(0, out.WakeMs-clockMs), tickEvery.Milliseconds())
+		l.wakeAt = l.proposedAt.Add(time.Duration(waitMs) * time.Millisecond)
 	}
 }
 
