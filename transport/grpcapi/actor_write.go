@@ -76,9 +76,9 @@ func (s *actorService) GetOrCreate(ctx context.Context, req *callboardv1.GetOrCr
 	}
 }
 
-// keyFree waits until the actor that has the key has ended or is not the one that had it at the given index.
+// keyFree waits, from a log index on, until nobody has the key who is being destroyed: nobody at all, or an actor that somebody else
+// has made meanwhile.
 func (s *actorService) keyFree(ctx context.Context, req *callboardv1.GetOrCreateRequest, index uint64) error {
-	var busy *fsm.Actor
 	_, err := s.engine.Wait(ctx, func(v *fsm.View) bool {
 		if v.Index() < index {
 			return false
@@ -88,10 +88,7 @@ func (s *actorService) keyFree(ctx context.Context, req *callboardv1.GetOrCreate
 			return true
 		}
 		holder := v.ActorByKey(ns.ID, req.GetName(), req.GetKey())
-		if busy == nil {
-			busy = holder
-		}
-		return holder == nil || holder.ID != busy.ID
+		return holder == nil || !holder.Destroying
 	})
 	return err
 }

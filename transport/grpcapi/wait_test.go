@@ -1,13 +1,16 @@
 package grpcapi
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+	"github.com/callboard/callboard/transport/grpcapi/apitest"
 )
 
 // began starts a blocking call and returns when it waits. The function it returns waits for the answer, and tells how long it took.
@@ -116,6 +119,47 @@ func TestGetOrCreateGivesUpAfterItsTime(t *testing.T) {
 		_, took, err := wait()
 		if refusal := expectRefusal(t, err, "actor.key_busy", ""); took != 5*time.Second || refusal.metadata["retry_after_ms"] == "" {
 			t.Errorf("%v after %v; want key_busy with retry_after_ms after 5s", refusal, took)
+		}
+	})
+}
+
+// overtaken is an engine on which somebody else takes a key right after a caller was told that it is busy.
+type overtaken struct {
+	*apitest.Engine
+	then func()
+}
+
+func (o *overtaken) Submit(ctx context.Context, req *nodev1.SubmitRequest) (*nodev1.SubmitResponse, error) {
+	answer, err := o.Engine.Submit(ctx, req)
+	if answer.GetRefusal() != nil && o.then != nil {
+		then := o.then
+		o.then = nil
+		then()
+	}
+	return answer, err
+}
+
+// Whoever waits for a key gets the actor that somebody else has made with it meanwhile.
+func TestGetOrCreateOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, others := newAPI(2)
+		old := create(t, others, "a", "k")
+		e.ReportRunning()
+		if _, err := others.Actors().Destroy(t.Context(), &callboardv1.DestroyRequest{Namespace: "default", ActorId: old.GetActorId(), TimeoutMs: 1}); err != nil {
+			t.Fatal(err)
+		}
+		var theirs *callboardv1.Actor
+		engine := &overtaken{Engine: e, then: func() {
+			e.ReportStopped()
+			theirs = create(t, others, "a", "k")
+		}}
+		api := New(engine, &apitest.Cluster{Leader: "n1"})
+		wait := began(t, func() (*callboardv1.GetOrCreateResponse, error) {
+			return api.Actors().GetOrCreate(t.Context(), &callboardv1.GetOrCreateRequest{Namespace: "default", Name: "a", Key: "k", Pool: "p"})
+		})
+		answer, took, err := wait()
+		if err != nil || answer.GetCreated() || answer.GetActor().GetActorId() != theirs.GetActorId() || took != 0 {
+			t.Errorf("%v, %v after %v; want the other's actor at once", answer, err, took)
 		}
 	})
 }
