@@ -336,7 +336,7 @@ func (tx *Tx) recordTrouble(a, next *Actor, op *logv1.ActorStopped) {
 	answered := a.StopReason != StopNoResponse || op.GetCause() == logv1.StopCause_STOP_CAUSE_FINISHED
 	if op.GetClean() && !refused && answered {
 		t.Code, t.Message, t.Runner, t.Retries, t.RetryMs, t.CrashedMs = ErrorNone, "", RunnerID{}, 0, 0, 0
-	} else if code := troubleOf(op.GetCause(), a.StopReason); code != ErrorNone && !(refused && !op.GetPenalty()) {
+	} else if code := troubleOf(op.GetCause(), a.StopReason); code != ErrorNone && (!refused || op.GetPenalty()) {
 		t.Code, t.Message, t.Runner, t.CrashedMs = code, op.GetMessage(), runner, tx.clockMs
 	}
 	if op.GetPenalty() {
