@@ -82,6 +82,8 @@ type Actor struct {
 	WakeKept     bool       // a wake came while it was stopping
 	Destroying   bool       // a destroy was accepted; it ends with the current generation
 	Generation   uint64
+	Claimed      uint64 // a newer generation, which a runner said it had; 0: none. The next assignment is above it
+	Orphans      uint32 // bodies of it that runners hold unwanted: it is placed when they have ended. It follows from the orphans
 	Runner       uint32 // number of the runner that has it; 0: none
 	RunnerRev    uint64
 	FloorVersion uint32 // version it last ran on
@@ -130,6 +132,12 @@ type Decision struct {
 // Ref names the current life.
 func (a *Actor) Ref() Ref { return Ref{a.ID, a.Generation} }
 
+// NextGeneration returns the generation that the next assignment gives.
+func (a *Actor) NextGeneration() uint64 { return max(a.Generation, a.Claimed) + 1 }
+
+// queued tells whether it waits for a slot, and not for the end of something else.
+func (a *Actor) queued() bool { return a.Phase == Pending && a.Orphans == 0 }
+
 // troubleOrZero returns a copy of what went wrong, to be changed.
 func (a *Actor) troubleOrZero() Trouble {
 	if a.Trouble == nil {
@@ -167,6 +175,7 @@ func (tx *Tx) createActor(op *logv1.CreateActor) Result {
 		ID: ActorID(id), Seq: tx.actorSeq, Name: op.GetName(), Key: op.GetKey(), HasKey: op.Key != nil,
 		Policy: policy, Phase: Pending, Input: op.GetInput(), CreateMs: tx.wallMs, PendingMs: tx.wallMs,
 		QueueSeq: tx.nextQueueSeq(), ordinal: tx.actorOrdinals.take(), namespace: p.namespace, pool: p.ordinal,
+		Orphans: tx.bodiesOf(ActorID(id)), // ids are not given twice: there is none
 	}
 	tx.addActor(a)
 	return Result{}
@@ -182,8 +191,11 @@ func (tx *Tx) assignActor(op *logv1.AssignActor) Result {
 	if res.Code != CodeOK {
 		return res
 	}
-	if op.GetRef().GetGeneration() != a.Generation+1 {
+	if op.GetRef().GetGeneration() != a.NextGeneration() {
 		return refuse(CodeStale)
+	}
+	if a.Orphans > 0 {
+		return refuse(CodeIllegal) // a body of it still runs somewhere
 	}
 	r, res := tx.runnerInSession(op.GetRunnerId(), op.GetSessionId())
 	if res.Code != CodeOK {
@@ -192,13 +204,13 @@ func (tx *Tx) assignActor(op *logv1.AssignActor) Result {
 	if !r.Placeable() || r.pool != a.pool || r.FreeSlots() == 0 {
 		return refuse(CodeFull)
 	}
-	if tx.IsOrphan(r, Ref{a.ID, a.Generation + 1}) {
+	if tx.IsOrphan(r, Ref{a.ID, a.NextGeneration()}) {
 		return refuse(CodeIllegal) // it runs there already, unwanted: one ref cannot be both
 	}
 	if op.GetStartDeadlineMs() <= tx.clockMs {
 		return refuse(CodeMalformed)
 	}
-	next.Generation++
+	next.Generation, next.Claimed = a.NextGeneration(), 0
 	next.Runner = r.Number
 	next.FloorVersion = r.Version
 	next.DueMs = op.GetStartDeadlineMs()
@@ -447,7 +459,7 @@ func (tx *Tx) markDestroyed(next *Actor) {
 	next.Phase = Destroyed
 	next.DestroyMs = tx.wallMs
 	next.DueMs = tx.clockMs + endedKeptMs
-	next.Input, next.Saved, next.AlarmMs, next.QueueSeq = nil, nil, 0, 0
+	next.Input, next.Saved, next.AlarmMs, next.QueueSeq, next.Claimed = nil, nil, 0, 0, 0
 	next.PendingMs, next.RescheduleMs, next.SleepMs = 0, 0, 0
 	next.Destroying = false
 }
@@ -487,8 +499,8 @@ func (tx *Tx) mayStore(by int) bool {
 	return by <= 0 || tx.storedBytes+int64(by) <= tx.Setting(StoredBytesLimit)
 }
 
-// raiseGeneration lifts the counter past a generation that the state did not know: one that a runner claims to run. It may only
-// happen while no runner has the actor, or the life under way would lose its name.
+// raiseGeneration notes a generation that the state did not know: one that a runner claims to run, or to have run. The life under way
+// keeps its name; the next one is above both.
 func (tx *Tx) raiseGeneration(op *logv1.RaiseGeneration) Result {
 	a := tx.actorFrom(op.GetActorId())
 	if a == nil {
@@ -497,11 +509,11 @@ func (tx *Tx) raiseGeneration(op *logv1.RaiseGeneration) Result {
 	if op.GetGeneration() > MaxRaised {
 		return refuse(CodeMalformed)
 	}
-	if a.Phase.OnRunner() || op.GetGeneration() <= a.Generation {
+	if a.Phase == Destroyed || op.GetGeneration() < a.NextGeneration() {
 		return refuse(CodeIllegal)
 	}
 	next := *a
-	next.Generation = op.GetGeneration()
+	next.Claimed = op.GetGeneration()
 	tx.replaceActor(a, &next)
 	return Result{}
 }

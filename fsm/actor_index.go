@@ -212,6 +212,9 @@ func keysOf(a *Actor) (k actorKeys) {
 	}
 	switch a.Phase {
 	case Pending:
+		if !a.queued() {
+			break
+		}
 		k.queue = queueKey{pool: a.pool, floor: a.FloorVersion, seq: a.QueueSeq, ordinal: a.ordinal}
 	case Starting, Running, Stopping:
 		k.assigned = assignedKey{runner: a.Runner, rev: a.RunnerRev, ordinal: a.ordinal}

@@ -102,6 +102,7 @@ type checker struct {
 func newChecker(s, before *State) *checker {
 	return &checker{State: s, before: before, delta: tally{
 		held: map[uint32]heldSlots{}, pools: map[uint32]poolTally{}, versions: map[versionKey]int{}, names: map[nameCountKey]int{}, ended: map[uint32]int{},
+		orphansOf: map[ActorID]int{},
 	}}
 }
 
@@ -154,6 +155,10 @@ func (c *checker) checkChanges(runners iter.Seq2[*Runner, *Runner], actors iter.
 	for old, now := range actors {
 		c.checkCounts(old)
 		c.checkCounts(now)
+		c.checkOrphans(now)
+	}
+	for _, id := range c.delta.waiting {
+		c.checkOrphans(c.Actor(id))
 	}
 	c.checkSums()
 }

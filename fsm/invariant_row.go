@@ -144,6 +144,8 @@ func (c *checker) checkPhase(a *Actor) {
 	switch {
 	case a.Phase.OnRunner() != (a.Runner != 0), a.Phase.OnRunner() != (a.RunnerRev != 0):
 		c.differ(name, "runner and revision while "+a.Phase.String(), a.Phase.OnRunner(), fmt.Sprint(a.Runner, " and ", a.RunnerRev))
+	case a.Claimed != 0 && (a.Claimed <= a.Generation || a.Phase == Destroyed):
+		c.differ(name, "generation claimed while "+a.Phase.String(), fmt.Sprint("none, or above ", a.Generation), a.Claimed)
 	case a.Phase.OnRunner() && a.Generation < 1:
 		c.differ(name, "generation while "+a.Phase.String(), "at least 1", a.Generation)
 	case stopping != (a.StopReason != NoStop), stopping != (a.StopLimitMs > 0):
@@ -188,6 +190,8 @@ func (c *checker) checkLife(old, now *Actor) {
 		return
 	}
 	switch {
+	case now.Phase != Destroyed && now.NextGeneration() < old.NextGeneration():
+		c.differ(row[*Actor]{now}, "next generation", fmt.Sprint("at least ", old.NextGeneration()), now.NextGeneration())
 	case now.Generation < old.Generation:
 		c.differ(row[*Actor]{now}, "generation", fmt.Sprint("at least ", old.Generation), now.Generation)
 	case now.Generation == old.Generation && now.Runner != 0 && now.Runner != old.Runner:

@@ -12,12 +12,16 @@ type tally struct {
 	phases  [phaseCount]int64
 	stored  int64
 	orphans int
+	bodies  int
 
 	held     map[uint32]heldSlots // by runner number
 	pools    map[uint32]poolTally // by pool ordinal
 	versions map[versionKey]int   // without the count
 	names    map[nameCountKey]int // without hash and count
 	ended    map[uint32]int       // by namespace ordinal
+
+	orphansOf map[ActorID]int // those that actors wait for
+	waiting   []ActorID       // the keys of orphansOf, some of them twice
 }
 
 type poolTally struct{ runners, connected, candidates, pending, live int }
@@ -68,9 +72,14 @@ func (c *checker) addRunner(s *State, r *Runner, by int) {
 	if r.registered() {
 		d.versions[versionKey{pool: r.pool, version: r.Version}] += by
 	}
-	for range s.OrphansOf(r) {
+	for o := range s.OrphansOf(r) {
 		c.hold(r.Number, by, by)
 		d.orphans += by
+		if o.HoldsActor {
+			d.orphansOf[o.Ref.Actor] += by
+			d.waiting = append(d.waiting, o.Ref.Actor)
+			d.bodies += by
+		}
 	}
 }
 
@@ -97,7 +106,7 @@ func (c *checker) addActor(a *Actor, by int) {
 	switch {
 	case a.Phase == Pending:
 		p.pending += by
-		d.lens.queue += by
+		d.lens.queue += by * count(a.queued())
 	case a.Phase == Sleeping && a.AlarmMs != 0:
 		d.lens.alarms += by
 	case a.Phase.OnRunner():
@@ -166,6 +175,16 @@ func (c *checker) checkCounts(a *Actor) {
 	c.checkPool(a.pool)
 }
 
+// checkOrphans compares how many orphans an actor says it waits for with how many there are.
+func (c *checker) checkOrphans(a *Actor) {
+	if a == nil {
+		return
+	}
+	if want := int(c.before.bodiesOf(a.ID)) + c.delta.orphansOf[a.ID]; want != int(a.Orphans) || want != int(c.bodiesOf(a.ID)) {
+		c.differ(row[*Actor]{a}, "orphans", want, fmt.Sprint(a.Orphans, ", in the index ", c.bodiesOf(a.ID)))
+	}
+}
+
 // checkPool compares what a pool counts with what its rows' change amounts to.
 func (c *checker) checkPool(ordinal uint32) {
 	p := c.pools.Get(ordinal)
@@ -197,5 +216,8 @@ func (c *checker) checkSums() {
 	}
 	if got, want := c.orphans.Len(), c.before.orphans.Len()+c.delta.orphans; got != want {
 		c.differ("the state", "orphans of registered runners", want, got)
+	}
+	if got, want := c.bodies.Len(), c.before.bodies.Len()+c.delta.bodies; got != want {
+		c.differ("the state", "orphans that actors wait for", want, got)
 	}
 }

@@ -121,7 +121,15 @@ func TestEveryBrokenInvariantIsSeen(t *testing.T) {
 		{"a running actor without a generation", "generation while running: should be at least 1, is 0", "tx", func(tx *Tx) {
 			row(tx, "a1", func(a *Actor) { a.Generation = 0 })
 		}},
-		{"a generation goes back", "generation: should be at least 1, is 0", "tx only", func(tx *Tx) { row(tx, "a6", func(a *Actor) { a.Generation = 0 }) }},
+		{"a generation goes back", "generation: should be at least 1, is 0", "tx only", func(tx *Tx) { row(tx, "a6", func(a *Actor) { a.Generation, a.Claimed = 0, 9 }) }},
+		{"what was claimed is forgotten", "next generation: should be at least 2, is 1", "tx only", func(tx *Tx) { row(tx, "a6", func(a *Actor) { a.Generation = 0 }) }},
+		{"less is claimed than there was", "generation claimed while running: should be none, or above 1, is 1", "tx", func(tx *Tx) { row(tx, "a1", func(a *Actor) { a.Claimed = 1 }) }},
+		{"an actor waits for nothing", "orphans: should be 0, is 1, in the index 0", "tx", func(tx *Tx) { row(tx, "a1", func(a *Actor) { a.Orphans++ }) }},
+		{"an actor does not wait", "orphans: should be 1, is 0, in the index 0", "tx", func(tx *Tx) {
+			ref := Ref{ActorID(idOf("a4")), 1}
+			tx.orphans.Put(orphanKey{runner: 1, ref: ref, rev: 1, holdsActor: true})
+			tx.hold(1, +1, +1)
+		}},
 		{"one generation on two runners", "runner of this generation: should be 2, is 5", "tx only", func(tx *Tx) {
 			next := *actor(&tx.State, "a2")
 			old := next

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 )
@@ -41,7 +42,8 @@ type modelRunner struct {
 	end                  string // "", stopped, lost
 	endedMs              int64
 	drain                uint32
-	orphans              map[string]bool // actor/generation
+	orphans              map[string]bool // actor/generation; whether its actor waits
+	attempt              uint32
 	replacedBy           string
 }
 
@@ -50,7 +52,7 @@ type modelActor struct {
 	policy                     uint32
 	seq                        int
 	phase                      string
-	generation                 uint64
+	generation, claimed        uint64
 	runner                     string
 	reason                     uint32
 	limitMs, dueMs             int64
@@ -111,6 +113,25 @@ func (m *model) hear(r *modelRunner) {
 }
 
 func (r *modelRunner) lostMs() int64 { return max(r.seenMs+r.thresholdMs, r.verdictMs) }
+
+func (r *modelRunner) isOrphan(ref string) bool {
+	_, is := r.orphans[ref]
+	return is
+}
+
+// waitsFor counts the bodies of an actor that have to end before it is placed.
+func (m *model) waitsFor(id string) (n int) {
+	for _, r := range m.runners {
+		for ref, waits := range r.orphans {
+			if waits && strings.HasPrefix(ref, id+"/") {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (a *modelActor) nextGeneration() uint64 { return max(a.generation, a.claimed) + 1 }
 
 func (r *modelRunner) placeable() bool { return r.end == "" && r.connected && r.drain == 0 }
 
@@ -215,9 +236,10 @@ func (m *model) doRunner(op *logv1.Op) (legal, known bool) {
 		return m.register(o.RegisterRunner), true
 	case *logv1.Op_ResumeRunner:
 		_, r := m.live(o.ResumeRunner.GetRunnerId(), nil)
-		if r == nil || o.ResumeRunner.GetSlots() < 1 || o.ResumeRunner.GetSlots() > MaxSlots {
+		if r == nil || o.ResumeRunner.GetSlots() < 1 || o.ResumeRunner.GetSlots() > MaxSlots || o.ResumeRunner.GetAttempt() <= r.attempt {
 			return false, true
 		}
+		r.attempt = o.ResumeRunner.GetAttempt()
 		r.session, r.version, r.slots = textOf(padded(o.ResumeRunner.GetSessionId())), o.ResumeRunner.GetVersion(), o.ResumeRunner.GetSlots()
 		r.connected = true
 		m.hear(r)
@@ -270,18 +292,18 @@ func (m *model) doRunner(op *logv1.Op) (legal, known bool) {
 	case *logv1.Op_HoldOrphan:
 		id, r := m.live(o.HoldOrphan.GetRunnerId(), nil)
 		ref := refText(o.HoldOrphan.GetRef())
-		if r == nil || r.orphans[ref] {
+		if r == nil || r.isOrphan(ref) {
 			return false, true
 		}
 		if a := m.actors[textOf(padded(o.HoldOrphan.GetRef().GetActorId()))]; a != nil && a.runner == id && a.generation == o.HoldOrphan.GetRef().GetGeneration() {
 			return false, true
 		}
-		r.orphans[ref] = true
+		r.orphans[ref] = o.HoldOrphan.GetHoldsActor()
 		return true, true
 	case *logv1.Op_ReleaseOrphan:
 		_, r := m.live(o.ReleaseOrphan.GetRunnerId(), nil)
 		ref := refText(o.ReleaseOrphan.GetRef())
-		if r == nil || !r.orphans[ref] {
+		if r == nil || !r.isOrphan(ref) {
 			return false, true
 		}
 		delete(r.orphans, ref)
@@ -332,6 +354,7 @@ func (m *model) register(op *logv1.RegisterRunner) bool {
 	m.runners[id] = &modelRunner{
 		namespace: textOf(padded(op.GetNamespaceId())), pool: op.GetPool(), key: op.GetKey(), number: number, seq: m.runnerSeq, version: op.GetVersion(), slots: op.GetSlots(),
 		thresholdMs: int64(op.GetThresholdMs()), seenMs: m.clockMs, session: textOf(padded(op.GetSessionId())), connected: true, orphans: map[string]bool{},
+		attempt: op.GetAttempt(),
 	}
 	return true
 }
@@ -427,11 +450,11 @@ func (m *model) doActor(op *logv1.Op) bool {
 		a.saved, a.savedVersion = string(o.SaveState.GetState()), m.runners[a.runner].version
 		return true
 	case *logv1.Op_RaiseGeneration:
-		_, a := m.find(o.RaiseGeneration.GetActorId(), nil, "pending", "sleeping", "backing_off", "destroyed")
-		if a == nil || o.RaiseGeneration.GetGeneration() <= a.generation || o.RaiseGeneration.GetGeneration() > MaxRaised {
+		_, a := m.find(o.RaiseGeneration.GetActorId(), nil, "pending", "starting", "running", "stopping", "sleeping", "backing_off")
+		if a == nil || o.RaiseGeneration.GetGeneration() < a.nextGeneration() || o.RaiseGeneration.GetGeneration() > MaxRaised {
 			return false
 		}
-		a.generation = o.RaiseGeneration.GetGeneration()
+		a.claimed = o.RaiseGeneration.GetGeneration()
 		return true
 	}
 	panic(fmt.Sprintf("the model does not know %T", op.GetOp()))
@@ -467,18 +490,18 @@ func (m *model) pend(a *modelActor) bool {
 // bury ends an actor for good.
 func (m *model) bury(a *modelActor) bool {
 	a.phase, a.dueMs, a.input, a.saved, a.alarmMs, a.queueSeq = "destroyed", m.clockMs+3_600_000, "", "", 0, 0
-	a.destroying = false
+	a.destroying, a.claimed = false, 0
 	return true
 }
 
 func (m *model) assign(op *logv1.AssignActor) bool {
 	id, a := m.find(op.GetRef().GetActorId(), nil, "pending")
 	rid, r := m.live(op.GetRunnerId(), op.GetSessionId())
-	if a == nil || r == nil || op.GetRef().GetGeneration() != a.generation+1 || !r.placeable() || r.namespace != a.namespace || r.pool != a.pool ||
-		m.free(rid) == 0 || r.orphans[fmt.Sprint(id, "/", a.generation+1)] || op.GetStartDeadlineMs() <= m.clockMs {
+	if a == nil || r == nil || op.GetRef().GetGeneration() != a.nextGeneration() || !r.placeable() || r.namespace != a.namespace || r.pool != a.pool ||
+		m.free(rid) == 0 || m.waitsFor(id) > 0 || r.isOrphan(fmt.Sprint(id, "/", a.nextGeneration())) || op.GetStartDeadlineMs() <= m.clockMs {
 		return false
 	}
-	a.phase, a.generation, a.runner, a.floor, a.dueMs = "starting", a.generation+1, rid, r.version, op.GetStartDeadlineMs()
+	a.phase, a.generation, a.claimed, a.runner, a.floor, a.dueMs = "starting", a.nextGeneration(), 0, rid, r.version, op.GetStartDeadlineMs()
 	return true
 }
 
@@ -558,7 +581,7 @@ func (m *model) remember(a *modelActor, op *logv1.ActorStopped) {
 func (m *model) queue(pool string, version uint32) []string {
 	var ids []string
 	for id, a := range m.actors {
-		if a.phase != "pending" || a.namespace+"/"+a.pool != pool {
+		if a.phase != "pending" || a.namespace+"/"+a.pool != pool || m.waitsFor(id) > 0 {
 			continue
 		}
 		waitFor := false // is there a runner at the floor or above that it should wait for?

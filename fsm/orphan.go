@@ -12,9 +12,10 @@ const MaxOrphansPerRunner = 100_000
 // orphanKey is a generation that runs on a runner although the state does not want it there: its slot is held until its end is
 // confirmed, or its runner ends.
 type orphanKey struct {
-	runner uint32
-	ref    Ref
-	rev    uint64
+	runner     uint32
+	ref        Ref
+	rev        uint64
+	holdsActor bool // its actor is not placed before it has ended
 }
 
 func orphanLess(a, b orphanKey) bool {
@@ -25,6 +26,14 @@ func orphanLess(a, b orphanKey) bool {
 		return ID(a.ref.Actor).less(ID(b.ref.Actor))
 	}
 	return a.ref.Generation < b.ref.Generation
+}
+
+// bodyLess orders the orphans that actors wait for by actor.
+func bodyLess(a, b orphanKey) bool {
+	if a.ref.Actor != b.ref.Actor {
+		return ID(a.ref.Actor).less(ID(b.ref.Actor))
+	}
+	return orphanLess(a, b)
 }
 
 func (tx *Tx) holdOrphan(op *logv1.HoldOrphan) Result {
@@ -46,9 +55,49 @@ func (tx *Tx) holdOrphan(op *logv1.HoldOrphan) Result {
 		return refuse(CodeFull)
 	}
 	rev := tx.nextRev(r.Number)
-	tx.orphans.Put(orphanKey{runner: r.Number, ref: ref, rev: rev})
+	k := orphanKey{runner: r.Number, ref: ref, rev: rev, holdsActor: op.GetHoldsActor()}
+	tx.putOrphan(k)
 	tx.hold(r.Number, +1, +1)
 	return Result{}
+}
+
+// putOrphan adds a key, and lets its actor wait for it.
+func (tx *Tx) putOrphan(k orphanKey) {
+	tx.orphans.Put(k)
+	if k.holdsActor {
+		tx.bodies.Put(k)
+		tx.waitForOrphans(k.ref.Actor)
+	}
+}
+
+// waitForOrphans counts anew what an actor waits for.
+func (tx *Tx) waitForOrphans(id ActorID) {
+	if a := tx.Actor(id); a != nil {
+		next := *a
+		next.Orphans = tx.bodiesOf(id)
+		tx.writeActor(a, &next)
+	}
+}
+
+func (s *State) bodiesOf(id ActorID) (n uint32) {
+	for k := range s.bodies.From(orphanKey{ref: Ref{Actor: id}}) {
+		if k.ref.Actor != id {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// WaitsFor yields the runners that still have a body of an actor, which is not placed before they have stopped it.
+func (s *State) WaitsFor(a *Actor) iter.Seq[*Runner] {
+	return func(yield func(*Runner) bool) {
+		for k := range s.bodies.From(orphanKey{ref: Ref{Actor: a.ID}}) {
+			if k.ref.Actor != a.ID || !yield(s.runners.Get(k.runner)) {
+				return
+			}
+		}
+	}
 }
 
 func (tx *Tx) releaseOrphan(op *logv1.ReleaseOrphan) Result {
@@ -60,11 +109,21 @@ func (tx *Tx) releaseOrphan(op *logv1.ReleaseOrphan) Result {
 	if !ok {
 		return refuse(CodeMalformed)
 	}
-	if !tx.orphans.Delete(orphanKey{runner: r.Number, ref: ref}) {
+	k, held := tx.orphans.Get(orphanKey{runner: r.Number, ref: ref})
+	if !held {
 		return refuse(CodeNotFound)
 	}
-	tx.hold(r.Number, -1, -1)
+	tx.release(k)
 	return Result{}
+}
+
+func (tx *Tx) release(k orphanKey) {
+	tx.orphans.Delete(k)
+	if k.holdsActor {
+		tx.bodies.Delete(k)
+		tx.waitForOrphans(k.ref.Actor)
+	}
+	tx.hold(k.runner, -1, -1)
 }
 
 // releaseOrphans gives back the slots of all orphans of a runner that ends.
@@ -77,22 +136,22 @@ func (tx *Tx) releaseOrphans(r *Runner) {
 		held = append(held, k)
 	}
 	for _, k := range held {
-		tx.orphans.Delete(k)
-		tx.hold(r.Number, -1, -1)
+		tx.release(k)
 	}
 }
 
 // Orphan is a generation that a runner should stop.
 type Orphan struct {
-	Ref Ref
-	Rev uint64
+	Ref        Ref
+	Rev        uint64
+	HoldsActor bool // its actor is not placed before it has ended
 }
 
 // OrphansOf yields the orphans of a runner.
 func (s *State) OrphansOf(r *Runner) iter.Seq[Orphan] {
 	return func(yield func(Orphan) bool) {
 		for k := range s.orphans.From(orphanKey{runner: r.Number}) {
-			if k.runner != r.Number || !yield(Orphan{k.ref, k.rev}) {
+			if k.runner != r.Number || !yield(Orphan{k.ref, k.rev, k.holdsActor}) {
 				return
 			}
 		}

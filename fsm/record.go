@@ -134,7 +134,7 @@ func (s *State) yieldRunners(yield yieldRecord) bool {
 func runnerRecord(r *Runner, poolPosition uint32, seenMs int64) *logv1.Record {
 	return &logv1.Record{Record: &logv1.Record_Runner{Runner: &logv1.RunnerRecord{
 		Number: r.Number, Id: r.ID[:], Seq: r.Seq, Pool: poolPosition, Key: r.Key,
-		InstanceId: r.Instance[:], SessionId: r.Session[:], Holder: r.Holder,
+		InstanceId: r.Instance[:], Attempt: r.Attempt, SessionId: r.Session[:], Holder: r.Holder,
 		Version: r.Version, Slots: r.Slots, ThresholdMs: r.ThresholdMs, VerdictMs: r.VerdictMs, MetadataJson: r.Metadata, AdvertisedAddr: r.AdvertisedAddr,
 		Connected: r.Connected, End: uint32(r.End), ReplacedBy: idOrNone(ID(r.ReplacedBy)),
 		DrainCause: uint32(r.DrainCause), DrainDeadlineMs: r.DrainDeadlineMs, DrainReason: r.DrainReason,
@@ -158,7 +158,7 @@ func actorRecord(a *Actor, poolPosition uint32) *logv1.Record {
 	r := &logv1.ActorRecord{
 		Id: a.ID[:], Seq: a.Seq, Pool: poolPosition, Name: a.Name,
 		CrashPolicy: uint32(a.Policy), Phase: uint32(a.Phase), StopReason: uint32(a.StopReason), WakeKept: a.WakeKept, Destroying: a.Destroying,
-		Generation: a.Generation, Runner: a.Runner, RunnerRev: a.RunnerRev, FloorVersion: a.FloorVersion, SavedVersion: a.SavedVersion,
+		Generation: a.Generation, Claimed: a.Claimed, Runner: a.Runner, RunnerRev: a.RunnerRev, FloorVersion: a.FloorVersion, SavedVersion: a.SavedVersion,
 		QueueSeq: a.QueueSeq, DueMs: a.DueMs, StopLimitMs: a.StopLimitMs, AlarmUnixMs: a.AlarmMs, Input: a.Input, Saved: a.Saved,
 		CreateWallMs: a.CreateMs, StartWallMs: a.StartMs, ConnectableWallMs: a.ConnectableMs, SleepWallMs: a.SleepMs,
 		PendingWallMs: a.PendingMs, RescheduleWallMs: a.RescheduleMs, DestroyWallMs: a.DestroyMs,
@@ -192,7 +192,7 @@ func (s *State) yieldOrphans(yield yieldRecord) bool {
 
 func orphanRecord(k orphanKey) *logv1.Record {
 	return &logv1.Record{Record: &logv1.Record_Orphan{Orphan: &logv1.OrphanRecord{
-		Runner: k.runner, Ref: &logv1.Ref{ActorId: k.ref.Actor[:], Generation: k.ref.Generation}, Rev: k.rev,
+		Runner: k.runner, Ref: &logv1.Ref{ActorId: k.ref.Actor[:], Generation: k.ref.Generation}, Rev: k.rev, HoldsActor: k.holdsActor,
 	}}}
 }
 

@@ -139,7 +139,9 @@ func drawWorld(t *rapid.T) world {
 	tx.runnerNumbers.claim(w.runner.Number)
 	tx.addRunner(w.runner, rapid.Int64().Draw(t, "seen"))
 
-	fill(t, w.actor, "Runner", "ordinal", "namespace", "pool", "keyHash")
+	fill(t, w.actor, "Runner", "Claimed", "Orphans", "ordinal", "namespace", "pool", "keyHash")
+	w.actor.Generation %= MaxRaised
+	w.actor.Claimed = rapid.Uint64Range(w.actor.Generation+1, MaxRaised).Draw(t, "claimed")
 	w.actor.Runner, w.actor.pool, w.actor.namespace = w.runner.Number, w.pool.ordinal, w.namespace.ordinal
 	tx.actorOrdinals.claim(3)
 	w.actor.ordinal = 3
@@ -147,8 +149,12 @@ func drawWorld(t *rapid.T) world {
 
 	orphan := orphanKey{runner: w.runner.Number}
 	fill(t, &orphan.ref)
-	orphan.rev = rapid.Uint64Min(1).Draw(t, "rev")
-	tx.orphans.Put(orphan)
+	orphan.rev, orphan.holdsActor = rapid.Uint64Min(1).Draw(t, "rev"), rapid.Bool().Draw(t, "holds its actor")
+	if rapid.Bool().Draw(t, "one of the actor") {
+		orphan.ref.Actor = w.actor.ID
+	}
+	tx.putOrphan(orphan)
+	w.actor = tx.Actor(w.actor.ID)
 	tx.hold(w.runner.Number, 1, 1)
 	w.runner = tx.runners.Get(w.runner.Number) // with what it holds
 
@@ -190,7 +196,7 @@ var (
 	derivedFields = []string{
 		"namespaceCount", "namespacesByName", "namespacesByID", "poolCount", "poolStats", "poolsByName", "versions",
 		"runnersByID", "runnersByKey", "runnersBySeq", "runnerNumbers", "candidates", "drainWork",
-		"actorOrdinals", "actorsByID", "actorsByName", "actorsByKey", "actorNames", "endedActors", "queue", "assigned", "alarms", "agenda",
+		"actorOrdinals", "actorsByID", "actorsByName", "actorsByKey", "actorNames", "endedActors", "bodies", "queue", "assigned", "alarms", "agenda",
 		"outcomesByTime", "phases", "storedBytes", "endedCount",
 	}
 )
@@ -359,6 +365,8 @@ func TestRestorerRefuses(t *testing.T) {
 		{"an actor that runs nowhere", actorAfter(func(a *logv1.ActorRecord) { a.Phase = uint32(Running) }), "running on the runner of number 0"},
 		{"an actor that sleeps on a runner", actorAfter(func(a *logv1.ActorRecord) { a.Phase, a.Runner = uint32(Sleeping), 1 }), "sleeping on the runner of number 1"},
 		{"an actor on no such runner", actorAfter(func(a *logv1.ActorRecord) { a.Phase, a.Runner = uint32(Running), 5 }), "no runner of number 5"},
+		{"a claim below the generation", actorAfter(func(a *logv1.ActorRecord) { a.Generation, a.Claimed = 5, 5 }), "the generation 5 is claimed"},
+		{"a claim of noise", actorAfter(func(a *logv1.ActorRecord) { a.Claimed = MaxRaised + 1 }), "is claimed: must be above 0"},
 		{"an unknown stop reason", actorAfter(func(a *logv1.ActorRecord) { a.StopReason = uint32(stopReasonCount) }), "the stop reason"},
 		{"an unknown rule", actorAfter(func(a *logv1.ActorRecord) { a.Decision = &logv1.Decision{Rule: 256} }), "the placement rule 256"},
 		{"a decision of the future", actorAfter(func(a *logv1.ActorRecord) { a.Decision = futureDecision }), "Decision has fields"},

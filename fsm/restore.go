@@ -14,11 +14,12 @@ import (
 //
 // What is derived from rows is computed anew. Actors get new ordinals, packed in the order of their ids; runners keep their numbers.
 type Restorer struct {
-	tx    *Tx
-	base  uint64
-	pools []*Pool     // by position, from 0
-	held  []heldSlots // by runner number
-	keys  bulk        // of actors
+	tx      *Tx
+	base    uint64
+	pools   []*Pool     // by position, from 0
+	held    []heldSlots // by runner number
+	keys    bulk        // of actors
+	orphans []orphanKey
 
 	kind     int // of the last record
 	added    uint64
@@ -105,6 +106,9 @@ func (r *Restorer) View() (*View, error) {
 		return nil, errors.New("there are no records")
 	}
 	r.keys.put(r.tx)
+	for _, k := range r.orphans {
+		r.tx.putOrphan(k)
+	}
 	for number, held := range r.held {
 		if held.slots > 0 {
 			r.tx.hold(uint32(number), held.slots, held.stopping)
@@ -213,7 +217,7 @@ func (r *Restorer) runnerFrom(rec *logv1.RunnerRecord) (*Runner, error) {
 	}
 	return &Runner{
 		ID: RunnerID(id), Number: rec.GetNumber(), Seq: rec.GetSeq(), Pool: p.ID, Key: rec.GetKey(),
-		Instance: InstanceID(instance), Session: SessionID(session), Holder: rec.GetHolder(),
+		Instance: InstanceID(instance), Attempt: rec.GetAttempt(), Session: SessionID(session), Holder: rec.GetHolder(),
 		Version: rec.GetVersion(), Slots: rec.GetSlots(), ThresholdMs: rec.GetThresholdMs(), VerdictMs: rec.GetVerdictMs(),
 		Metadata: rec.GetMetadataJson(), AdvertisedAddr: rec.GetAdvertisedAddr(),
 		Connected: rec.GetConnected(), End: RunnerEnd(rec.GetEnd()), ReplacedBy: RunnerID(replacedBy),
@@ -273,7 +277,7 @@ func (r *Restorer) actorFrom(rec *logv1.ActorRecord) (*Actor, error) {
 		ID: ActorID(id), Seq: rec.GetSeq(), Name: rec.GetName(), Key: rec.GetKey(), HasKey: rec.Key != nil,
 		Policy: CrashPolicy(rec.GetCrashPolicy()), Phase: Phase(rec.GetPhase()), StopReason: StopReason(rec.GetStopReason()),
 		WakeKept: rec.GetWakeKept(), Destroying: rec.GetDestroying(),
-		Generation: rec.GetGeneration(), Runner: rec.GetRunner(), RunnerRev: rec.GetRunnerRev(),
+		Generation: rec.GetGeneration(), Claimed: rec.GetClaimed(), Runner: rec.GetRunner(), RunnerRev: rec.GetRunnerRev(),
 		FloorVersion: rec.GetFloorVersion(), SavedVersion: rec.GetSavedVersion(), QueueSeq: rec.GetQueueSeq(),
 		DueMs: rec.GetDueMs(), StopLimitMs: rec.GetStopLimitMs(), AlarmMs: rec.GetAlarmUnixMs(),
 		Input: rec.GetInput(), Saved: rec.GetSaved(), Trouble: trouble,
@@ -301,6 +305,8 @@ func checkActorRecord(rec *logv1.ActorRecord) error {
 		return fmt.Errorf("the phase %d is not known to this build", rec.GetPhase())
 	case phase.OnRunner() != (rec.GetRunner() != 0):
 		return fmt.Errorf("%s on the runner of number %d", phase, rec.GetRunner())
+	case rec.GetClaimed() != 0 && (rec.GetClaimed() <= rec.GetGeneration() || rec.GetClaimed() > MaxRaised):
+		return fmt.Errorf("the generation %d is claimed: must be above %d and at most %d", rec.GetClaimed(), rec.GetGeneration(), uint64(MaxRaised))
 	case rec.GetStopReason() >= uint32(stopReasonCount):
 		return fmt.Errorf("the stop reason %d is not known to this build", rec.GetStopReason())
 	case rec.GetDecision().GetRule() > 0xff:
@@ -333,7 +339,7 @@ func (r *Restorer) addOrphan(rec *logv1.OrphanRecord) error {
 	if !ok {
 		return errors.New("an orphan has no actor id")
 	}
-	k := orphanKey{runner: rec.GetRunner(), ref: ref, rev: rec.GetRev()}
+	k := orphanKey{runner: rec.GetRunner(), ref: ref, rev: rec.GetRev(), holdsActor: rec.GetHoldsActor()}
 	if !orphanLess(r.lastRef, k) {
 		return fmt.Errorf("the orphan %s on runner %d comes after %s on runner %d", ref, k.runner, r.lastRef.ref, r.lastRef.runner)
 	}
@@ -341,7 +347,7 @@ func (r *Restorer) addOrphan(rec *logv1.OrphanRecord) error {
 	if err := r.holdOn(k.runner, true); err != nil {
 		return fmt.Errorf("the orphan %s: %w", ref, err)
 	}
-	r.tx.orphans.Put(k)
+	r.orphans = append(r.orphans, k)
 	return nil
 }
 

@@ -50,6 +50,7 @@ type Runner struct {
 	Pool           PoolID
 	Key            string
 	Instance       InstanceID
+	Attempt        uint32 // of the Hello that made the session: an earlier one comes too late
 	Session        SessionID
 	Holder         string // name of the node that holds the session
 	Version        uint32
@@ -242,7 +243,7 @@ func (tx *Tx) registerRunner(op *logv1.RegisterRunner) Result {
 	tx.runnerSeq++
 	r := &Runner{
 		ID: RunnerID(id), Number: tx.runnerNumbers.take(), Seq: tx.runnerSeq, Pool: p.ID, Key: op.GetKey(),
-		Instance: InstanceID(instance), Session: SessionID(session), Holder: op.GetHolder(),
+		Instance: InstanceID(instance), Attempt: op.GetAttempt(), Session: SessionID(session), Holder: op.GetHolder(),
 		Version: op.GetVersion(), Slots: op.GetSlots(), ThresholdMs: int64(op.GetThresholdMs()),
 		Metadata: op.GetMetadataJson(), AdvertisedAddr: op.GetAdvertisedAddr(),
 		Connected: true, CreateMs: tx.wallMs, ConnectedMs: tx.wallMs, pool: p.ordinal,
@@ -274,7 +275,11 @@ func (tx *Tx) resumeRunner(op *logv1.ResumeRunner) Result {
 	if !ok || op.GetSlots() < 1 || op.GetSlots() > MaxSlots {
 		return refuse(CodeMalformed)
 	}
+	if op.GetAttempt() <= r.Attempt {
+		return refuse(CodeStale)
+	}
 	next := *r
+	next.Attempt = op.GetAttempt()
 	next.Session, next.Holder, next.Connected, next.ConnectedMs = SessionID(session), op.GetHolder(), true, tx.wallMs
 	next.Version, next.Slots, next.Metadata, next.AdvertisedAddr = op.GetVersion(), op.GetSlots(), op.GetMetadataJson(), op.GetAdvertisedAddr()
 	tx.replaceRunner(r, &next)

@@ -232,10 +232,12 @@ func defaults(s *State, body protoreflect.Message, given map[protoreflect.Name]b
 		set("cause", protoreflect.ValueOfEnum(logv1.StopCause_STOP_CAUSE_CONFIRMED.Number()))
 	}
 	set("session_id", protoreflect.ValueOfBytes(idOf("s1")))
+	set("attempt", protoreflect.ValueOfUint32(1))
 	set("instance_id", protoreflect.ValueOfBytes(idOf("i1")))
 	if f := fields.ByName("runner_id"); f != nil {
 		if r := s.Runner(RunnerID(padded(body.Get(f).Bytes()))); r != nil {
 			set("session_id", protoreflect.ValueOfBytes(r.Session[:]))
+			set("attempt", protoreflect.ValueOfUint32(r.Attempt+1))
 			set("last_seen_ms", protoreflect.ValueOfInt64(s.LastSeenMs(r)))
 		}
 	}

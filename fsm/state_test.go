@@ -180,6 +180,7 @@ func (w *walk) compare() {
 		if got := w.describe(s.Actor(ActorID(idOf(id)))); got != want.describe(id) {
 			w.t.Fatalf("the state has\n  %s\nthe model\n  %s", got, want.describe(id))
 		}
+		w.same("orphans that "+id+" waits for", m.waitsFor(id), s.Actor(ActorID(idOf(id))).Orphans)
 	}
 	for id, want := range m.runners {
 		if got := describeRunner(s, s.Runner(RunnerID(idOf(id)))); got != want.describe(m, id) {
@@ -203,8 +204,8 @@ func (w *walk) same(what string, want, got any) {
 }
 
 func (a *modelActor) describe(id string) string {
-	return fmt.Sprintf("%s %s/%s %s[%s] %s gen=%d on=%q rev reason=%d limit=%d due=%d kept=%v destroying=%v place=%d floor=%d alarm=%d in=%q saved=%q@%d %+v",
-		id, a.namespace, a.pool, a.name, a.key, a.phase, a.generation, a.runner, a.reason, a.limitMs, a.dueMs, a.wakeKept, a.destroying,
+	return fmt.Sprintf("%s %s/%s %s[%s] %s gen=%d<%d on=%q rev reason=%d limit=%d due=%d kept=%v destroying=%v place=%d floor=%d alarm=%d in=%q saved=%q@%d %+v",
+		id, a.namespace, a.pool, a.name, a.key, a.phase, a.generation, a.claimed, a.runner, a.reason, a.limitMs, a.dueMs, a.wakeKept, a.destroying,
 		a.place(), a.floor, a.alarmMs, a.input, a.saved, a.savedVersion, a.trouble)
 }
 
@@ -222,7 +223,7 @@ func (w *walk) describe(a *Actor) string {
 	}
 	s := &w.view.State
 	m := &modelActor{
-		namespace: textOf(ID(s.ActorNamespace(a).ID)), pool: s.ActorPool(a).ID.Name, name: a.Name, key: a.Key, phase: a.Phase.String(), generation: a.Generation,
+		namespace: textOf(ID(s.ActorNamespace(a).ID)), pool: s.ActorPool(a).ID.Name, name: a.Name, key: a.Key, phase: a.Phase.String(), generation: a.Generation, claimed: a.Claimed,
 		reason: uint32(a.StopReason), limitMs: a.StopLimitMs, dueMs: a.DueMs, wakeKept: a.WakeKept, destroying: a.Destroying,
 		queueSeq: int(a.QueueSeq), floor: a.FloorVersion, alarmMs: a.AlarmMs, input: string(a.Input), saved: string(a.Saved), savedVersion: a.SavedVersion,
 	}
@@ -246,7 +247,7 @@ func (r *modelRunner) describe(m *model, id string) string {
 	slots, stopping := m.held(id)
 	return fmt.Sprint(id, " ", r.namespace, "/", r.pool, " key=", r.key, " number=", r.number, " version=", r.version, " slots=", r.slots, " held=", slots, "/", stopping,
 		" T=", r.thresholdMs, " seen=", r.seenMs, "/", r.verdictMs, " session=", r.session, " connected=", r.connected, " end=", r.end, r.endedMs, " drain=", r.drain, " replaced by ", r.replacedBy,
-		" orphans=", slices.Sorted(maps.Keys(r.orphans)))
+		" attempt=", r.attempt, " orphans=", slices.Sorted(maps.Keys(r.orphans)))
 }
 
 func describeRunner(s *State, r *Runner) string {
@@ -260,7 +261,7 @@ func describeRunner(s *State, r *Runner) string {
 	slices.Sort(orphans)
 	return fmt.Sprint(textOf(ID(r.ID)), " ", textOf(ID(r.Pool.Namespace)), "/", r.Pool.Name, " key=", r.Key, " number=", r.Number, " version=", r.Version, " slots=", r.Slots,
 		" held=", r.Held, "/", r.Stopping, " T=", r.ThresholdMs, " seen=", s.LastSeenMs(r), "/", r.VerdictMs, " session=", textOf(ID(r.Session)), " connected=", r.Connected,
-		" end=", []string{"", "stopped", "lost"}[r.End], r.EndedMs, " drain=", uint32(r.DrainCause), " replaced by ", idText(ID(r.ReplacedBy)), " orphans=", orphans)
+		" end=", []string{"", "stopped", "lost"}[r.End], r.EndedMs, " drain=", uint32(r.DrainCause), " replaced by ", idText(ID(r.ReplacedBy)), " attempt=", r.Attempt, " orphans=", orphans)
 }
 
 func (w *walk) comparePool(pool string) {
@@ -506,7 +507,7 @@ func (w *walk) draw() string {
 		a := actorIn("pending")
 		next := uint64(1)
 		if m.actors[a] != nil {
-			next = m.actors[a].generation + rapid.SampledFrom([]uint64{1, 1, 1, 1, 1, 1, 0, 2}).Draw(t, "next generation")
+			next = m.actors[a].nextGeneration() - 1 + rapid.SampledFrom([]uint64{1, 1, 1, 1, 1, 1, 0, 2}).Draw(t, "next generation")
 		}
 		return fmt.Sprint("assign-actor ", a, "/", next, " ", runner(), session())
 	case 12, 13:
@@ -534,13 +535,13 @@ func (w *walk) draw() string {
 	case 28:
 		return fmt.Sprint("save-state ", ref(actorIn("starting", "running", "stopping")), " state=", pick("state", "", "score", "points", "bytes:65537"))
 	case 29:
-		return fmt.Sprint("raise-generation ", actorIn("pending", "sleeping", "backing_off"), " ", pick("raised", "1", "4", "9", "4503599627370497"))
+		return fmt.Sprint("raise-generation ", actorIn("pending", "sleeping", "backing_off", "starting", "running"), " ", pick("raised", "1", "4", "9", "4503599627370497"))
 	case 30, 31:
 		replaces := pick("replaces", "", "", "", " replaces=r1", " replaces=r9")
 		return fmt.Sprint("register-runner ", unused("new runner", func(id string) bool { return m.runners[id] != nil }, "r1", "r2", "r3", "r4", "r5"), " namespace=", namespace(), " pool=", anyPool(), " key=", pick("runner key", "x", "y"),
 			" version=", pick("version", "0", "1", "2", "3"), " slots=", pick("slots", "1", "2", "2", "3", "4", "1", "2", "3", "0", "1000001"), " threshold=", pick("T", "15000", "15000", "10000", "10000", "10000", "0"), replaces)
 	case 32:
-		return fmt.Sprint("resume-runner ", runner(), " session=", pick("new session", "s1", "s2"), " slots=", pick("new slots", "1", "2", "4", "0"), " version=", pick("new version", "1", "2"))
+		return fmt.Sprint("resume-runner ", runner(), " session=", pick("new session", "s1", "s2"), " slots=", pick("new slots", "1", "2", "4", "0"), " version=", pick("new version", "1", "2"), pick("attempt", "", "", "", "", " attempt=1"))
 	case 33:
 		return "disconnect-runner " + runner() + session()
 	case 34:
@@ -555,7 +556,10 @@ func (w *walk) draw() string {
 		if a := m.actors[of]; a != nil {
 			generation = a.generation + rapid.SampledFrom([]uint64{0, 1, 1, 7}).Draw(t, "orphan generation")
 		}
-		return fmt.Sprint(pick("orphan", "hold-orphan ", "hold-orphan ", "release-orphan "), runner(), " ", of, "/", generation)
+		if pick("orphan", "hold", "hold", "release") == "release" {
+			return fmt.Sprint("release-orphan ", runner(), " ", of, "/", generation)
+		}
+		return fmt.Sprint("hold-orphan ", runner(), " ", of, "/", generation, pick("holds", "", " holds_actor", " holds_actor"))
 	case 38, 39:
 		return "forget-runner " + ended()
 	case 40, 41:

@@ -358,6 +358,8 @@ func (s *story) showActor(name string) string {
 	}
 	var l line
 	fmt.Fprintf(&l, "%s %s generation=%d", name, a.Phase, a.Generation)
+	l.add("claimed", a.Claimed, a.Claimed == 0)
+	l.add("orphans", a.Orphans, a.Orphans == 0)
 	if r := s.view.RunnerByNumber(a.Runner); r != nil {
 		l.add("runner", textOf(ID(r.ID)), false)
 	}

@@ -53,6 +53,7 @@ type State struct {
 	queue          table.Index[queueKey]
 	assigned       table.Index[assignedKey]
 	orphans        table.Index[orphanKey]
+	bodies         table.Index[orphanKey] // those of the orphans that actors wait for, by actor
 	alarms         table.Index[alarmKey]
 	agenda         table.Index[agendaKey]
 	outcomes       table.Index[outcomeKey]
@@ -92,6 +93,7 @@ func NewView() *View {
 		queue:            table.NewIndex(queueLess),
 		assigned:         table.NewIndex(assignedLess),
 		orphans:          table.NewIndex(orphanLess),
+		bodies:           table.NewIndex(bodyLess),
 		alarms:           table.NewIndex(alarmLess),
 		agenda:           table.NewIndex(agendaLess),
 		outcomes:         table.NewIndex(outcomeLess),
@@ -133,7 +135,7 @@ func (s *State) clone() State {
 	c.drainWork = s.drainWork.Clone()
 	c.candidates, c.actorsByID, c.actorsByName = s.candidates.Clone(), s.actorsByID.Clone(), s.actorsByName.Clone()
 	c.actorsByKey, c.actorNames, c.endedActors = s.actorsByKey.Clone(), s.actorNames.Clone(), s.endedActors.Clone()
-	c.queue, c.assigned, c.orphans = s.queue.Clone(), s.assigned.Clone(), s.orphans.Clone()
+	c.queue, c.assigned, c.orphans, c.bodies = s.queue.Clone(), s.assigned.Clone(), s.orphans.Clone(), s.bodies.Clone()
 	c.alarms, c.agenda = s.alarms.Clone(), s.agenda.Clone()
 	c.outcomes, c.outcomesByTime = s.outcomes.Clone(), s.outcomesByTime.Clone()
 	return c

@@ -162,6 +162,11 @@ func held(s *fsm.State, r *fsm.Runner) uint32 {
 
 // mayUse is the floor: below the version that the actor last ran on only when nobody of that version or newer is there.
 func mayUse(s *fsm.State, a *fsm.Actor, r *fsm.Runner) bool {
+	for other := range s.WaitsFor(a) {
+		if other.End == fsm.NotEnded {
+			return false // a body of it still runs there
+		}
+	}
 	if r.Version >= a.FloorVersion {
 		return true
 	}

@@ -96,11 +96,11 @@ func (s *step) endLife(a *fsm.Actor, e ending) bool {
 }
 
 // giveUp ends a life whose stop was never reported. Nobody has confirmed that it has ended: if its runner is there still, its slot is
-// held until it does.
+// held until it does. The actor waits no longer: this life counts as lost.
 func (s *step) giveUp(a *fsm.Actor) {
 	r := s.tx.RunnerByNumber(a.Runner)
 	if s.endLife(a, ending{cause: logv1.StopCause_STOP_CAUSE_NO_RESPONSE, message: "its runner did not report the end of the stop"}) {
-		s.holdOrphan(r, a.Ref())
+		s.do(&logv1.Op{Op: &logv1.Op_HoldOrphan{HoldOrphan: &logv1.HoldOrphan{RunnerId: r.ID[:], Ref: refOp(a.Ref())}}})
 	}
 }
 

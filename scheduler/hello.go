@@ -35,7 +35,7 @@ func (s *step) hello(report *nodev1.HelloReport) *nodev1.SessionAnswer {
 	if refusal != nil {
 		return refuseHello(false, refusal)
 	}
-	live, refusal := s.runnerOfHello(pool, h.GetKey(), instance)
+	live, refusal := s.runnerOfHello(pool, instance, h)
 	if refusal != nil {
 		return refuseHello(false, refusal)
 	}
@@ -86,6 +86,9 @@ func (s *step) validateHello(h *callboardv1.Hello) (fsm.InstanceID, *callboardv1
 	if len(h.GetAdvertisedAddr()) > maxAdvertised || !utf8.ValidString(h.GetAdvertisedAddr()) || strings.ContainsAny(h.GetAdvertisedAddr(), "\r\n\x00") {
 		return bad("bad_advertised_addr", "advertised_addr: at most %d bytes, without line breaks", maxAdvertised)
 	}
+	if h.GetAttempt() < 1 {
+		return bad("bad_attempt", "attempt: must rise from 1 with every dial of the process")
+	}
 	id, err := fsm.ParseID(h.GetInstanceId())
 	if err != nil {
 		return bad("bad_instance", "instance_id: %v", err)
@@ -111,13 +114,18 @@ func (s *step) poolOfHello(ns *fsm.Namespace, name string) (*fsm.Pool, *callboar
 // runnerOfHello finds the runner that resumes, or else the one that has the key now. An instance is refused while a later one has its
 // key, whether it was replaced or lost before. When that one has gone it may resume, if only to give up what it still has: a second
 // runner for the same process would let the first be lost, and its actors start elsewhere, while they run on under the new lease.
-func (s *step) runnerOfHello(p *fsm.Pool, key string, instance fsm.InstanceID) (*fsm.Runner, *callboardv1.Error) {
+//
+// A Hello that is handled behind a later one of its process has waited somewhere, and nobody is at the other end. What it says is old:
+// taken for the present, all that has begun since would be ended in the books while it runs there.
+func (s *step) runnerOfHello(p *fsm.Pool, instance fsm.InstanceID, h *callboardv1.Hello) (*fsm.Runner, *callboardv1.Error) {
 	var live *fsm.Runner
-	for r := range s.tx.RunnersByKey(p, key) { // newest first
+	for r := range s.tx.RunnersByKey(p, h.GetKey()) { // newest first
 		switch {
 		case r.Instance == instance && live != nil:
 			return nil, callboardv1.Refuse("session", "replaced",
-				"another process has connected with runner key %q and taken this one's place; give every process its own key", key)
+				"another process has connected with runner key %q and taken this one's place; give every process its own key", h.GetKey())
+		case r.Instance == instance && h.GetAttempt() <= r.Attempt:
+			return nil, callboardv1.Refuse("session", "superseded", "attempt %d comes behind attempt %d of the same process", h.GetAttempt(), r.Attempt)
 		case r.Instance == instance && r.End == fsm.NotEnded:
 			return r, nil
 		case r.End == fsm.NotEnded && fsm.ID(r.ReplacedBy).IsZero():
@@ -134,7 +142,7 @@ func (s *step) register(
 	op := &logv1.RegisterRunner{
 		RunnerId: id[:], NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name, Key: h.GetKey(), InstanceId: instance[:], SessionId: session[:],
 		Holder: report.GetHolder(), Version: h.GetVersion(), Slots: h.GetSlots(), ThresholdMs: uint32(s.tx.LostThresholdMs(p)),
-		MetadataJson: h.GetMetadataJson(), AdvertisedAddr: h.GetAdvertisedAddr(),
+		MetadataJson: h.GetMetadataJson(), AdvertisedAddr: h.GetAdvertisedAddr(), Attempt: h.GetAttempt(),
 	}
 	if replaced != nil {
 		op.Replaces = replaced.ID[:]
@@ -161,7 +169,7 @@ func (s *step) resume(r *fsm.Runner, session fsm.SessionID, report *nodev1.Hello
 	h := report.GetHello()
 	code := s.do(&logv1.Op{Op: &logv1.Op_ResumeRunner{ResumeRunner: &logv1.ResumeRunner{
 		RunnerId: r.ID[:], SessionId: session[:], Holder: report.GetHolder(), Version: h.GetVersion(), Slots: h.GetSlots(),
-		MetadataJson: h.GetMetadataJson(), AdvertisedAddr: h.GetAdvertisedAddr(),
+		MetadataJson: h.GetMetadataJson(), AdvertisedAddr: h.GetAdvertisedAddr(), Attempt: h.GetAttempt(),
 	}}})
 	if code != fsm.CodeOK {
 		return nil, notRegistered()

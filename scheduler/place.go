@@ -93,21 +93,11 @@ func (s *step) assign(p *fsm.Pool, a *fsm.Actor, best, next *fsm.Runner) bool {
 		decision.RunnerUp = runnerUp.Number
 	}
 	return s.do(&logv1.Op{Op: &logv1.Op_AssignActor{AssignActor: &logv1.AssignActor{
-		Ref:      &logv1.Ref{ActorId: a.ID[:], Generation: s.nextGeneration(a, chosen)},
+		Ref:      &logv1.Ref{ActorId: a.ID[:], Generation: a.NextGeneration()},
 		RunnerId: chosen.ID[:], SessionId: chosen.Session[:],
 		StartDeadlineMs: s.tx.ClockMs() + s.tx.Setting(fsm.ActorStartThreshold),
 		Decision:        decision,
 	}}}) == fsm.CodeOK
-}
-
-// nextGeneration returns the generation that an actor gets on a runner: the next one that the runner does not claim to have already.
-func (s *step) nextGeneration(a *fsm.Actor, r *fsm.Runner) uint64 {
-	next := fsm.Ref{Actor: a.ID, Generation: a.Generation + 1}
-	for s.tx.IsOrphan(r, next) {
-		next.Generation++
-	}
-	s.raise(r, fsm.Ref{Actor: a.ID, Generation: next.Generation - 1})
-	return next.Generation
 }
 
 // mayReturnTo returns the runner on which a lease took the actor's life, if it takes actors again; nil: there is none.

@@ -20,6 +20,7 @@ type process struct {
 	version       uint32
 	slots         uint32
 	instance      fsm.InstanceID
+	attempt       uint32
 	registrations int
 
 	manual  bool
@@ -86,9 +87,10 @@ func (p *process) up() bool { return !p.dead && p.exited == "" }
 
 // hello says what it is and what it has.
 func (p *process) hello(_ *world) *nodev1.SessionReport {
+	p.attempt++
 	h := &callboardv1.Hello{
 		Protocol: Protocol, Namespace: p.namespace, Pool: p.pool, Key: p.key, Version: p.version, Slots: p.slots,
-		InstanceId: fsm.ID(p.instance).String(), Ended: p.ended,
+		InstanceId: fsm.ID(p.instance).String(), Attempt: p.attempt, Ended: p.ended,
 	}
 	for _, b := range p.bodiesInOrder() {
 		h.Running = append(h.Running, &callboardv1.RunningActor{Ref: refOf(b.ref), Starting: b.starting, Stopping: b.stopping})

@@ -151,16 +151,24 @@ func (s *step) endStray(r *fsm.Runner, ref fsm.Ref) {
 	}
 }
 
-// holdOrphan has a runner stop a generation that the state does not want there; its slot is held until the end is confirmed.
+// holdOrphan has a runner stop a generation that the state does not want there; its slot is held until the end is confirmed. Its actor
+// is not placed before, or it would run twice.
 func (s *step) holdOrphan(r *fsm.Runner, ref fsm.Ref) {
 	s.raise(r, ref)
-	s.do(&logv1.Op{Op: &logv1.Op_HoldOrphan{HoldOrphan: &logv1.HoldOrphan{RunnerId: r.ID[:], Ref: refOp(ref)}}})
+	s.do(&logv1.Op{Op: &logv1.Op_HoldOrphan{HoldOrphan: &logv1.HoldOrphan{
+		RunnerId: r.ID[:], Ref: refOp(ref), HoldsActor: s.believes(r, ref),
+	}}})
 }
 
-// raise lifts an actor's counter past a generation that a runner of its pool has, or had, and the state does not know.
-func (s *step) raise(r *fsm.Runner, ref fsm.Ref) {
+// believes tells whether a runner can have a generation. Runners of other pools have no say, and there are numbers that are nonsense.
+func (s *step) believes(r *fsm.Runner, ref fsm.Ref) bool {
 	a := s.tx.Actor(ref.Actor)
-	if a != nil && ref.Generation > a.Generation && !a.Phase.OnRunner() && s.tx.ActorPool(a).ID == r.Pool {
+	return a != nil && a.Phase != fsm.Destroyed && s.tx.ActorPool(a).ID == r.Pool && ref.Generation <= fsm.MaxRaised
+}
+
+// raise notes a generation that a runner has, or had, and the state does not know: the next one is above it.
+func (s *step) raise(r *fsm.Runner, ref fsm.Ref) {
+	if s.believes(r, ref) && ref.Generation >= s.tx.Actor(ref.Actor).NextGeneration() {
 		s.do(&logv1.Op{Op: &logv1.Op_RaiseGeneration{RaiseGeneration: &logv1.RaiseGeneration{ActorId: ref.Actor[:], Generation: ref.Generation}}})
 	}
 }

@@ -106,10 +106,16 @@ func (l line) processDoes() (*process, *nodev1.SessionReport) {
 			name: l.name(0), namespace: l.text("namespace", ""), pool: l.text("pool", ""), key: l.text("key", ""), manual: l.has("manual"),
 			deaf: l.has("deaf"), hangs: l.has("hangs"), slowMs: l.ms("slow"), fences: l.has("fences"), dials: true,
 		})
-		l.change(p)
-		if p.slots = uint32(l.number("slots", 1)); l.has("instance") {
+		if l.has("instance") {
 			p.instance = fsm.InstanceID(idOf("instance " + l.text("instance", "")))
+			for _, other := range w.processes {
+				if other.instance == p.instance {
+					p.attempt = max(p.attempt, other.attempt)
+				}
+			}
 		}
+		l.change(p)
+		p.slots = uint32(l.number("slots", 1))
 		return p, nil
 	}
 	p := w.process(l.name(0))
@@ -154,6 +160,9 @@ func (l line) processDoes() (*process, *nodev1.SessionReport) {
 }
 
 func (l line) change(p *process) {
+	if l.has("attempt") { // of its next Hello
+		p.attempt = uint32(l.number("attempt", 0)) - 1
+	}
 	p.version, p.slots = uint32(l.number("version", int64(p.version))), uint32(l.number("slots", int64(p.slots)))
 }
 

@@ -124,7 +124,11 @@ func (w *world) runnerOpText(op *logv1.Op) string {
 	case *logv1.Op_SetRunnerThreshold:
 		return fmt.Sprintf("threshold of %s is %s", w.label(o.SetRunnerThreshold.GetRunnerId()), seconds(int64(o.SetRunnerThreshold.GetThresholdMs())))
 	case *logv1.Op_HoldOrphan:
-		return fmt.Sprintf("orphan %s on %s", w.refText(o.HoldOrphan.GetRef()), w.label(o.HoldOrphan.GetRunnerId()))
+		text := fmt.Sprintf("orphan %s on %s", w.refText(o.HoldOrphan.GetRef()), w.label(o.HoldOrphan.GetRunnerId()))
+		if o.HoldOrphan.GetHoldsActor() {
+			text += ", its actor waits"
+		}
+		return text
 	case *logv1.Op_ReleaseOrphan:
 		return fmt.Sprintf("release %s on %s", w.refText(o.ReleaseOrphan.GetRef()), w.label(o.ReleaseOrphan.GetRunnerId()))
 	case *logv1.Op_ForgetRunner:
@@ -227,6 +231,9 @@ func (w *world) actorLine(name string, a *fsm.Actor) string {
 		if a.WakeKept {
 			text += ", wake kept"
 		}
+	}
+	if a.Orphans > 0 {
+		text += fmt.Sprintf(", waits for %d", a.Orphans)
 	}
 	if a.DueMs != 0 && a.Phase != fsm.Destroyed {
 		text += fmt.Sprintf(", due at %s", seconds(a.DueMs))

@@ -59,7 +59,10 @@ func (r *actorReader) message(a *fsm.Actor) *callboardv1.Actor {
 	}
 	switch a.Phase {
 	case fsm.Pending:
-		m.Reason = r.census(ns).pool(pool.ID.Name).whyPending(a, pool.ID.Name)
+		m.Reason = whyWaiting(r.view, a)
+		if m.Reason == "" {
+			m.Reason = r.census(ns).pool(pool.ID.Name).whyPending(a, pool.ID.Name)
+		}
 	case fsm.BackingOff:
 		m.Reason = whyBackingOff(a)
 	default: // nothing to explain

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/callboard/callboard/fsm"
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 	"github.com/callboard/callboard/transport/grpcapi/apitest"
 )
@@ -91,6 +92,38 @@ func TestWhyItIsPending(t *testing.T) {
 		e.Disconnect(r.ID)
 	}
 	expect("no runner of pool p is connected (1 away)")
+}
+
+// TestAnActorWaitsForItsBody: a runner has a life of it that the state does not know.
+func TestAnActorWaitsForItsBody(t *testing.T) {
+	e, api := newAPI(0)
+	a := create(t, api, "a", "")
+	id, err := fsm.ParseID(a.GetActorId())
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := e.AddRunner("p", "has it", 1, 5)
+	if m := get(t, api, a.GetActorId()); m.GetState() != callboardv1.ActorState_ACTOR_STATE_STARTING {
+		t.Fatalf("%v: %q", m.GetState(), m.GetReason())
+	}
+	ref := &logv1.Ref{ActorId: id[:], Generation: 7}
+	e.Do(&logv1.Op{Op: &logv1.Op_HoldOrphan{HoldOrphan: &logv1.HoldOrphan{RunnerId: has[:], Ref: ref, HoldsActor: true}}})
+	e.ReportRunning()
+	if _, err := api.Actors().Sleep(t.Context(), &callboardv1.SleepRequest{Namespace: "default", ActorId: a.GetActorId()}); err != nil {
+		t.Fatal(err)
+	}
+	e.ReportStopped()
+	if _, err := api.Actors().Wake(t.Context(), &callboardv1.WakeRequest{Namespace: "default", ActorId: a.GetActorId()}); err != nil {
+		t.Fatal(err)
+	}
+	want := "runner " + has.String() + " still has a body of it"
+	if m := get(t, api, a.GetActorId()); m.GetState() != callboardv1.ActorState_ACTOR_STATE_PENDING || !strings.Contains(m.GetReason(), want) {
+		t.Errorf("%v: %q does not say %q", m.GetState(), m.GetReason(), want)
+	}
+	e.Do(&logv1.Op{Op: &logv1.Op_ReleaseOrphan{ReleaseOrphan: &logv1.ReleaseOrphan{RunnerId: has[:], Ref: ref}}})
+	if m := get(t, api, a.GetActorId()); m.GetState() != callboardv1.ActorState_ACTOR_STATE_STARTING {
+		t.Errorf("%v: %q", m.GetState(), m.GetReason())
+	}
 }
 
 // TestAnActorWaitsForItsVersion: it ran on version 2, and the free slots are on version 1.

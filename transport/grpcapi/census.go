@@ -74,6 +74,15 @@ func (c census) pool(name string) poolCount {
 	return poolCount{}
 }
 
+// whyWaiting says for which runners' stops an actor waits, whatever room there is; empty: for none.
+func whyWaiting(v *fsm.View, a *fsm.Actor) string {
+	for r := range v.WaitsFor(a) {
+		return fmt.Sprintf("runner %s still has a body of it that it should not have, and was told to stop it: it is placed when that end is confirmed, "+
+			"or the runner has ended", r.ID)
+	}
+	return ""
+}
+
 // whyPending says in one sentence why an actor waits, and what would help.
 func (p poolCount) whyPending(a *fsm.Actor, pool string) string {
 	switch {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,9 +144,13 @@ func (c *client) hello(change ...func(*callboardv1.Hello)) {
 	c.say(&callboardv1.ConnectRequest{Message: &callboardv1.ConnectRequest_Hello{Hello: h}})
 }
 
+// attempts rises with every Hello of every process.
+var attempts atomic.Uint32
+
 func testHello() *callboardv1.Hello {
 	return &callboardv1.Hello{
-		Protocol: 1, Namespace: "default", Pool: "default", Key: "key-1", Version: 1, Slots: 100, InstanceId: testID(100).String(), Attempt: 1,
+		Protocol: 1, Namespace: "default", Pool: "default", Key: "key-1", Version: 1, Slots: 100, InstanceId: testID(100).String(),
+		Attempt: attempts.Add(1),
 	}
 }
 

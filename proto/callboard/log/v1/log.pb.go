@@ -2012,7 +2012,7 @@ type HoldOrphan struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RunnerId      []byte                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
 	Ref           *Ref                   `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
-	GivenUp       bool                   `protobuf:"varint,3,opt,name=given_up,json=givenUp,proto3" json:"given_up,omitempty"` // the actor need not wait for its end: it had its time
+	HoldsActor    bool                   `protobuf:"varint,3,opt,name=holds_actor,json=holdsActor,proto3" json:"holds_actor,omitempty"` // its actor is not placed before it has ended
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2061,9 +2061,9 @@ func (x *HoldOrphan) GetRef() *Ref {
 	return nil
 }
 
-func (x *HoldOrphan) GetGivenUp() bool {
+func (x *HoldOrphan) GetHoldsActor() bool {
 	if x != nil {
-		return x.GivenUp
+		return x.HoldsActor
 	}
 	return false
 }
@@ -3986,12 +3986,13 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x02 \x01(\fR\tsessionId\x12!\n" +
-	"\fthreshold_ms\x18\x03 \x01(\rR\vthresholdMs\"m\n" +
+	"\fthreshold_ms\x18\x03 \x01(\rR\vthresholdMs\"s\n" +
 	"\n" +
 	"HoldOrphan\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12'\n" +
-	"\x03ref\x18\x02 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\x12\x19\n" +
-	"\bgiven_up\x18\x03 \x01(\bR\agivenUp\"U\n" +
+	"\x03ref\x18\x02 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\x12\x1f\n" +
+	"\vholds_actor\x18\x03 \x01(\bR\n" +
+	"holdsActor\"U\n" +
 	"\rReleaseOrphan\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12'\n" +
 	"\x03ref\x18\x02 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\"+\n" +

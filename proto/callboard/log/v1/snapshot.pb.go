@@ -1342,7 +1342,7 @@ type OrphanRecord struct {
 	Runner        uint32                 `protobuf:"varint,1,opt,name=runner,proto3" json:"runner,omitempty"` // number
 	Ref           *Ref                   `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
 	Rev           uint64                 `protobuf:"varint,3,opt,name=rev,proto3" json:"rev,omitempty"`
-	GivenUp       bool                   `protobuf:"varint,4,opt,name=given_up,json=givenUp,proto3" json:"given_up,omitempty"`
+	HoldsActor    bool                   `protobuf:"varint,4,opt,name=holds_actor,json=holdsActor,proto3" json:"holds_actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1398,9 +1398,9 @@ func (x *OrphanRecord) GetRev() uint64 {
 	return 0
 }
 
-func (x *OrphanRecord) GetGivenUp() bool {
+func (x *OrphanRecord) GetHoldsActor() bool {
 	if x != nil {
-		return x.GivenUp
+		return x.HoldsActor
 	}
 	return false
 }
@@ -1832,12 +1832,13 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\bretry_ms\x18\x05 \x01(\x03R\aretryMs\x12\x1d\n" +
 	"\n" +
 	"crashed_ms\x18\x06 \x01(\x03R\tcrashedMs\x12.\n" +
-	"\x13preferred_runner_id\x18\a \x01(\fR\x11preferredRunnerId\"|\n" +
+	"\x13preferred_runner_id\x18\a \x01(\fR\x11preferredRunnerId\"\x82\x01\n" +
 	"\fOrphanRecord\x12\x16\n" +
 	"\x06runner\x18\x01 \x01(\rR\x06runner\x12'\n" +
 	"\x03ref\x18\x02 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\x12\x10\n" +
-	"\x03rev\x18\x03 \x01(\x04R\x03rev\x12\x19\n" +
-	"\bgiven_up\x18\x04 \x01(\bR\agivenUp\"r\n" +
+	"\x03rev\x18\x03 \x01(\x04R\x03rev\x12\x1f\n" +
+	"\vholds_actor\x18\x04 \x01(\bR\n" +
+	"holdsActor\"r\n" +
 	"\rOutcomeRecord\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\fR\aoutcome\x12 \n" +
