@@ -167,6 +167,7 @@ func (tx *Tx) writeActor(old, next *Actor) {
 	moveKey(tx.queue, was.queue, is.queue)
 	moveKey(tx.assigned, was.assigned, is.assigned)
 	moveKey(tx.alarms, was.alarm, is.alarm)
+	moveKey(tx.backoffs, was.backoff, is.backoff)
 	moveKey(tx.endedActors, was.ended, is.ended)
 	moveKey(tx.actorsByKey, was.key, is.key)
 	if is.queue != was.queue && next != nil {
@@ -193,6 +194,7 @@ func (tx *Tx) nextRev(number uint32) uint64 {
 // actorKeys are the keys under which a row is found; the zero value of a key: not there.
 type actorKeys struct {
 	agenda   agendaKey
+	backoff  agendaKey
 	queue    queueKey
 	assigned assignedKey
 	alarm    alarmKey
@@ -204,8 +206,13 @@ func keysOf(a *Actor) (k actorKeys) {
 	if a == nil {
 		return k
 	}
-	if a.DueMs != 0 {
-		k.agenda = agendaKey{atMs: a.DueMs, seq: a.Seq, kind: dueKindOf(a.Phase), row: a.ordinal}
+	switch due := (agendaKey{atMs: a.DueMs, seq: a.Seq, row: a.ordinal}); {
+	case a.DueMs == 0:
+	case a.Phase == BackingOff:
+		k.backoff = due
+	default:
+		due.kind = dueKindOf(a.Phase)
+		k.agenda = due
 	}
 	if a.HasKey && a.Phase != Destroyed {
 		k.key = actorKeyKey{hash: a.keyHash, seq: a.Seq, ordinal: a.ordinal}
@@ -224,7 +231,7 @@ func keysOf(a *Actor) (k actorKeys) {
 		}
 	case Destroyed:
 		k.ended = endedKey{namespace: a.namespace, dueMs: a.DueMs, seq: a.Seq, ordinal: a.ordinal}
-	default: // backing off: the agenda alone knows
+	default: // backing off
 	}
 	return k
 }
@@ -235,8 +242,6 @@ func dueKindOf(p Phase) DueKind {
 		return DueStart
 	case Stopping:
 		return DueStop
-	case BackingOff:
-		return DueBackoff
 	default:
 		return DueForgetActor
 	}

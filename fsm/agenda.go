@@ -10,12 +10,12 @@ const (
 	DueStop         DueKind = iota // a stop without any report
 	DueStart                       // a start without a Running event
 	DueLost                        // a silent runner
-	DueBackoff                     // the end of a back-off
 	DueForgetActor                 // an ended actor, an hour later
 	DueForgetRunner                // an ended runner, an hour later
 )
 
-// Due is one thing that falls due: of an actor or of a runner.
+// Due is one thing that falls due: of an actor or of a runner. Alarms and back-offs have agendas of their own: very many of them may be
+// due at once, and nothing else is to wait behind them.
 type Due struct {
 	AtMs   int64
 	Kind   DueKind
@@ -80,4 +80,22 @@ func (s *State) LostDue() bool {
 		}
 	}
 	return false
+}
+
+// DueBackoffs returns actors whose back-off is over at the state's clock, oldest first, at most limit.
+func (s *State) DueBackoffs(limit int) []*Actor {
+	var due []*Actor
+	for key := range s.backoffs.From(agendaKey{atMs: math.MinInt64}) {
+		if key.atMs > s.clockMs || len(due) >= limit {
+			break
+		}
+		due = append(due, s.actors.Get(key.row))
+	}
+	return due
+}
+
+// NextBackoffMs returns when the next back-off is over, on the cluster clock.
+func (s *State) NextBackoffMs() (atMs int64, ok bool) {
+	key, ok := s.backoffs.First(agendaKey{atMs: math.MinInt64})
+	return key.atMs, ok
 }

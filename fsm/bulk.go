@@ -14,6 +14,7 @@ type bulk struct {
 	byName   []actorNameKey
 	byKey    []actorKeyKey
 	agenda   []agendaKey
+	backoffs []agendaKey
 	queue    []queueKey
 	assigned []assignedKey
 	alarms   []alarmKey
@@ -34,6 +35,7 @@ func (b *bulk) add(tx *Tx, a *Actor) {
 	k := keysOf(a)
 	b.byKey = collect(b.byKey, k.key)
 	b.agenda = collect(b.agenda, k.agenda)
+	b.backoffs = collect(b.backoffs, k.backoff)
 	b.queue = collect(b.queue, k.queue)
 	b.assigned = collect(b.assigned, k.assigned)
 	b.alarms = collect(b.alarms, k.alarm)
@@ -63,6 +65,7 @@ func (b *bulk) put(tx *Tx) {
 	putInOrder(tx.actorsByName, b.byName, actorNameLess)
 	putInOrder(tx.actorsByKey, b.byKey, actorKeyLess)
 	putInOrder(tx.agenda, b.agenda, agendaLess)
+	putInOrder(tx.backoffs, b.backoffs, agendaLess)
 	putInOrder(tx.queue, b.queue, queueLess)
 	putInOrder(tx.assigned, b.assigned, assignedLess)
 	putInOrder(tx.alarms, b.alarms, alarmLess)

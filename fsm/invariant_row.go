@@ -96,6 +96,9 @@ func (c *checker) checkActor(a *Actor) {
 	if k.agenda != (agendaKey{}) {
 		in(c, c.agenda, "what falls due", name, k.agenda)
 	}
+	if k.backoff != (agendaKey{}) {
+		in(c, c.backoffs, "back-offs", name, k.backoff)
+	}
 	if k.queue != (queueKey{}) {
 		in(c, c.queue, "the queue", name, k.queue)
 	}

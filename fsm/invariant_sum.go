@@ -28,8 +28,8 @@ type poolTally struct{ runners, connected, candidates, pending, live int }
 
 // lens are the lengths of the indexes that rows of actors and runners are found under.
 type lens struct {
-	runnersByID, runnersByKey, runnersBySeq, candidates, drainWork                      int
-	actorsByID, actorsByName, actorsByKey, queue, assigned, alarms, endedActors, agenda int
+	runnersByID, runnersByKey, runnersBySeq, candidates, drainWork                                int
+	actorsByID, actorsByName, actorsByKey, queue, assigned, alarms, backoffs, endedActors, agenda int
 }
 
 func (s *State) lens() lens {
@@ -37,7 +37,7 @@ func (s *State) lens() lens {
 		runnersByID: s.runnersByID.Len(), runnersByKey: s.runnersByKey.Len(), runnersBySeq: s.runnersBySeq.Len(),
 		candidates: s.candidates.Len(), drainWork: s.drainWork.Len(),
 		actorsByID: s.actorsByID.Len(), actorsByName: s.actorsByName.Len(), actorsByKey: s.actorsByKey.Len(), queue: s.queue.Len(),
-		assigned: s.assigned.Len(), alarms: s.alarms.Len(), endedActors: s.endedActors.Len(), agenda: s.agenda.Len(),
+		assigned: s.assigned.Len(), alarms: s.alarms.Len(), backoffs: s.backoffs.Len(), endedActors: s.endedActors.Len(), agenda: s.agenda.Len(),
 	}
 }
 
@@ -46,7 +46,7 @@ func (l lens) minus(o lens) lens {
 	return lens{
 		l.runnersByID - o.runnersByID, l.runnersByKey - o.runnersByKey, l.runnersBySeq - o.runnersBySeq, l.candidates - o.candidates,
 		l.drainWork - o.drainWork, l.actorsByID - o.actorsByID, l.actorsByName - o.actorsByName, l.actorsByKey - o.actorsByKey,
-		l.queue - o.queue, l.assigned - o.assigned, l.alarms - o.alarms, l.endedActors - o.endedActors, l.agenda - o.agenda,
+		l.queue - o.queue, l.assigned - o.assigned, l.alarms - o.alarms, l.backoffs - o.backoffs, l.endedActors - o.endedActors, l.agenda - o.agenda,
 	}
 }
 
@@ -90,7 +90,11 @@ func (c *checker) addActor(a *Actor, by int) {
 	d.phases[a.Phase] += int64(by)
 	d.stored += int64(by * (len(a.Input) + len(a.Saved)))
 	d.names[nameCountKey{namespace: a.namespace, name: a.Name}] += by
-	if a.DueMs != 0 {
+	switch {
+	case a.DueMs == 0:
+	case a.Phase == BackingOff:
+		d.lens.backoffs += by
+	default:
 		d.lens.agenda += by
 	}
 	if a.Phase == Destroyed {

@@ -374,6 +374,9 @@ func (w *walk) compareDue() {
 			got = append(got, fmt.Sprint(d.AtMs, " ", textOf(ID(d.Runner.ID))))
 		}
 	}
+	for _, a := range s.DueBackoffs(1000) {
+		got = append(got, fmt.Sprint(a.DueMs, " ", textOf(ID(a.ID))))
+	}
 	for _, a := range s.DueAlarms(1000) {
 		got = append(got, fmt.Sprint("alarm ", a.AlarmMs, " ", textOf(ID(a.ID))))
 	}

@@ -236,7 +236,7 @@ func (s *story) pool(t *testing.T, d *datadriven.TestData) *Pool {
 }
 
 func (s *story) due() string {
-	kinds := []string{"stop without report", "start without report", "silent or ended runner", "end of back-off", "forget actor", "forget runner"}
+	kinds := []string{"stop without report", "start without report", "silent or ended runner", "forget actor", "forget runner"}
 	var out []string
 	for _, due := range s.view.Due(100) {
 		var id ID
@@ -247,7 +247,14 @@ func (s *story) due() string {
 		}
 		out = append(out, fmt.Sprintf("%d %s: %s", due.AtMs, textOf(id), kinds[due.Kind]))
 	}
-	if next, ok := s.view.NextDueMs(); ok && len(out) == 0 {
+	for _, a := range s.view.DueBackoffs(100) {
+		out = append(out, fmt.Sprintf("%d %s: end of back-off", a.DueMs, textOf(ID(a.ID))))
+	}
+	next, ok := s.view.NextDueMs()
+	if at, some := s.view.NextBackoffMs(); some && (!ok || at < next) {
+		next, ok = at, true
+	}
+	if ok && len(out) == 0 {
 		return fmt.Sprintf("nothing yet; next at %d", next)
 	}
 	if len(out) == 0 {

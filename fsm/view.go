@@ -55,6 +55,7 @@ type State struct {
 	orphans        table.Index[orphanKey]
 	bodies         table.Index[orphanKey] // those of the orphans that actors wait for, by actor
 	alarms         table.Index[alarmKey]
+	backoffs       table.Index[agendaKey]
 	agenda         table.Index[agendaKey]
 	outcomes       table.Index[outcomeKey]
 	outcomesByTime table.Index[outcomeTimeKey]
@@ -95,6 +96,7 @@ func NewView() *View {
 		orphans:          table.NewIndex(orphanLess),
 		bodies:           table.NewIndex(bodyLess),
 		alarms:           table.NewIndex(alarmLess),
+		backoffs:         table.NewIndex(agendaLess),
 		agenda:           table.NewIndex(agendaLess),
 		outcomes:         table.NewIndex(outcomeLess),
 		outcomesByTime:   table.NewIndex(outcomeTimeLess),
@@ -136,10 +138,13 @@ func (s *State) clone() State {
 	c.candidates, c.actorsByID, c.actorsByName = s.candidates.Clone(), s.actorsByID.Clone(), s.actorsByName.Clone()
 	c.actorsByKey, c.actorNames, c.endedActors = s.actorsByKey.Clone(), s.actorNames.Clone(), s.endedActors.Clone()
 	c.queue, c.assigned, c.orphans, c.bodies = s.queue.Clone(), s.assigned.Clone(), s.orphans.Clone(), s.bodies.Clone()
-	c.alarms, c.agenda = s.alarms.Clone(), s.agenda.Clone()
+	c.alarms, c.backoffs, c.agenda = s.alarms.Clone(), s.backoffs.Clone(), s.agenda.Clone()
 	c.outcomes, c.outcomesByTime = s.outcomes.Clone(), s.outcomesByTime.Clone()
 	return c
 }
+
+// ElapsedMs returns how far the Tx has moved the cluster clock.
+func (tx *Tx) ElapsedMs() int64 { return tx.clockMs - tx.before.clockMs }
 
 // Seal turns the Tx into the View that the entry at index made. The Tx must not be used afterwards.
 func (tx *Tx) Seal(index uint64) *View {
