@@ -23,19 +23,37 @@ func (s *step) judge() {
 			s.stop(d.Actor, fsm.StopNoResponse)
 		case fsm.DueStop:
 			s.giveUp(d.Actor)
-		case fsm.DueBackoff:
-			s.do(&logv1.Op{Op: &logv1.Op_EnqueueActor{EnqueueActor: &logv1.EnqueueActor{ActorId: d.Actor.ID[:]}}})
 		case fsm.DueForgetActor:
 			s.do(&logv1.Op{Op: &logv1.Op_ForgetActor{ForgetActor: &logv1.ForgetActor{ActorId: d.Actor.ID[:]}}})
 		case fsm.DueForgetRunner:
 			s.do(&logv1.Op{Op: &logv1.Op_ForgetRunner{ForgetRunner: &logv1.ForgetRunner{RunnerId: d.Runner.ID[:]}}})
 		}
 	}
+	s.retry()
 	for _, a := range s.tx.DueAlarms(maxDuePerStep) {
 		if s.full() {
 			return
 		}
 		s.do(&logv1.Op{Op: &logv1.Op_WakeActor{WakeActor: &logv1.WakeActor{ActorId: a.ID[:]}}})
+	}
+}
+
+// retriesPerSecond bounds how many back-offs end in a second of the cluster clock, in the whole cluster. Actors that crash again and again
+// by the ten thousand must not keep the engine from the others; they wait a little longer, in the order in which they fell due.
+const retriesPerSecond = 1_000
+
+// retryEveryMs is how long those above the bound wait until more of them are taken.
+const retryEveryMs = 50
+
+// retry places actors again whose back-off is over: as many as the time since the last entry allows, and at least one, so that one that
+// falls due alone never waits.
+func (s *step) retry() {
+	allowed := min(max(1, s.tx.ElapsedMs()*retriesPerSecond/1000), maxDuePerStep)
+	for _, a := range s.tx.DueBackoffs(int(allowed)) {
+		if s.full() {
+			return
+		}
+		s.do(&logv1.Op{Op: &logv1.Op_EnqueueActor{EnqueueActor: &logv1.EnqueueActor{ActorId: a.ID[:]}}})
 	}
 }
 

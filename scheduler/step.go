@@ -155,6 +155,12 @@ func (s *step) wake(in Input) int64 {
 	if due, ok := tx.NextDueMs(); ok {
 		at(due)
 	}
+	if backoff, ok := tx.NextBackoffMs(); ok {
+		if backoff <= tx.ClockMs() { // more are over than may be taken up now
+			backoff = tx.ClockMs() + retryEveryMs
+		}
+		at(backoff)
+	}
 	if alarm, ok := tx.NextAlarmMs(); ok {
 		if alarm > tx.WallMs() {
 			alarm += in.WallBehindMs
