@@ -24,6 +24,7 @@ var cases = []benchCase{
 	{name: "bare", about: "three nodes of Raft on the engine's own stores, commands packed into entries", run: bare},
 	{name: "runner-kill", about: "kill -9 of a runner with 1 000 actors until the last runs again", once: true, run: runnerKill},
 	{name: "leader-kill", about: "kill -9 of the leader until the next write", once: true, run: leaderKill},
+	{name: "crash-loop", about: "10 000 actors that crash as soon as they run, beside others that are created", once: true, run: crashLoop},
 	{name: "streams", about: "10 000 idle runners: memory and CPU", once: true, run: streams},
 	{name: "million", about: "a million actors in the state: memory, snapshot, restore", once: true, run: million},
 }
@@ -37,6 +38,7 @@ type scale struct {
 	outstanding  int
 	killedActors int
 	leaderKills  int
+	crashers     int
 	streams      int
 	idleFor      time.Duration
 	actors       int
@@ -45,10 +47,10 @@ type scale struct {
 var (
 	full = scale{
 		name: "full", warmUp: 2 * time.Second, window: 8 * time.Second, latency: 4 * time.Second, outstanding: 16_384,
-		killedActors: 1_000, leaderKills: 10, streams: 10_000, idleFor: 30 * time.Second, actors: 1_000_000,
+		killedActors: 1_000, leaderKills: 10, crashers: 10_000, streams: 10_000, idleFor: 30 * time.Second, actors: 1_000_000,
 	}
 	quick = scale{
 		name: "quick", warmUp: time.Second, window: 3 * time.Second, latency: 2 * time.Second, outstanding: 16_384,
-		killedActors: 1_000, leaderKills: 2, streams: 1_000, idleFor: 5 * time.Second, actors: 50_000,
+		killedActors: 1_000, leaderKills: 2, crashers: 10_000, streams: 1_000, idleFor: 5 * time.Second, actors: 50_000,
 	}
 )

@@ -76,6 +76,23 @@ func tables(s scale) []table {
 			},
 		},
 		{
+			title: fmt.Sprintf("Beside %d actors that crash as soon as they run", s.crashers),
+			note: "64 callers create actors of another pool. The back-off of the crashers is that of the defaults, and their first seconds are " +
+				"the worst.",
+			rows: []row{
+				{"created without them", "crash-loop/without/rate", "actors/s", ""},
+				{"with them, as soon as all are created", "crash-loop/with/rate", "actors/s", ""},
+				{"with them, later", "crash-loop/with, later/rate", "actors/s", ""},
+				{"create to running without them, p50", "crash-loop/without/p50", "ms", ""},
+				{"p99", "crash-loop/without/p99", "ms", ""},
+				{"with them, as soon as all are created, p50", "crash-loop/with/p50", "ms", ""},
+				{"p99", "crash-loop/with/p99", "ms", ""},
+				{"engine CPU without them", "crash-loop/without/cpu", "% of a core", ""},
+				{"engine CPU with them, as soon as all are created", "crash-loop/with/cpu", "% of a core", ""},
+				{"lives of the crashers", "crash-loop/lives", "", ""},
+			},
+		},
+		{
 			title: fmt.Sprintf("%d idle runners", s.streams), note: "Spread over three nodes, at the default lost threshold of 15 s. Memory and CPU are those of all nodes.",
 			rows: []row{
 				{"until all were connected", "streams/connected", "s", ""},
@@ -114,6 +131,7 @@ func ratioRows(s scale) []ratio {
 		{"actors created, one call each : commands of Raft alone", "unary/rate", fmt.Sprintf("bare/%d/rate", s.outstanding), ""},
 		{"actors created, 1 000 per call : commands of Raft alone", "batch/rate", fmt.Sprintf("bare/%d/rate", s.outstanding), ""},
 		{"engine CPU per actor, one call each : CPU of etcd per put", "unary/cpu", "etcd/1000/cpu", ""},
+		{"actors created beside 10 000 that crash : without them", "crash-loop/with/rate", "crash-loop/without/rate", "≥ 0.67"},
 		{"create to running at a follower, p50 : etcd's put, p50", "latency/follower/1/p50", "etcd/1/p50", ""},
 	}
 }

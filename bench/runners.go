@@ -105,6 +105,7 @@ func runnersChild(args []string) error {
 	pool := flags.String("pool", "", "")
 	count := flags.Int("count", 1, "")
 	slots := flags.Uint("slots", 1000, "")
+	crash := flags.Bool("crash", false, "the actors crash as soon as they run")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -115,7 +116,14 @@ func runnersChild(args []string) error {
 	for i := range *count {
 		every = append(every, at[i%len(at)])
 	}
-	end, err := startRunners(ctx, *pool, uint32(*slots), func(ctx context.Context, _ *runner.Actor) error { <-ctx.Done(); return nil }, every...)
+	boom := errors.New("crashed, as it should")
+	end, err := startRunners(ctx, *pool, uint32(*slots), func(ctx context.Context, _ *runner.Actor) error {
+		if *crash {
+			return boom
+		}
+		<-ctx.Done()
+		return nil
+	}, every...)
 	if err != nil {
 		return errors.Join(err, ctx.Err())
 	}
