@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/callboard/callboard/fsm/table"
@@ -149,7 +150,10 @@ func (tx *Tx) ElapsedMs() int64 { return tx.clockMs - tx.before.clockMs }
 // Seal turns the Tx into the View that the entry at index made. The Tx must not be used afterwards.
 func (tx *Tx) Seal(index uint64) *View {
 	tx.index, tx.base = index, index
-	return &View{State: tx.State, begin: new(sync.Mutex), touched: tx.touchedRunners}
+	touched := slices.DeleteFunc(tx.touchedRunners, func(number uint32) bool {
+		return tx.runners.Get(number) == tx.before.runners.Get(number) // a heartbeat is nothing that its session must look at
+	})
+	return &View{State: tx.State, begin: new(sync.Mutex), touched: touched}
 }
 
 // Touched returns the numbers of the runners whose sessions have something to look at since the View before this one.

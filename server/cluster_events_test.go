@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/callboard/callboard/runner"
@@ -77,6 +78,7 @@ func TestEventsAreToldAndCounted(t *testing.T) {
 		happened := func(event string, want int) {
 			t.Helper()
 			c.eventually(40*time.Second, event, func() bool { return count(event) >= want })
+			synctest.Wait()
 			if told, complete := lines.with(event); told != count(event) || complete != told {
 				t.Errorf("%s: %d lines of which %d name the runner, counted %d", event, told, complete, count(event))
 			}
@@ -99,7 +101,6 @@ func TestEventsAreToldAndCounted(t *testing.T) {
 		time.Sleep(12 * time.Second)
 		c.heal()
 		happened("fenced", 1)
-		happened("disconnected", 1)
 		happened("resumed", 1)
 
 		for _, key := range []string{"a", "b", "c"} { // three of four: the brake
@@ -114,8 +115,15 @@ func TestEventsAreToldAndCounted(t *testing.T) {
 		defer other.end()
 		happened("replaced", 1)
 		happened("stopped", 1)
-		if got := count("connected"); got != 5 {
-			t.Errorf("%d runners connected, want 5: those that returned are not counted as new", got)
+
+		gone := c.run(runner.Config{Key: "e", Slots: 1})
+		defer gone.end()
+		happened("connected", 6)
+		broken := count("disconnected")
+		gone.runner.Kill()
+		happened("disconnected", broken+1)
+		if got := count("connected"); got != 6 {
+			t.Errorf("%d runners connected, want 6: those that returned are not counted as new", got)
 		}
 	})
 }
