@@ -56,6 +56,7 @@ type node struct {
 	core    *core
 	members *members
 	doors   struct{ http, grpc, metrics net.Listener }
+	lobby   *lobby
 	grpc    *grpc.Server
 	http    *http.Server
 }
@@ -102,7 +103,8 @@ func (n *node) open() (err error) {
 		return err
 	}
 	n.core.leadership.tasks = append(n.core.leadership.tasks, n.tend)
-	n.grpc = grpc.NewServer(append(peer.ServerOptions(),
+	n.lobby = newLobby(n.doors.grpc, n.cfg.Log)
+	n.grpc = grpc.NewServer(append(append(peer.ServerOptions(), lobbyOptions()...),
 		grpc.ConnectionTimeout(connectionTimeout),
 		grpc.MaxRecvMsgSize(peer.MaxMessageBytes),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
@@ -172,7 +174,8 @@ func (n *node) run(ctx context.Context) error {
 	tasks.Go(func() error { return n.core.run(coreCtx) })
 	tasks.Go(func() error { return n.members.run(ctx) })
 	tasks.Go(func() error { return n.bootstrap(ctx) })
-	tasks.Go(func() error { return ignoreClosed(n.grpc.Serve(n.doors.grpc)) })
+	tasks.Go(n.lobby.run)
+	tasks.Go(func() error { return ignoreClosed(n.grpc.Serve(n.lobby)) })
 	tasks.Go(func() error { return ignoreClosed(n.http.Serve(n.doors.http)) })
 	if n.doors.metrics != nil {
 		metrics := n.metricsServer()

@@ -10,6 +10,10 @@ import (
 
 func isAddrInUse(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }
 
+func isOutOfFiles(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
 // raiseOpenFiles lifts the limit on open files to what the machine allows: every runner takes one.
 func raiseOpenFiles(log *slog.Logger) {
 	var limit syscall.Rlimit
