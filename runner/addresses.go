@@ -57,7 +57,8 @@ func (b *addressBook) configured(target string) bool {
 	return e != nil && e.configured
 }
 
-// learn replaces what was learnt before.
+// learn replaces what was learnt before. What is new gets a random place: everybody is told the same list, and when a node dies not
+// all of its runners should go to the same one.
 func (b *addressBook) learn(targets []string) {
 	if len(targets) == 0 {
 		return
@@ -70,7 +71,7 @@ func (b *addressBook) learn(targets []string) {
 	})
 	for _, target := range targets {
 		if target != "" && len(target) <= maxNameBytes && b.find(target) == nil {
-			b.entries = append(b.entries, &address{target: target})
+			b.entries = slices.Insert(b.entries, rand.IntN(len(b.entries)+1), &address{target: target})
 		}
 	}
 }

@@ -162,6 +162,24 @@ func TestBadMetadata(t *testing.T) {
 	}
 }
 
+// A fleet that was at one node spreads over the others when it dies, though all were told the same list.
+func TestALearntListSpreadsAFleet(t *testing.T) {
+	at := map[string]int{}
+	for range 300 {
+		b := newAddressBook("a:1")
+		b.pick("")
+		b.learn([]string{"a:1", "b:1", "c:1", "d:1"})
+		b.failed("a:1")
+		at[b.pick("")]++
+	}
+	for _, addr := range []string{"b:1", "c:1", "d:1"} {
+		if at[addr] < 50 {
+			t.Errorf("300 runners went to %v", at)
+			break
+		}
+	}
+}
+
 func TestAddressBook(t *testing.T) {
 	b := newAddressBook("a:1,b:1,a:1")
 	if len(b.entries) != 2 {
