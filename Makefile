@@ -75,6 +75,10 @@ bench-tools: build ## Build what make bench needs into bin/: the bench, etcd's s
 	cd bench/etcd && CGO_ENABLED=0 go build -trimpath -o ../../bin/etcd go.etcd.io/etcd/server/v3
 	cd bench/etcd && CGO_ENABLED=0 go build -trimpath -o ../../bin/etcd-put .
 
+.PHONY: bench-failover
+bench-failover: ## Kill the leader of three real nodes 20 times under writes, end each node 3 times, load them: figures (5 minutes)
+	CALLBOARD_FAILOVERS=$${CALLBOARD_FAILOVERS:-20} go test ./jepsen/real -run '^TestFailoverFigures$$' -count=1 -v -timeout 60m
+
 .PHONY: bench-go
 bench-go: ## Run the Go benchmarks (compare within one run; machines differ)
 	go test -run '^$$' -bench . -benchmem ./...
