@@ -31,11 +31,12 @@ func (e *engine) Submit(ctx context.Context, in *nodev1.SubmitRequest) (*nodev1.
 			out, err = e.submitHere(ctx, in, false)
 			return err
 		}
-		addr, _ := e.leaders.Leader()
+		addr, call, done := e.leaders.follow(ctx)
+		defer done()
 		if addr == "" {
 			return callboardv1.ErrNoLeader
 		}
-		out, err = e.peers.Submit(ctx, addr, in)
+		out, err = e.peers.Submit(call, addr, in)
 		return err
 	})
 	if err != nil {
@@ -105,11 +106,12 @@ func (e *engine) readIndex(ctx context.Context) (uint64, error) {
 			index = got.GetIndex()
 			return err
 		}
-		addr, _ := e.leaders.Leader()
+		addr, call, done := e.leaders.follow(ctx)
+		defer done()
 		if addr == "" {
 			return callboardv1.ErrNoLeader
 		}
-		got, err := e.peers.ReadIndex(ctx, addr)
+		got, err := e.peers.ReadIndex(call, addr)
 		index = got.GetIndex()
 		if err != nil && ctx.Err() == nil {
 			return callboardv1.ErrNoLeader // a read that failed had no effect: ask again

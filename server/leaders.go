@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -21,12 +22,22 @@ type leaders struct {
 	directory directory
 	gate      *gate // of this node's own loop
 
-	mu      sync.Mutex // guards changed: Raft's observer replaces it while relays wait for it
+	mu      sync.Mutex // guards what follows: Raft's observer replaces it while calls and relays wait for it
 	changed chan struct{}
+	reign   reign
+}
+
+// reign is the time in which one node leads, as far as this node knows. It lasts until another one is known to lead.
+type reign struct {
+	id  string
+	ctx context.Context // ends with it
+	end context.CancelFunc
 }
 
 func newLeaders(self string, r *raft.Raft, d directory, own *gate) *leaders {
-	return &leaders{self: self, raft: r, directory: d, gate: own, changed: make(chan struct{})}
+	l := &leaders{self: self, raft: r, directory: d, gate: own, changed: make(chan struct{})}
+	l.reign.ctx, l.reign.end = context.WithCancel(context.Background())
+	return l
 }
 
 // Here tells whether this node leads and takes reports itself.
@@ -45,10 +56,41 @@ func (l *leaders) Leader() (address string, changed <-chan struct{}) {
 	return l.directory.GRPCAddr(string(id)), changed
 }
 
-// note wakes those who wait for news of the leader.
+// follow returns the leader's address as Leader does, and a context that ends when another node leads: a leader that has vanished answers
+// nobody, and the connection to it is given up much later.
+func (l *leaders) follow(ctx context.Context) (address string, call context.Context, done func()) {
+	id, during := l.now()
+	call, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(during, cancel)
+	if id != "" && id != l.self {
+		address = l.directory.GRPCAddr(id)
+	}
+	return address, call, func() { stop(); cancel() }
+}
+
+// now returns the leader's id, and a context that ends with its reign. While nobody is known to lead the last reign goes on.
+func (l *leaders) now() (id string, during context.Context) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.look()
+}
+
+// look is now under the lock. It asks Raft there, so that who leads is never taken back.
+func (l *leaders) look() (id string, during context.Context) {
+	_, leader := l.raft.LeaderWithID()
+	if id = string(leader); id != "" && id != l.reign.id {
+		l.reign.end()
+		l.reign.id = id
+		l.reign.ctx, l.reign.end = context.WithCancel(context.Background())
+	}
+	return id, l.reign.ctx
+}
+
+// note wakes those who wait for news of the leader, and ends the calls to one that another has followed.
 func (l *leaders) note() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.look()
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
