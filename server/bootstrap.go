@@ -22,7 +22,8 @@ const bootstrapEvery = 500 * time.Millisecond
 // a cluster, does the one with the least id found it, with exactly those members. So a wiped node never founds a second cluster: the
 // others are not blank.
 //
-// Whether this node is blank was looked up before Raft started: the leader may send what it had for the node that was here before.
+// Whether this node is blank was looked up before Raft started. What the leader still sends to the node that was here before does not
+// reach this one.
 func (n *node) bootstrap(ctx context.Context) error {
 	var said time.Time
 	for n.id.ClusterID == "" && !n.isMember() {

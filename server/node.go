@@ -87,7 +87,7 @@ func (n *node) open() (err error) {
 			return err
 		}
 	}
-	transport, err := raftnet.ListenTCP(n.cfg.RaftAddr, n.advertiseIf(n.cfg.RaftAddr), n.raftAddr, n.cfg.Log)
+	transport, err := raftnet.ListenTCP(n.id.NodeID, n.cfg.RaftAddr, n.advertiseIf(n.cfg.RaftAddr), n.raftAddr, n.cfg.Log)
 	if err != nil {
 		return fmt.Errorf("--raft-addr: %w", addrError(n.cfg.RaftAddr, err))
 	}

@@ -3,6 +3,7 @@ package raftnet
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -36,13 +37,19 @@ var (
 // Where tells the present address of a node.
 type Where func(id raft.ServerID) (raft.ServerAddress, error)
 
-// ServerAddr makes a Where what Raft asks.
-func (w Where) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) { return w(id) }
+// ServerAddr makes a Where what Raft asks: the address, and whom it means.
+func (w Where) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
+	at, err := w(id)
+	return meant(id, at), err
+}
 
-// ListenTCP binds the address and serves at once. advertise is the host:port that the other nodes dial, a name allowed; empty means
+// EncodePeer is what a node calls itself in its messages: its plain address.
+func (t *TCP) EncodePeer(_ raft.ServerID, at raft.ServerAddress) []byte { return []byte(at) }
+
+// ListenTCP binds the address for the node of this id and serves at once. advertise is the host:port that the other nodes dial, a name allowed; empty means
 // the bound address, which then must not be a wildcard. where tells the present address of a node, for those that have moved since the
-// Raft configuration was written; nil: nobody moves.
-func ListenTCP(bind, advertise string, where Where, log *slog.Logger) (*TCP, error) {
+// Raft configuration was written; nil: nobody moves, and connections are meant for whoever is there, who then has no id here.
+func ListenTCP(id, bind, advertise string, where Where, log *slog.Logger) (*TCP, error) {
 	listener, err := net.Listen("tcp", bind)
 	if err != nil {
 		return nil, fmt.Errorf("raft address %s: %w", bind, err)
@@ -53,7 +60,7 @@ func ListenTCP(bind, advertise string, where Where, log *slog.Logger) (*TCP, err
 	if err := dialable(advertise); err != nil {
 		return nil, errors.Join(fmt.Errorf("raft address: %w", err), listener.Close())
 	}
-	s := &stream{Listener: listener, advertise: address(advertise), log: log, inbound: map[net.Conn]struct{}{}}
+	s := &stream{Listener: listener, id: id, advertise: address(advertise), log: log, inbound: map[net.Conn]struct{}{}}
 	config := &raft.NetworkTransportConfig{
 		Stream:                  s,
 		MaxPool:                 pooledConnections,
@@ -99,6 +106,7 @@ func (a address) String() string { return string(a) }
 // stream accepts and dials connections, and knows the accepted ones: the library forgets to close them.
 type stream struct {
 	net.Listener
+	id        string // of this node
 	advertise address
 	log       *slog.Logger
 
@@ -113,7 +121,15 @@ var _ raft.StreamLayer = (*stream)(nil)
 func (s *stream) Addr() net.Addr { return s.advertise }
 
 func (s *stream) Dial(target raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return net.DialTimeout("tcp", string(target), timeout)
+	id, at := split(target)
+	conn, err := net.DialTimeout("tcp", at, timeout)
+	if err != nil {
+		return nil, err
+	}
+	if err := greet(conn, id, timeout); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }
 
 func (s *stream) Accept() (net.Conn, error) {
@@ -151,10 +167,26 @@ func (s *stream) hangUp() {
 	clear(s.inbound)
 }
 
-// inboundConn leaves the set when it is closed.
+// inboundConn hears the greeting before anything else is read of it, and leaves the set when it is closed.
 type inboundConn struct {
 	net.Conn
 	stream *stream
+	heard  bool // belongs to the one who reads
+}
+
+func (c *inboundConn) Read(b []byte) (int, error) {
+	if !c.heard {
+		if err := hear(c.Conn, c.stream.id); err != nil {
+			if errors.Is(err, errOtherNode) {
+				c.stream.log.Warn("raft connection refused: this address was another node's; remove that node from its cluster if it is no more",
+					"from", c.RemoteAddr(), "error", err)
+				return 0, io.EOF // it has been told
+			}
+			return 0, err
+		}
+		c.heard = true
+	}
+	return c.Conn.Read(b)
 }
 
 func (c *inboundConn) Close() error {

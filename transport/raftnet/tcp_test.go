@@ -20,12 +20,20 @@ func TestThreeNodesOverTCP(t *testing.T) {
 	dirs, addresses := map[string]string{}, map[string]string{}
 	logs := &lines{}
 	log := slog.New(slog.NewTextHandler(logs, nil))
+	var mu sync.Mutex
+	where := func(id raft.ServerID) (raft.ServerAddress, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return raft.ServerAddress(addresses[string(id)]), nil
+	}
 	start := func(name, bind string) {
 		stores, err := Open(dirs[name], quiet)
 		must(t, err)
-		transport, err := ListenTCP(bind, "", nil, log)
+		transport, err := ListenTCP(name, bind, "", where, log)
 		must(t, err)
+		mu.Lock()
 		addresses[name] = string(transport.LocalAddr())
+		mu.Unlock()
 		list := &list{}
 		r, err := raft.NewRaft(Config(name, DefaultTiming(), log), list, stores.Log, stores.Stable, stores.Snapshots, transport)
 		must(t, err)
@@ -70,11 +78,11 @@ func TestListenTCPRefusesAddresses(t *testing.T) {
 		"port 0 announced":   {"127.0.0.1:0", "node:0", "cannot be dialled"},
 		"no port announced":  {"127.0.0.1:0", "node", "missing port"},
 	} {
-		if transport, err := ListenTCP(test.bind, test.advertise, nil, quiet); err == nil || !strings.Contains(err.Error(), test.want) {
+		if transport, err := ListenTCP("n1", test.bind, test.advertise, nil, quiet); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, %v", name, transport, err)
 		}
 	}
-	transport, err := ListenTCP("127.0.0.1:0", "node-1.example:6422", nil, quiet)
+	transport, err := ListenTCP("n1", "127.0.0.1:0", "node-1.example:6422", nil, quiet)
 	must(t, err)
 	if transport.LocalAddr() != "node-1.example:6422" {
 		t.Errorf("announces %s", transport.LocalAddr())
@@ -83,7 +91,7 @@ func TestListenTCPRefusesAddresses(t *testing.T) {
 }
 
 func TestInboundConnectionsAreBoundedAndClosed(t *testing.T) {
-	transport, err := ListenTCP("127.0.0.1:0", "", nil, quiet)
+	transport, err := ListenTCP("n1", "127.0.0.1:0", "", nil, quiet)
 	must(t, err)
 	var conns []net.Conn
 	for range maxInbound + 1 {
@@ -103,6 +111,62 @@ func TestInboundConnectionsAreBoundedAndClosed(t *testing.T) {
 	must(t, transport.Close())
 	if !closed(conns[0]) {
 		t.Fatal("a connection outlives the transport")
+	}
+}
+
+// A message reaches the node that it is meant for, and no other that has its address now.
+func TestAnAddressThatIsAnotherNodesNow(t *testing.T) {
+	listen := func(id string, where Where) *TCP {
+		transport, err := ListenTCP(id, "127.0.0.1:0", "", where, quiet)
+		must(t, err)
+		t.Cleanup(func() { must(t, transport.Close()) })
+		return transport
+	}
+	here := listen("n2", nil)
+	from := listen("n1", func(raft.ServerID) (raft.ServerAddress, error) { return here.LocalAddr(), nil })
+	got := make(chan string, 10)
+	end := make(chan struct{})
+	var answering sync.WaitGroup
+	answering.Go(func() {
+		for {
+			select {
+			case rpc := <-here.Consumer():
+				vote, _ := rpc.Command.(*raft.RequestVoteRequest)
+				got <- string(vote.GetRPCHeader().Addr)
+				rpc.Respond(&raft.RequestVoteResponse{Granted: true}, nil)
+			case <-end:
+				return
+			}
+		}
+	})
+	defer answering.Wait()
+	defer close(end)
+	ask := func(id raft.ServerID) (bool, error) {
+		var answer raft.RequestVoteResponse
+		request := &raft.RequestVoteRequest{RPCHeader: raft.RPCHeader{Addr: from.EncodePeer("n1", from.LocalAddr())}}
+		err := from.RequestVote(id, "unknown:1", request, &answer)
+		return answer.Granted, err
+	}
+	for _, other := range []raft.ServerID{"n2-wiped", "n", "", "n2@elsewhere"} {
+		if granted, err := ask(other); err == nil || granted {
+			t.Errorf("n2 gave the vote of %q: %v, %v", other, granted, err)
+		}
+	}
+	if granted, err := ask("n2"); err != nil || !granted {
+		t.Errorf("n2: %v, %v", granted, err)
+	}
+	if name := <-got; name != string(from.LocalAddr()) || len(got) > 0 {
+		t.Errorf("%s asked, and %d more; want %s", name, len(got), from.LocalAddr())
+	}
+	// Nor does one that sends something else.
+	conn, err := net.Dial("tcp", string(here.LocalAddr()))
+	must(t, err)
+	defer conn.Close()
+	_, err = conn.Write(bytes.Repeat([]byte{1}, 100))
+	must(t, err)
+	must(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("nonsense was answered: %d, %v", n, err)
 	}
 }
 
