@@ -20,6 +20,7 @@ type RunnerConfig struct {
 	SaveEvery time.Duration // how often each of its actors saves; 0: never
 	Through   *Link         // every connection goes through it; nil: none
 	Env       []string      // more of the environment
+	Args      []string      // more of the command line
 }
 
 // Runner is a runner process that writes down when its actors run.
@@ -42,6 +43,7 @@ func (w *World) StartRunner(cfg RunnerConfig) (*Runner, error) {
 	if cfg.Through != nil {
 		args = append(args, "-through", cfg.Through.Addr())
 	}
+	args = append(args, cfg.Args...)
 	env := append([]string{
 		"CALLBOARD_ENDPOINT=" + strings.Join(cfg.Endpoints, ","),
 		"CALLBOARD_RUNNER=" + cfg.Pool,

@@ -29,6 +29,9 @@ func run() error {
 	record := flag.String("record", "", "`file` that the history is added to")
 	process := flag.String("process", "", "`name` of this process in the history")
 	saveEvery := flag.Duration("save-every", 0, "how often each actor counts and saves; 0: never")
+	stopStep := flag.Duration("stop-step", 0, "the stop hook of an actor takes so long times its key, a number; that of the key \"hang\" never returns")
+	sleepGrace := flag.Duration("sleep-grace", runner.DefaultSleepGrace, "how long the hooks of an actor may take")
+	runStop := flag.Duration("run-stop-timeout", runner.DefaultRunStopTimeout, "how long the code of an actor may take to return")
 	through := flag.String("through", "", "`address` of a link that every connection goes through")
 	flag.Parse()
 	if *record == "" || *process == "" {
@@ -46,7 +49,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	runner.HandleAny(body{out: out, saveEvery: *saveEvery}.run)
+	runner.HandleAny(body{out: out, saveEvery: *saveEvery, stopStep: *stopStep}.run, runner.SleepGrace(*sleepGrace), runner.RunStopTimeout(*runStop))
 	return errors.Join(runner.Run(context.Background(), cfg), out.Close())
 }
 
@@ -65,6 +68,7 @@ func dialThrough(ctx context.Context, link, target string) (net.Conn, error) {
 type body struct {
 	out       *history.Recorder
 	saveEvery time.Duration
+	stopStep  time.Duration
 }
 
 // run is one life of one actor.
@@ -76,7 +80,11 @@ func (b body) run(ctx context.Context, a *runner.Actor) error {
 		b.out.Record(history.Event{Kind: kind, Name: a.Name(), Key: key, Actor: a.ID(), Generation: a.Generation(), Number: number})
 	}
 	tell(history.BodyStart, number)
-	defer func() { tell(history.BodyStop, 0) }()
+	if b.stopStep == 0 {
+		defer func() { tell(history.BodyStop, 0) }()
+	} else if err := b.linger(a, key, func() { tell(history.BodyStop, 0) }); err != nil {
+		return err
+	}
 	if b.saveEvery == 0 {
 		<-ctx.Done()
 		return nil
@@ -95,4 +103,25 @@ func (b body) run(ctx context.Context, a *runner.Actor) error {
 			tell(history.Saved, number)
 		}
 	}
+}
+
+// hang is the key of the actor whose stop never ends.
+const hang = "hang"
+
+// linger has the actor's stop take its time. Its code has returned when its hook has. The first life of each crashes: the next trouble, if
+// there is one, has to wait, and shows.
+func (b body) linger(a *runner.Actor, key string, stopped func()) error {
+	if a.Generation() == 1 {
+		stopped()
+		return errors.New("the first life crashes")
+	}
+	a.OnSleep(func(context.Context) {
+		if key == hang {
+			select {} // whatever its context says
+		}
+		steps, _ := strconv.Atoi(key) // what is no number takes no time
+		time.Sleep(time.Duration(steps) * b.stopStep)
+		stopped()
+	})
+	return nil
 }
