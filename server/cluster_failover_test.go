@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -9,7 +8,6 @@ import (
 
 	"github.com/callboard/callboard/fsm"
 	"github.com/callboard/callboard/fsm/snapshot"
-	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 	"github.com/callboard/callboard/runner"
 )
 
@@ -38,17 +36,7 @@ func (c *testCluster) write(writers int) *writer {
 					continue
 				}
 				key := fmt.Sprintf("w%d-%d", i, n)
-				id, err := c.create(node, key)
-				w.mu.Lock()
-				switch {
-				case err == nil:
-					w.acked[key] = id
-				case errors.Is(err, callboardv1.ErrOutcomeUnknown):
-					w.unknown[key] = true
-				default:
-					w.refused++
-				}
-				w.mu.Unlock()
+				w.note(key, c.createAt(node, key))
 			}
 		})
 	}

@@ -1,0 +1,29 @@
+//go:build unix
+
+package real_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The scenarios are part of every run of the tests: none may skip itself. Only figures, which are no tests, are taken on demand.
+func TestNothingIsSkipped(t *testing.T) {
+	files, err := filepath.Glob("*_test.go")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d files of tests: %v", len(files), err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, call := range []string{".Skip(", ".Skipf(", ".SkipNow(", "testing.Short("} {
+			if strings.Contains(string(text), call) && file != "failover_figures_test.go" && file != "nothing_is_skipped_test.go" {
+				t.Errorf("%s calls %s)", file, call)
+			}
+		}
+	}
+}
