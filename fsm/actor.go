@@ -89,9 +89,13 @@ type Actor struct {
 	FloorVersion uint32 // version it last ran on
 	SavedVersion uint32 // version that wrote Saved
 	QueueSeq     uint64 // place in the pool's queue while pending
-	DueMs        int64  // cluster clock at which its phase falls due; 0: it does not
+	DueMs        int64  // cluster clock at which its phase falls due; 0: it does not. Pending: its turn after a forced move
 	StopLimitMs  int64  // how long the current stop may take
-	AlarmMs      int64  // wall clock; 0: none
+	EvictMs      int64  // cluster clock: while stopping, when its planned eviction was decided; before, its turn. 0: none
+	MovedIn      uint64 // id of the rollout that moved it last
+	Promise      uint32 // number of the runner that keeps a slot for it while it is being moved; 0: none
+	Eviction     Eviction
+	AlarmMs      int64 // wall clock; 0: none
 	Input        []byte
 	Saved        []byte
 	Trouble      *Trouble // nil: nothing went wrong lately. Must not be changed
@@ -135,8 +139,8 @@ func (a *Actor) Ref() Ref { return Ref{a.ID, a.Generation} }
 // NextGeneration returns the generation that the next assignment gives.
 func (a *Actor) NextGeneration() uint64 { return max(a.Generation, a.Claimed) + 1 }
 
-// queued tells whether it waits for a slot, and not for the end of something else.
-func (a *Actor) queued() bool { return a.Phase == Pending && a.Orphans == 0 }
+// queued tells whether it waits for a slot, and not for the end of something else or for its turn.
+func (a *Actor) queued() bool { return a.Phase == Pending && a.Orphans == 0 && !a.Paced() }
 
 // troubleOrZero returns a copy of what went wrong, to be changed.
 func (a *Actor) troubleOrZero() Trouble {
@@ -191,6 +195,9 @@ func (tx *Tx) assignActor(op *logv1.AssignActor) Result {
 	if res.Code != CodeOK {
 		return res
 	}
+	if a.DueMs != 0 {
+		return refuse(CodeIllegal) // its turn has not come
+	}
 	if op.GetRef().GetGeneration() != a.NextGeneration() {
 		return refuse(CodeStale)
 	}
@@ -201,7 +208,7 @@ func (tx *Tx) assignActor(op *logv1.AssignActor) Result {
 	if res.Code != CodeOK {
 		return res
 	}
-	if !r.Placeable() || r.pool != a.pool || r.FreeSlots() == 0 {
+	if r.pool != a.pool || !r.candidate() {
 		return refuse(CodeFull)
 	}
 	if tx.IsOrphan(r, Ref{a.ID, a.NextGeneration()}) {
@@ -213,8 +220,13 @@ func (tx *Tx) assignActor(op *logv1.AssignActor) Result {
 	next.Generation, next.Claimed = a.NextGeneration(), 0
 	next.Runner = r.Number
 	next.FloorVersion = r.Version
-	next.DueMs = op.GetStartDeadlineMs()
+	next.DueMs, next.EvictMs = op.GetStartDeadlineMs(), 0
 	next.PendingMs, next.RescheduleMs, next.SleepMs = 0, 0, 0
+	if r.Draining() { // as a last resort
+		drained := *r
+		drained.Drain.Standby, drained.Drain.Total = false, r.Drain.Total+1
+		tx.replaceRunner(r, &drained)
+	}
 	d := op.GetDecision()
 	next.Decision = Decision{
 		Index: tx.base, WallMs: tx.wallMs, InPool: d.GetInPool(), Eligible: d.GetEligible(), Newest: d.GetNewest(),
@@ -228,6 +240,13 @@ func (tx *Tx) enqueueActor(op *logv1.EnqueueActor) Result {
 	a, next, res := tx.step(op.GetActorId(), EventEnqueue, Pending)
 	if res.Code != CodeOK {
 		return res
+	}
+	if a.Phase == Pending {
+		if !a.Paced() {
+			return refuse(CodeIllegal)
+		}
+		p := tx.pools.Get(a.pool)
+		tx.putBucket(p, tx.Bucket(p).owe(p.EvictionRateMicros()))
 	}
 	tx.makePending(next)
 	tx.replaceActor(a, next)
@@ -273,15 +292,12 @@ func (tx *Tx) stopActor(op *logv1.StopActor) Result {
 		if reason != StopDestroy && reason != StopSleep || a.Destroying || again {
 			return refuse(CodeIllegal)
 		}
-		next.StopReason = reason
+		next.StopReason, next.Promise = reason, 0
 		tx.replaceActor(a, next)
 		return Result{}
 	}
-	next.StopReason = reason
-	next.StopLimitMs = op.GetDeadlineMs() - tx.clockMs
-	r := tx.runners.Get(a.Runner)
-	// Without any report the generation is lost T and a tenth of the time-out after the deadline.
-	next.DueMs = op.GetDeadlineMs() + r.ThresholdMs + next.StopLimitMs/10
+	next.StopReason, next.EvictMs = reason, 0
+	next.setStopDue(tx.runners.Get(a.Runner), op.GetDeadlineMs(), tx.clockMs)
 	tx.replaceActor(a, next)
 	return Result{}
 }
@@ -298,14 +314,23 @@ func (tx *Tx) actorStopped(op *logv1.ActorStopped) Result {
 	if a.Destroying && to != Destroyed || a.WakeKept && to == Sleeping {
 		return refuse(CodeIllegal)
 	}
-	if to == BackingOff && op.GetRescheduleMs() <= tx.clockMs {
+	paced := to == Pending && op.GetRescheduleMs() != 0
+	if (to == BackingOff || paced) && op.GetRescheduleMs() <= tx.clockMs || op.GetForced() && to != Pending && to != BackingOff {
 		return refuse(CodeMalformed)
 	}
+	if op.GetForced() {
+		tx.countForced(a, to == Pending && !paced)
+	}
+	tx.countLeft(a, op.GetCause() == logv1.StopCause_STOP_CAUSE_LOST)
 	tx.recordTrouble(a, next, op)
 	next.Runner, next.RunnerRev, next.StopReason, next.StopLimitMs, next.WakeKept, next.ConnectableMs = 0, 0, NoStop, 0, false, 0
+	next.EvictMs, next.Eviction, next.Promise = 0, 0, 0
 	switch to {
 	case Pending:
 		tx.makePending(next)
+		if paced {
+			next.DueMs, next.QueueSeq, next.RescheduleMs = op.GetRescheduleMs(), 0, tx.wallAt(op.GetRescheduleMs())
+		}
 	case BackingOff:
 		next.DueMs, next.RescheduleMs = op.GetRescheduleMs(), tx.wallAt(op.GetRescheduleMs())
 		next.SleepMs = 0
@@ -317,6 +342,14 @@ func (tx *Tx) actorStopped(op *logv1.ActorStopped) Result {
 	}
 	tx.replaceActor(a, next)
 	return Result{}
+}
+
+// countForced counts a forced move of the actor's runner. One that waits for its turn draws its token when the turn comes.
+func (tx *Tx) countForced(a *Actor, now bool) {
+	tx.countMove(tx.runners.Get(a.Runner))
+	if p := tx.pools.Get(a.pool); now {
+		tx.putBucket(p, tx.Bucket(p).owe(p.EvictionRateMicros()))
+	}
 }
 
 func nextPhase(n logv1.NextState) (Phase, bool) {

@@ -170,7 +170,9 @@ func (tx *Tx) writeActor(old, next *Actor) {
 	moveKey(tx.backoffs, was.backoff, is.backoff)
 	moveKey(tx.endedActors, was.ended, is.ended)
 	moveKey(tx.actorsByKey, was.key, is.key)
-	if is.queue != was.queue && next != nil {
+	moveKey(tx.named, was.named, is.named)
+	moveKey(tx.unreceived, was.unreceived, is.unreceived)
+	if next != nil && (is.queue != was.queue || is.named != was.named || is.unreceived != was.unreceived) {
 		tx.dirtyPool(next.pool)
 	}
 	tx.countActor(old, next)
@@ -193,13 +195,15 @@ func (tx *Tx) nextRev(number uint32) uint64 {
 
 // actorKeys are the keys under which a row is found; the zero value of a key: not there.
 type actorKeys struct {
-	agenda   agendaKey
-	backoff  agendaKey
-	queue    queueKey
-	assigned assignedKey
-	alarm    alarmKey
-	ended    endedKey
-	key      actorKeyKey
+	agenda     agendaKey
+	backoff    agendaKey
+	queue      queueKey
+	assigned   assignedKey
+	alarm      alarmKey
+	ended      endedKey
+	key        actorKeyKey
+	named      namedKey
+	unreceived unreceivedKey
 }
 
 func keysOf(a *Actor) (k actorKeys) {
@@ -225,6 +229,12 @@ func keysOf(a *Actor) (k actorKeys) {
 		k.queue = queueKey{pool: a.pool, floor: a.FloorVersion, seq: a.QueueSeq, ordinal: a.ordinal}
 	case Starting, Running, Stopping:
 		k.assigned = assignedKey{runner: a.Runner, rev: a.RunnerRev, ordinal: a.ordinal}
+		if a.Named() {
+			k.named = namedKey{pool: a.pool, atMs: a.EvictMs, seq: a.Seq, ordinal: a.ordinal}
+		}
+		if a.Eviction&evictionUnreceived != 0 {
+			k.unreceived = unreceivedKey{runner: a.Runner, atMs: a.EvictMs, seq: a.Seq, ordinal: a.ordinal}
+		}
 	case Sleeping:
 		if a.AlarmMs != 0 {
 			k.alarm = alarmKey{wallMs: a.AlarmMs, seq: a.Seq, ordinal: a.ordinal}
@@ -242,6 +252,8 @@ func dueKindOf(p Phase) DueKind {
 		return DueStart
 	case Stopping:
 		return DueStop
+	case Pending:
+		return DueTurn
 	default:
 		return DueForgetActor
 	}
@@ -270,6 +282,7 @@ func (tx *Tx) moveSlot(old, next *Actor) {
 	if next != nil {
 		to = next.Runner
 	}
+	tx.movePromise(old, next)
 	wasStopping, isStopping := old != nil && old.Phase == Stopping, next != nil && next.Phase == Stopping
 	if from == to && wasStopping == isStopping {
 		return
@@ -280,6 +293,33 @@ func (tx *Tx) moveSlot(old, next *Actor) {
 	if to != 0 {
 		tx.hold(to, +1, count(isStopping))
 	}
+}
+
+// movePromise keeps a slot for an actor that is being moved, or lets it go.
+func (tx *Tx) movePromise(old, next *Actor) {
+	var from, to uint32
+	if old != nil {
+		from = old.Promise
+	}
+	if next != nil {
+		to = next.Promise
+	}
+	if from == to {
+		return
+	}
+	tx.keep(from, -1)
+	tx.keep(to, +1)
+}
+
+// keep counts a slot that a runner keeps for an actor on its way to it.
+func (tx *Tx) keep(number uint32, by int) {
+	if number == 0 {
+		return
+	}
+	r := tx.runners.Get(number)
+	next := *r
+	next.Promised = uint32(int(r.Promised) + by)
+	tx.replaceRunner(r, &next)
 }
 
 func count(is bool) int {
@@ -314,12 +354,19 @@ func (tx *Tx) countOne(a *Actor, by int) {
 		tx.endedCount.Set(a.namespace, tx.endedCount.Get(a.namespace)+uint32(by))
 		return
 	}
-	stats := tx.poolStats.Get(a.pool)
-	stats.Live += uint32(by)
-	if a.Phase == Pending {
-		stats.Pending += uint32(by)
+	tx.poolStats.Set(a.pool, tx.poolStats.Get(a.pool).plus(a.counts(), by))
+}
+
+// counts are what one live actor adds to the counts of its pool.
+func (a *Actor) counts() PoolStats {
+	return PoolStats{
+		Live:       1,
+		Pending:    uint32(count(a.Phase == Pending && !a.Paced())),
+		Paced:      uint32(count(a.Paced())),
+		Sleeping:   uint32(count(a.Phase == Sleeping)),
+		Named:      uint32(count(a.Named())),
+		Unreceived: uint32(count(a.Eviction&evictionUnreceived != 0)),
 	}
-	tx.poolStats.Set(a.pool, stats)
 }
 
 // Actor finds an actor by id; nil: there is none.

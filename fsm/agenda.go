@@ -7,29 +7,34 @@ type DueKind uint8
 
 // The kinds, in the order in which things due at the same time are handled.
 const (
-	DueStop         DueKind = iota // a stop without any report
-	DueStart                       // a start without a Running event
-	DueLost                        // a silent runner
-	DueForgetActor                 // an ended actor, an hour later
-	DueForgetRunner                // an ended runner, an hour later
+	DueStop          DueKind = iota // a stop without any report
+	DueStart                        // a start without a Running event
+	DueLost                         // a silent runner
+	DueDrain                        // the deadline of an operator's drain
+	DueTurn                         // of an actor that was moved off a lost runner and waits for it
+	DueRolloutWait                  // the end of the wait after a rollout that was called off
+	DueForgetActor                  // an ended actor, an hour later
+	DueForgetRunner                 // an ended runner, an hour later
+	DueForgetRollout                // an ended rollout, an hour later
 )
 
-// Due is one thing that falls due: of an actor or of a runner. Alarms and back-offs have agendas of their own: very many of them may be
-// due at once, and nothing else is to wait behind them.
+// Due is one thing that falls due: of an actor, a runner or a rollout. Alarms and back-offs have agendas of their own: very many of them may
+// be due at once, and nothing else is to wait behind them.
 type Due struct {
-	AtMs   int64
-	Kind   DueKind
-	Actor  *Actor
-	Runner *Runner
+	AtMs    int64
+	Kind    DueKind
+	Actor   *Actor
+	Runner  *Runner
+	Rollout *Rollout
 }
 
 // agendaKey orders what falls due at the same time by something that survives a restore: ordinals do not, and a leader that was restored
 // must not decide in another order.
 type agendaKey struct {
 	atMs int64
-	seq  uint64 // of the actor; 0 for a runner
+	seq  uint64 // of the actor, or id of the rollout; 0 for a runner
 	kind DueKind
-	row  uint32 // ordinal of the actor, or number of the runner
+	row  uint32 // ordinal of the actor, number of the runner, or ordinal of the rollout's pool
 }
 
 func agendaLess(a, b agendaKey) bool {
@@ -53,9 +58,12 @@ func (s *State) Due(limit int) []Due {
 			break
 		}
 		d := Due{AtMs: key.atMs, Kind: key.kind}
-		if key.kind == DueLost || key.kind == DueForgetRunner {
+		switch key.kind {
+		case DueLost, DueDrain, DueForgetRunner:
 			d.Runner = s.runners.Get(key.row)
-		} else {
+		case DueForgetRollout, DueRolloutWait:
+			d.Rollout = s.rollout(key.row, key.seq)
+		default:
 			d.Actor = s.actors.Get(key.row)
 		}
 		due = append(due, d)

@@ -19,6 +19,8 @@ type bulk struct {
 	assigned []assignedKey
 	alarms   []alarmKey
 	ended    []endedKey
+	named    []namedKey
+	unread   []unreceivedKey
 }
 
 // add collects the keys of a new row, and gives it what follows from its name and key. Ids come in order: they are put at once.
@@ -40,6 +42,8 @@ func (b *bulk) add(tx *Tx, a *Actor) {
 	b.assigned = collect(b.assigned, k.assigned)
 	b.alarms = collect(b.alarms, k.alarm)
 	b.ended = collect(b.ended, k.ended)
+	b.named = collect(b.named, k.named)
+	b.unread = collect(b.unread, k.unreceived)
 }
 
 // name counts an actor under its name.
@@ -70,6 +74,8 @@ func (b *bulk) put(tx *Tx) {
 	putInOrder(tx.assigned, b.assigned, assignedLess)
 	putInOrder(tx.alarms, b.alarms, alarmLess)
 	putInOrder(tx.endedActors, b.ended, endedLess)
+	putInOrder(tx.named, b.named, namedLess)
+	putInOrder(tx.unreceived, b.unread, unreceivedLess)
 	*b = bulk{}
 }
 

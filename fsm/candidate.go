@@ -2,10 +2,11 @@ package fsm
 
 import "iter"
 
-// candidateKey orders the runners of a pool that may be given an actor in the order of choice: newest version first, then as the
-// pool's placement says.
+// candidateKey orders the runners of a pool that may be given an actor in the order of choice: those of last resort behind all others,
+// newest version first, then as the pool's placement says.
 type candidateKey struct {
 	pool       uint32
+	lastResort bool
 	versionInv uint32 // ^version
 	load       uint32
 	freeInv    uint32
@@ -15,6 +16,9 @@ type candidateKey struct {
 func candidateLess(a, b candidateKey) bool {
 	if a.pool != b.pool {
 		return a.pool < b.pool
+	}
+	if a.lastResort != b.lastResort {
+		return b.lastResort
 	}
 	if a.versionInv != b.versionInv {
 		return a.versionInv < b.versionInv
@@ -32,19 +36,40 @@ func candidateLess(a, b candidateKey) bool {
 const loadScale = 1 << 30
 
 func (s *State) candidateKey(r *Runner) candidateKey {
-	load := uint32(uint64(r.Held) * loadScale / uint64(r.Slots))
+	load := uint32(uint64(r.Held+r.Promised) * loadScale / uint64(r.Slots))
 	if s.pools.Get(r.pool).Placement() == Binpack {
 		load = loadScale - load
 	}
-	return candidateKey{pool: r.pool, versionInv: ^r.Version, load: load, freeInv: ^r.FreeSlots(), number: r.Number}
+	return candidateKey{pool: r.pool, lastResort: r.Draining(), versionInv: ^r.Version, load: load, freeInv: ^r.FreeSlots(), number: r.Number}
 }
 
-// versionKey counts the runners of one version in a pool that neither ended nor drain.
+// candidate tells whether it may be given an actor, but for its silence.
+func (r *Runner) candidate() bool { return (r.Placeable() || r.LastResort()) && r.FreeSlots() > 0 }
+
+// versionKey counts the runners of one version in a pool that have not ended.
 type versionKey struct {
 	pool       uint32
 	version    uint32
-	registered uint32
+	registered uint32 // they do not drain
+	connected  uint32 // of those
+	outdated   uint32 // they drain for a newer version
 }
+
+// versionCounts is what one runner adds to the counts of its version.
+func (r *Runner) versionCounts() versionKey {
+	return versionKey{
+		pool: r.pool, version: r.Version,
+		registered: uint32(count(r.registered())), connected: uint32(count(r.registered() && r.Connected)), outdated: uint32(count(r.versionDrain())),
+	}
+}
+
+// plus adds counts, or takes them away.
+func (k versionKey) plus(o versionKey, by int) versionKey {
+	n := uint32(by) // 1, or -1: unsigned numbers wrap around
+	return versionKey{o.pool, o.version, k.registered + n*o.registered, k.connected + n*o.connected, k.outdated + n*o.outdated}
+}
+
+func (k versionKey) empty() bool { return k.registered+k.connected+k.outdated == 0 }
 
 func versionLess(a, b versionKey) bool {
 	if a.pool != b.pool {
@@ -61,10 +86,70 @@ func (s *State) RegisteredAt(p *Pool, version uint32) uint32 {
 
 // NewestVersion returns the highest version of the pool's runners that neither ended nor drain.
 func (s *State) NewestVersion(p *Pool) (version uint32, ok bool) {
+	return s.newestVersion(p, func(k versionKey) bool { return k.registered > 0 })
+}
+
+// NewestConnected returns the highest version of the pool's runners that are connected, neither ended nor draining.
+func (s *State) NewestConnected(p *Pool) (version uint32, ok bool) {
+	return s.newestVersion(p, func(k versionKey) bool { return k.connected > 0 })
+}
+
+// NewestOutdated returns the highest version of the pool's runners that drain for a newer one.
+func (s *State) NewestOutdated(p *Pool) (version uint32, ok bool) {
+	return s.newestVersion(p, func(k versionKey) bool { return k.outdated > 0 })
+}
+
+func (s *State) newestVersion(p *Pool, counts func(versionKey) bool) (version uint32, ok bool) {
 	for k := range s.versions.DownFrom(versionKey{pool: p.ordinal, version: ^uint32(0)}) {
-		return k.version, k.pool == p.ordinal
+		if k.pool != p.ordinal {
+			break
+		}
+		if counts(k) {
+			return k.version, true
+		}
 	}
 	return 0, false
+}
+
+// OldestVersion returns the lowest version of the pool's runners that neither ended nor drain.
+func (s *State) OldestVersion(p *Pool) (version uint32, ok bool) {
+	for k := range s.versions.From(versionKey{pool: p.ordinal}) {
+		if k.pool != p.ordinal {
+			break
+		}
+		if k.registered > 0 {
+			return k.version, true
+		}
+	}
+	return 0, false
+}
+
+// poolRunnerKey lists the runners of a pool that have not ended, oldest version first.
+type poolRunnerKey struct {
+	pool    uint32
+	version uint32
+	number  uint32
+}
+
+func poolRunnerLess(a, b poolRunnerKey) bool {
+	switch {
+	case a.pool != b.pool:
+		return a.pool < b.pool
+	case a.version != b.version:
+		return a.version < b.version
+	}
+	return a.number < b.number
+}
+
+// PoolRunners yields the runners of a pool that have not ended, oldest version first.
+func (s *State) PoolRunners(p *Pool) iter.Seq[*Runner] {
+	return func(yield func(*Runner) bool) {
+		for k := range s.poolRunners.From(poolRunnerKey{pool: p.ordinal}) {
+			if k.pool != p.ordinal || !yield(s.runners.Get(k.number)) {
+				return
+			}
+		}
+	}
 }
 
 // replaceRunner writes a runner's row and keeps everything that is derived from it: nil old adds, nil next removes.
@@ -84,23 +169,21 @@ func (tx *Tx) unindexRunner(r *Runner) {
 	if r == nil {
 		return
 	}
-	stats := tx.poolStats.Get(r.pool)
+	tx.countRunner(r, -1)
 	if r.End == NotEnded {
-		stats.Runners--
-		if r.Connected {
-			stats.Connected--
-		}
+		tx.poolRunners.Delete(poolRunnerKey{r.pool, r.Version, r.Number})
 	}
-	if r.registered() {
-		tx.countVersion(r, -1)
-	}
-	if r.Placeable() && r.FreeSlots() > 0 {
-		stats.Candidates--
+	if r.candidate() {
 		tx.candidates.Delete(tx.candidateKey(r))
 	}
-	tx.poolStats.Set(r.pool, stats)
+	if r.evictable() {
+		tx.evictables.Delete(r.evictableKey())
+	}
 	if r.drainWork() {
 		tx.drainWork.Delete(r.Number)
+	}
+	if r.drainDue() {
+		tx.agenda.Delete(r.drainAgenda())
 	}
 	tx.agenda.Delete(tx.runnerAgenda(r))
 }
@@ -109,25 +192,43 @@ func (tx *Tx) indexRunner(r *Runner) {
 	if r == nil {
 		return
 	}
-	stats := tx.poolStats.Get(r.pool)
+	tx.countRunner(r, +1)
 	if r.End == NotEnded {
-		stats.Runners++
-		if r.Connected {
-			stats.Connected++
-		}
+		tx.poolRunners.Put(poolRunnerKey{r.pool, r.Version, r.Number})
 	}
-	if r.registered() {
-		tx.countVersion(r, +1)
-	}
-	if r.Placeable() && r.FreeSlots() > 0 {
-		stats.Candidates++
+	if r.candidate() {
 		tx.candidates.Put(tx.candidateKey(r))
 	}
-	tx.poolStats.Set(r.pool, stats)
+	if r.evictable() {
+		tx.evictables.Put(r.evictableKey())
+	}
 	if r.drainWork() {
 		tx.drainWork.Put(r.Number)
 	}
+	if r.drainDue() {
+		tx.agenda.Put(r.drainAgenda())
+	}
 	tx.agenda.Put(tx.runnerAgenda(r))
+}
+
+// countRunner adds a runner to the counts of its pool, or takes it away.
+func (tx *Tx) countRunner(r *Runner, by int) {
+	tx.countVersion(r, by)
+	tx.poolStats.Set(r.pool, tx.poolStats.Get(r.pool).plus(r.counts(), by))
+}
+
+// counts are what one runner adds to the counts of its pool.
+func (r *Runner) counts() PoolStats {
+	return PoolStats{
+		Runners:     uint32(count(r.End == NotEnded)),
+		Connected:   uint32(count(r.End == NotEnded && r.Connected)),
+		Candidates:  uint32(count(r.candidate())),
+		Draining:    uint32(count(r.End == NotEnded && r.Draining())),
+		VersionOut:  uint32(count(r.versionDrain())),
+		Unfinished:  uint32(count(r.unfinished())),
+		Evictable:   uint32(count(r.evictable())) * r.left(),
+		LastResorts: uint32(count(r.candidate() && r.Draining())),
+	}
 }
 
 // runnerAgenda says when a runner falls due: its silence; after its end at once while actors are left to release; then its forgetting.
@@ -142,15 +243,22 @@ func (s *State) runnerAgenda(r *Runner) agendaKey {
 	}
 }
 
+// drainAgenda says when an operator's drain runs out of time.
+func (r *Runner) drainAgenda() agendaKey {
+	return agendaKey{atMs: r.Drain.DeadlineMs, kind: DueDrain, row: r.Number}
+}
+
 func (tx *Tx) countVersion(r *Runner, by int) {
-	k, _ := tx.versions.Get(versionKey{pool: r.pool, version: r.Version})
-	k.pool, k.version = r.pool, r.Version
-	k.registered = uint32(int(k.registered) + by)
-	if k.registered == 0 {
-		tx.versions.Delete(k)
+	is := r.versionCounts()
+	if is.empty() {
 		return
 	}
-	tx.versions.Put(k)
+	was, _ := tx.versions.Get(is)
+	if next := was.plus(is, by); next.empty() {
+		tx.versions.Delete(next)
+	} else {
+		tx.versions.Put(next)
+	}
 }
 
 // poolCandidates yields the runners of a pool with a free slot, in the order of choice.
@@ -164,11 +272,11 @@ func (s *State) poolCandidates(p *Pool) iter.Seq[*Runner] {
 	}
 }
 
-// Candidates yields the runners of a pool that may be given an actor, up to a version, in the order of choice: newest version
-// first, then as the pool's placement says. Among equals the seed says who is first.
-func (s *State) Candidates(p *Pool, upTo, seed uint32) iter.Seq[*Runner] {
+// Candidates yields the runners of a pool that may be given an actor in the order of choice: newest version first, then as the pool's
+// placement says; those that drain for a newer version behind all others. Among equals the seed says who is first.
+func (s *State) Candidates(p *Pool, seed uint32) iter.Seq[*Runner] {
 	return func(yield func(*Runner) bool) {
-		from := candidateKey{pool: p.ordinal, versionInv: ^upTo}
+		from := candidateKey{pool: p.ordinal}
 		for {
 			head, ok := s.candidates.First(from)
 			if !ok || head.pool != p.ordinal {
@@ -218,6 +326,10 @@ func successor(k candidateKey) candidateKey {
 	if k.versionInv++; k.versionInv != 0 {
 		return k
 	}
-	k.pool++
+	if !k.lastResort {
+		k.lastResort = true
+		return k
+	}
+	k.pool, k.lastResort = k.pool+1, false
 	return k
 }

@@ -41,7 +41,16 @@ func (c *checker) checkRunner(r *Runner) {
 	in(c, c.runnersByKey, "runners by key", name, runnerKeyKey{r.pool, r.Key, r.Seq, r.Number})
 	in(c, c.runnersBySeq, "runners by order of registration", name, runnerSeqKey{p.namespace, r.Seq, r.Number})
 	c.checkDue(r)
-	if r.Placeable() && r.FreeSlots() > 0 {
+	if r.End == NotEnded {
+		in(c, c.poolRunners, "runners of the pool", name, poolRunnerKey{r.pool, r.Version, r.Number})
+	}
+	if r.evictable() {
+		in(c, c.evictables, "runners to be emptied", name, r.evictableKey())
+	}
+	if r.drainDue() {
+		in(c, c.agenda, "what falls due", name, r.drainAgenda())
+	}
+	if r.candidate() {
 		in(c, c.candidates, "candidates", name, c.candidateKey(r))
 	}
 	if r.drainWork() {
@@ -56,6 +65,12 @@ func (c *checker) checkRunner(r *Runner) {
 		c.differ(name, "lost threshold", "at least 1 ms", r.ThresholdMs)
 	case r.Seq < 1 || r.Seq > c.runnerSeq:
 		c.differ(name, "order of registration", fmt.Sprint("1 to ", c.runnerSeq), r.Seq)
+	case !r.Draining() && r.Drain != Drain{}:
+		c.differ(name, "drain while it does not drain", Drain{}, r.Drain)
+	case r.SafeToTerminate() && r.Held > 0 && r.End == NotEnded && r.Held > r.Stopping:
+		c.differ(name, "slots held after the end of its drain", 0, r.Held)
+	case r.Drain.Standby && (r.Drain.Cause != DrainNewerVersion || r.SafeToTerminate()):
+		c.wrong(name, "it stands by, and its drain has another cause or has ended")
 	case r.End != NotEnded && r.Connected:
 		c.wrong(name, "it has ended and is connected")
 	case c.seen.Get(r.Number) > c.clockMs:
@@ -157,10 +172,16 @@ func (c *checker) checkPhase(a *Actor) {
 		c.wrong(name, "a wake is kept while "+a.Phase.String())
 	case a.Destroying != (a.StopReason == StopDestroy):
 		c.differ(name, "destroying", a.StopReason == StopDestroy, a.Destroying)
-	case dueInPhase[a.Phase] != (a.DueMs != 0):
+	case a.Phase != Pending && dueInPhase[a.Phase] != (a.DueMs != 0):
 		c.differ(name, "falls due while "+a.Phase.String(), dueInPhase[a.Phase], a.DueMs)
-	case a.Phase == Pending && a.QueueSeq < 1, a.QueueSeq > c.queueSeq:
-		c.differ(name, "place in the queue while "+a.Phase.String(), fmt.Sprint("1 to ", c.queueSeq), a.QueueSeq)
+	case a.Phase == Pending && a.Paced() != (a.QueueSeq == 0), a.QueueSeq > c.queueSeq:
+		c.differ(name, "place in the queue while "+a.Phase.String(), fmt.Sprint("1 to ", c.queueSeq, ", none while it waits for its turn"), a.QueueSeq)
+	case a.EvictMs != 0 && !a.Phase.OnRunner(), a.EvictMs < 0:
+		c.differ(name, "turn or time of its eviction while "+a.Phase.String(), 0, a.EvictMs)
+	case a.Eviction != 0 && !a.Evicting(), a.Eviction&evictionByRollout != 0 && a.MovedIn == 0, a.MovedIn > c.rolloutSeq:
+		c.differ(name, "eviction flags and rollout while "+a.Phase.String(), "none", fmt.Sprint(a.Eviction, " and ", a.MovedIn))
+	case a.Promise != 0 && !a.Evicting():
+		c.differ(name, "slot promised while "+a.Phase.String(), 0, a.Promise)
 	case a.Seq < 1 || a.Seq > c.actorSeq:
 		c.differ(name, "order of creation", fmt.Sprint("1 to ", c.actorSeq), a.Seq)
 	case a.HasKey != (a.Key != ""):
@@ -180,6 +201,8 @@ func (c *checker) checkOnRunner(a *Actor) {
 		c.differ(name, "runner", fmt.Sprint("number ", a.Runner), "forgotten")
 	case r.pool != a.pool:
 		c.differ(name, "pool of its runner", a.pool, r.pool)
+	case a.Promise == a.Runner && a.Runner != 0:
+		c.wrong(name, "its own runner has promised a slot for it")
 	case a.RunnerRev > r.Rev:
 		c.differ(name, "revision on its runner", fmt.Sprint("at most ", r.Rev), a.RunnerRev)
 	case c.IsOrphan(r, a.Ref()):

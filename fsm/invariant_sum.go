@@ -14,30 +14,29 @@ type tally struct {
 	orphans int
 	bodies  int
 
-	held     map[uint32]heldSlots // by runner number
-	pools    map[uint32]poolTally // by pool ordinal
-	versions map[versionKey]int   // without the count
-	names    map[nameCountKey]int // without hash and count
-	ended    map[uint32]int       // by namespace ordinal
+	held     map[uint32]heldSlots      // by runner number
+	pools    map[uint32]PoolStats      // by pool ordinal; what was taken away wraps around
+	versions map[versionKey]versionKey // by pool and version alone
+	names    map[nameCountKey]int      // without hash and count
+	ended    map[uint32]int            // by namespace ordinal
 
 	orphansOf map[ActorID]int // those that actors wait for
 	waiting   []ActorID       // the keys of orphansOf, some of them twice
 }
 
-type poolTally struct{ runners, connected, candidates, pending, live int }
-
 // lens are the lengths of the indexes that rows of actors and runners are found under.
 type lens struct {
-	runnersByID, runnersByKey, runnersBySeq, candidates, drainWork                                int
-	actorsByID, actorsByName, actorsByKey, queue, assigned, alarms, backoffs, endedActors, agenda int
+	runnersByID, runnersByKey, runnersBySeq, candidates, drainWork, poolRunners, evictables                          int
+	actorsByID, actorsByName, actorsByKey, queue, assigned, alarms, backoffs, endedActors, agenda, named, unreceived int
 }
 
 func (s *State) lens() lens {
 	return lens{
 		runnersByID: s.runnersByID.Len(), runnersByKey: s.runnersByKey.Len(), runnersBySeq: s.runnersBySeq.Len(),
-		candidates: s.candidates.Len(), drainWork: s.drainWork.Len(),
+		candidates: s.candidates.Len(), drainWork: s.drainWork.Len(), poolRunners: s.poolRunners.Len(), evictables: s.evictables.Len(),
 		actorsByID: s.actorsByID.Len(), actorsByName: s.actorsByName.Len(), actorsByKey: s.actorsByKey.Len(), queue: s.queue.Len(),
-		assigned: s.assigned.Len(), alarms: s.alarms.Len(), backoffs: s.backoffs.Len(), endedActors: s.endedActors.Len(), agenda: s.agenda.Len(),
+		assigned: s.assigned.Len(), alarms: s.alarms.Len(), backoffs: s.backoffs.Len(), endedActors: s.endedActors.Len(),
+		agenda: s.agenda.Len() - s.endedRollouts.Len() - int(s.rolloutWaits), named: s.named.Len(), unreceived: s.unreceived.Len(),
 	}
 }
 
@@ -45,8 +44,9 @@ func (s *State) lens() lens {
 func (l lens) minus(o lens) lens {
 	return lens{
 		l.runnersByID - o.runnersByID, l.runnersByKey - o.runnersByKey, l.runnersBySeq - o.runnersBySeq, l.candidates - o.candidates,
-		l.drainWork - o.drainWork, l.actorsByID - o.actorsByID, l.actorsByName - o.actorsByName, l.actorsByKey - o.actorsByKey,
+		l.drainWork - o.drainWork, l.poolRunners - o.poolRunners, l.evictables - o.evictables, l.actorsByID - o.actorsByID, l.actorsByName - o.actorsByName, l.actorsByKey - o.actorsByKey,
 		l.queue - o.queue, l.assigned - o.assigned, l.alarms - o.alarms, l.backoffs - o.backoffs, l.endedActors - o.endedActors, l.agenda - o.agenda,
+		l.named - o.named, l.unreceived - o.unreceived,
 	}
 }
 
@@ -56,24 +56,16 @@ func (c *checker) addRunner(s *State, r *Runner, by int) {
 	d.lens.runnersByKey += by
 	d.lens.runnersBySeq += by
 	d.lens.agenda += by
-	p := d.pools[r.pool]
-	if r.End == NotEnded {
-		p.runners += by
-		p.connected += by * count(r.Connected)
-	}
-	if r.Placeable() && r.FreeSlots() > 0 {
-		p.candidates += by
-		d.lens.candidates += by
-	}
-	if r.drainWork() {
-		d.lens.drainWork += by
-	}
-	d.pools[r.pool] = p
-	if r.registered() {
-		d.versions[versionKey{pool: r.pool, version: r.Version}] += by
-	}
+	d.lens.poolRunners += by * count(r.End == NotEnded)
+	d.lens.candidates += by * count(r.candidate())
+	d.lens.evictables += by * count(r.evictable())
+	d.lens.drainWork += by * count(r.drainWork())
+	d.lens.agenda += by * count(r.drainDue())
+	d.pools[r.pool] = d.pools[r.pool].plus(r.counts(), by)
+	key := versionKey{pool: r.pool, version: r.Version}
+	d.versions[key] = d.versions[key].plus(r.versionCounts(), by)
 	for o := range s.OrphansOf(r) {
-		c.hold(r.Number, by, by)
+		c.hold(r.Number, heldSlots{slots: by, stopping: by})
 		d.orphans += by
 		if o.HoldsActor {
 			d.orphansOf[o.Ref.Actor] += by
@@ -102,27 +94,29 @@ func (c *checker) addActor(a *Actor, by int) {
 		d.ended[a.namespace] += by
 		return
 	}
-	p := d.pools[a.pool]
-	p.live += by
+	d.pools[a.pool] = d.pools[a.pool].plus(a.counts(), by)
+	d.lens.named += by * count(a.Named())
+	d.lens.unreceived += by * count(a.Eviction&evictionUnreceived != 0)
 	if a.HasKey {
 		d.lens.actorsByKey += by
 	}
+	if a.Promise != 0 {
+		c.hold(a.Promise, heldSlots{promised: by})
+	}
 	switch {
 	case a.Phase == Pending:
-		p.pending += by
 		d.lens.queue += by * count(a.queued())
 	case a.Phase == Sleeping && a.AlarmMs != 0:
 		d.lens.alarms += by
 	case a.Phase.OnRunner():
 		d.lens.assigned += by
-		c.hold(a.Runner, by, by*count(a.Phase == Stopping))
+		c.hold(a.Runner, heldSlots{slots: by, stopping: by * count(a.Phase == Stopping)})
 	}
-	d.pools[a.pool] = p
 }
 
-func (c *checker) hold(number uint32, slots, stopping int) {
+func (c *checker) hold(number uint32, by heldSlots) {
 	h := c.delta.held[number]
-	c.delta.held[number] = heldSlots{h.slots + slots, h.stopping + stopping}
+	c.delta.held[number] = heldSlots{h.slots + by.slots, h.stopping + by.stopping, h.promised + by.promised}
 }
 
 // checkVersion compares how many runners of a version are registered.
@@ -133,8 +127,10 @@ func (c *checker) checkVersion(r *Runner) {
 	key := versionKey{pool: r.pool, version: r.Version}
 	was, _ := c.before.versions.Get(key)
 	is, _ := c.versions.Get(key)
-	if want := int(was.registered) + c.delta.versions[key]; want != int(is.registered) {
-		c.differ(row[*Runner]{r}, fmt.Sprint("registered runners of version ", r.Version), want, is.registered)
+	want := was.plus(c.delta.versions[key], 1)
+	want.pool, want.version, is.pool, is.version = r.pool, r.Version, r.pool, r.Version
+	if want != is {
+		c.differ(row[*Runner]{r}, "counts of its version", fmt.Sprintf("%+v", want), fmt.Sprintf("%+v", is))
 	}
 }
 
@@ -146,12 +142,13 @@ func (c *checker) checkHeld(old, now *Runner) {
 	var was heldSlots
 	limit := now.Slots
 	if old != nil {
-		was = heldSlots{int(old.Held), int(old.Stopping)}
+		was = heldSlots{int(old.Held), int(old.Stopping), int(old.Promised)}
 		limit = max(limit, old.Slots)
 	}
 	d := c.delta.held[now.Number]
-	if want := (heldSlots{was.slots + d.slots, was.stopping + d.stopping}); want != (heldSlots{int(now.Held), int(now.Stopping)}) {
-		c.differ(row[*Runner]{now}, "held slots", fmt.Sprintf("%d (%d stopping)", want.slots, want.stopping), fmt.Sprintf("%d (%d stopping)", now.Held, now.Stopping))
+	want, got := heldSlots{was.slots + d.slots, was.stopping + d.stopping, was.promised + d.promised}, heldSlots{int(now.Held), int(now.Stopping), int(now.Promised)}
+	if want != got {
+		c.differ(row[*Runner]{now}, "slots that are held, of those stopping, and promised ones", want, got)
 	}
 	// Beyond its slots only what nobody placed there: orphans, and what was there before the slots shrank.
 	if old == nil || old.ID != now.ID || c.before.orphans.Len() > 0 || c.orphans.Len() > 0 {
@@ -195,13 +192,9 @@ func (c *checker) checkPool(ordinal uint32) {
 	if p == nil {
 		return // said already, of whoever is in it
 	}
-	was, is, d := c.before.poolStats.Get(ordinal), c.poolStats.Get(ordinal), c.delta.pools[ordinal]
-	want := poolTally{
-		int(was.Runners) + d.runners, int(was.Connected) + d.connected, int(was.Candidates) + d.candidates,
-		int(was.Pending) + d.pending, int(was.Live) + d.live,
-	}
-	if got := (poolTally{int(is.Runners), int(is.Connected), int(is.Candidates), int(is.Pending), int(is.Live)}); got != want {
-		c.differ(fmt.Sprintf("pool %q", p.ID.Name), "counts", fmt.Sprintf("%+v", want), fmt.Sprintf("%+v", got))
+	is, want := c.poolStats.Get(ordinal), c.before.poolStats.Get(ordinal).plus(c.delta.pools[ordinal], 1)
+	if is != want {
+		c.differ(fmt.Sprintf("pool %q", p.ID.Name), "counts", fmt.Sprintf("%+v", want), fmt.Sprintf("%+v", is))
 	}
 }
 

@@ -170,13 +170,13 @@ func TestEveryBrokenInvariantIsSeen(t *testing.T) {
 		{"a name changes", "id, name and key", "tx only", func(tx *Tx) { row(tx, "a4", func(a *Actor) { a.Name = "other" }) }},
 		{"an actor in no pool", "its pool is not there", "tx", func(tx *Tx) { row(tx, "a4", func(a *Actor) { a.pool = 7 }) }},
 
-		{"slots held by nobody", "held slots: should be 2 (1 stopping), is 3 (1 stopping)", "tx", func(tx *Tx) {
+		{"slots held by nobody", "slots that are held, of those stopping, and promised ones: should be {2 1 0}, is {3 1 0}", "tx", func(tx *Tx) {
 			old := runner(&tx.State, "r1")
 			next := *old
 			next.Held++
 			tx.replaceRunner(old, &next)
 		}},
-		{"stopping slots of nobody", "is 2 (2 stopping)", "tx", func(tx *Tx) {
+		{"stopping slots of nobody", "should be {2 1 0}, is {2 2 0}", "tx", func(tx *Tx) {
 			old := runner(&tx.State, "r1")
 			next := *old
 			next.Stopping++
@@ -194,7 +194,7 @@ func TestEveryBrokenInvariantIsSeen(t *testing.T) {
 		}},
 		{"a stray candidate", "growth of the indexes", "tx", func(tx *Tx) { tx.candidates.Put(tx.candidateKey(runner(&tx.State, "r3"))) }},
 		{"drain work is lost", "drain work", "tx", func(tx *Tx) { tx.drainWork.Delete(3); runnerRow(tx, "r3", func(*Runner) {}) }},
-		{"versions count wrong", "registered runners of version 2: should be 1, is 9", "tx", func(tx *Tx) {
+		{"versions count wrong", "counts of its version: should be {pool:0 version:2 registered:1 connected:1 outdated:0}, is {pool:0 version:2 registered:9 connected:0 outdated:0}", "tx", func(tx *Tx) {
 			tx.versions.Put(versionKey{pool: 0, version: 2, registered: 9})
 			runnerRow(tx, "r2", func(*Runner) {})
 		}},

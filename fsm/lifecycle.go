@@ -66,6 +66,7 @@ var transitions = [phaseCount][eventCount][]Phase{
 	},
 	Pending: {
 		EventAssign:  {Starting},
+		EventEnqueue: {Pending},
 		EventSleep:   {Sleeping},
 		EventDestroy: {Destroyed},
 	},

@@ -20,13 +20,18 @@ func TestOnlyTheTableIsLegal(t *testing.T) {
 		BackingOff: {"create-actor a", "assign-actor a/1 r1", "actor-stopped a/1 next=backing_off reschedule=99000"},
 		Destroyed:  {"create-actor a", "destroy-actor a"},
 	}
+	paced := []string{"create-actor a", "assign-actor a/1 r1", "actor-stopped a/1 next=pending reschedule=99000"} // waits for its turn
 	for from := NoPhase; from < phaseCount; from++ {
-		v := playOn(play("register-runner r1 slots=5"), lives[from]...)
-		generation, key := uint64(0), idOf("a")
-		if a := v.Actor(ActorID(key)); a != nil {
-			generation = a.Generation
-		}
 		for event := range eventCount {
+			life := lives[from]
+			if from == Pending && event == EventEnqueue {
+				life = paced
+			}
+			v := playOn(play("register-runner r1 slots=5"), life...)
+			generation, key := uint64(0), idOf("a")
+			if a := v.Actor(ActorID(key)); a != nil {
+				generation = a.Generation
+			}
 			for to, line := range attempts(from, event, generation) {
 				t.Run(fmt.Sprintf("%s/%s/%s", from, event, to), func(t *testing.T) {
 					tx := v.Begin(v.clockMs, v.wallMs)

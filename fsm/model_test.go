@@ -135,6 +135,12 @@ func (a *modelActor) nextGeneration() uint64 { return max(a.generation, a.claime
 
 func (r *modelRunner) placeable() bool { return r.end == "" && r.connected && r.drain == 0 }
 
+// lastResort tells whether it is given actors when nobody else can be.
+func (r *modelRunner) lastResort() bool { return r.end == "" && r.connected && r.drain == 1 }
+
+// drainWeights: newer version, operator, shutdown, replaced, lost, changed url, end of the request.
+var drainWeights = [...]int{0, 1, 3, 5, 6, 0, 2, 4}
+
 func (m *model) stored() int64 {
 	var n int64
 	for _, a := range m.actors {
@@ -320,10 +326,11 @@ func (m *model) doRunner(op *logv1.Op) (legal, known bool) {
 		return true, true
 	case *logv1.Op_StartDrain:
 		_, r := m.live(o.StartDrain.GetRunnerId(), nil)
-		if r == nil || o.StartDrain.GetCause() < 1 || o.StartDrain.GetCause() > 7 {
+		cause := o.StartDrain.GetCause()
+		if r == nil || cause < 1 || cause > 7 || cause == 5 || drainWeights[cause] < drainWeights[r.drain] {
 			return false, true
 		}
-		r.drain = o.StartDrain.GetCause()
+		r.drain = cause
 		return true, true
 	}
 	return false, false
@@ -497,7 +504,7 @@ func (m *model) bury(a *modelActor) bool {
 func (m *model) assign(op *logv1.AssignActor) bool {
 	id, a := m.find(op.GetRef().GetActorId(), nil, "pending")
 	rid, r := m.live(op.GetRunnerId(), op.GetSessionId())
-	if a == nil || r == nil || op.GetRef().GetGeneration() != a.nextGeneration() || !r.placeable() || r.namespace != a.namespace || r.pool != a.pool ||
+	if a == nil || r == nil || op.GetRef().GetGeneration() != a.nextGeneration() || !r.placeable() && !r.lastResort() || r.namespace != a.namespace || r.pool != a.pool ||
 		m.free(rid) == 0 || m.waitsFor(id) > 0 || r.isOrphan(fmt.Sprint(id, "/", a.nextGeneration())) || op.GetStartDeadlineMs() <= m.clockMs {
 		return false
 	}
@@ -600,7 +607,7 @@ func (m *model) queue(pool string, version uint32) []string {
 func (m *model) candidates(pool string) []string {
 	var ids []string
 	for id, r := range m.runners {
-		if r.namespace+"/"+r.pool == pool && r.placeable() && m.free(id) > 0 && m.clockMs-r.seenMs < r.thresholdMs*2/3 {
+		if r.namespace+"/"+r.pool == pool && (r.placeable() || r.lastResort()) && m.free(id) > 0 && m.clockMs-r.seenMs < r.thresholdMs*2/3 {
 			ids = append(ids, id)
 		}
 	}
@@ -612,7 +619,7 @@ func (m *model) candidates(pool string) []string {
 		if m.pools[pool].binpack {
 			load = -load
 		}
-		return cmp.Or(cmp.Compare(rb.version, ra.version), load, cmp.Compare(m.free(b), m.free(a)), cmp.Compare(ra.number, rb.number))
+		return cmp.Or(cmp.Compare(ra.drain, rb.drain), cmp.Compare(rb.version, ra.version), load, cmp.Compare(m.free(b), m.free(a)), cmp.Compare(ra.number, rb.number))
 	})
 	return ids
 }

@@ -75,6 +75,26 @@ func (tx *Tx) Do(op *logv1.Op) Result {
 		return tx.forgetRunner(o.ForgetRunner)
 	case *logv1.Op_StartDrain:
 		return tx.startDrain(o.StartDrain)
+	case *logv1.Op_CancelDrain:
+		return tx.cancelDrain(o.CancelDrain)
+	case *logv1.Op_FinishDrain:
+		return tx.finishDrain(o.FinishDrain)
+	case *logv1.Op_PlanEvictions:
+		return tx.planEvictions(o.PlanEvictions)
+	case *logv1.Op_EvictActor:
+		return tx.evictActor(o.EvictActor)
+	case *logv1.Op_EvictionsReceived:
+		return tx.evictionsReceived(o.EvictionsReceived)
+	case *logv1.Op_EndRolloutWait:
+		return tx.endRolloutWait(o.EndRolloutWait)
+	case *logv1.Op_OpenRollout:
+		return tx.openRollout(o.OpenRollout)
+	case *logv1.Op_CloseRollout:
+		return tx.closeRollout(o.CloseRollout)
+	case *logv1.Op_PauseRollout:
+		return tx.pauseRollout(o.PauseRollout)
+	case *logv1.Op_ForgetRollout:
+		return tx.forgetRollout(o.ForgetRollout)
 	case *logv1.Op_CreateActor:
 		return tx.createActor(o.CreateActor)
 	case *logv1.Op_AssignActor:

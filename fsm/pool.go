@@ -30,11 +30,32 @@ type Pool struct {
 
 // PoolStats counts what a pool has.
 type PoolStats struct {
-	Runners    uint32 // not ended
-	Connected  uint32
-	Candidates uint32 // runners that take new actors, but for their silence
-	Pending    uint32
+	Runners     uint32 // not ended
+	Connected   uint32
+	Candidates  uint32 // runners that take new actors, but for their silence
+	LastResorts uint32 // of the candidates, those that drain for a newer version
+	Draining    uint32 // runners
+	VersionOut  uint32 // runners that drain for a newer version
+	Unfinished  uint32 // of those, the ones that a rollout waits for
+	Evictable   uint32 // actors that the pool's pace may evict
+
+	Pending    uint32 // in the queue
+	Paced      uint32 // waiting for their turn, before they are in the queue
+	Sleeping   uint32
 	Live       uint32 // actors that are not destroyed
+	Named      uint32 // to be evicted at a turn
+	Unreceived uint32 // planned evictions without a receipt
+}
+
+// plus adds counts, or takes them away.
+func (c PoolStats) plus(o PoolStats, by int) PoolStats {
+	n := uint32(by) // 1, or -1: unsigned numbers wrap around
+	return PoolStats{
+		c.Runners + n*o.Runners, c.Connected + n*o.Connected, c.Candidates + n*o.Candidates, c.LastResorts + n*o.LastResorts,
+		c.Draining + n*o.Draining, c.VersionOut + n*o.VersionOut, c.Unfinished + n*o.Unfinished, c.Evictable + n*o.Evictable,
+		c.Pending + n*o.Pending, c.Paced + n*o.Paced, c.Sleeping + n*o.Sleeping, c.Live + n*o.Live, c.Named + n*o.Named,
+		c.Unreceived + n*o.Unreceived,
+	}
 }
 
 // Placement returns the pool's placement with its default.
@@ -96,6 +117,9 @@ func (s *State) Pools(ns *Namespace, after string) iter.Seq[*Pool] {
 	}
 }
 
+// PoolNamespace returns the namespace of a pool.
+func (s *State) PoolNamespace(p *Pool) *Namespace { return s.namespaces.Get(p.namespace) }
+
 // PoolStats returns a pool's counts.
 func (s *State) PoolStats(p *Pool) PoolStats { return s.poolStats.Get(p.ordinal) }
 
@@ -134,12 +158,15 @@ func (tx *Tx) addPool(p *Pool) {
 	p.ordinal = tx.poolCount
 	tx.poolCount++
 	tx.pools.Set(p.ordinal, p)
+	tx.putBucket(p, Bucket{Nanos: bucketCap(p.EvictionRateMicros()), AtMs: tx.clockMs})
 	tx.poolsByName.Put(poolKey{namespace: p.namespace, name: p.ID.Name, row: p.ordinal})
 }
 
 // replacePool writes a pool's row and re-orders its candidates when the placement changed.
 func (tx *Tx) replacePool(old, next *Pool) {
 	tx.dirtyPool(next.ordinal)
+	// What was saved up at the old rate counts on, and never for more than the new one would have saved up.
+	tx.putBucket(next, tx.Bucket(old).at(tx.clockMs, next.EvictionRateMicros()))
 	if old.Placement() == next.Placement() {
 		tx.pools.Set(next.ordinal, next)
 		return

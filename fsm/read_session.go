@@ -16,8 +16,8 @@ func (s *State) StopLeftMs(a *Actor) int64 {
 
 // DrainLeftMs returns how much time a draining runner has left on the cluster clock; ok is false when its drain has no deadline.
 func (s *State) DrainLeftMs(r *Runner) (ms int64, ok bool) {
-	if r.DrainCause == NotDraining || r.DrainDeadlineMs == 0 {
+	if !r.Draining() || r.Drain.DeadlineMs == 0 {
 		return 0, false
 	}
-	return max(0, r.DrainDeadlineMs-s.clockMs), true
+	return max(0, r.Drain.DeadlineMs-s.clockMs), true
 }

@@ -22,7 +22,8 @@ func (s *State) Records() iter.Seq[*logv1.Record] {
 			s.yieldRunners(yield) &&
 			s.yieldActors(yield) &&
 			s.yieldOrphans(yield) &&
-			s.yieldOutcomes(yield)
+			s.yieldOutcomes(yield) &&
+			s.yieldRollouts(yield)
 	}
 }
 
@@ -56,7 +57,7 @@ func (s *State) stateRecord() *logv1.Record {
 	r := &logv1.StateRecord{
 		Index: s.index, Epoch: s.epoch, Base: s.base, ClockMs: s.clockMs, WallMs: s.wallMs,
 		ClusterId: idOrNone(ID(s.cluster)), Leader: s.leader,
-		ActorSeq: s.actorSeq, QueueSeq: s.queueSeq, RunnerSeq: s.runnerSeq, SeenMs: s.seenMs,
+		ActorSeq: s.actorSeq, QueueSeq: s.queueSeq, RunnerSeq: s.runnerSeq, SeenMs: s.seenMs, RolloutSeq: s.rolloutSeq,
 	}
 	for _, info := range settingInfos {
 		if s.settings.set[info.Setting] {
@@ -107,16 +108,19 @@ func (s *State) poolPositions() []uint32 {
 
 func (s *State) yieldPools(yield yieldRecord) bool {
 	for p := range s.poolsInOrder() {
-		if !yield(poolRecord(p)) {
+		if !yield(poolRecord(p, s.buckets.Get(p.ordinal))) {
 			return false
 		}
 	}
 	return true
 }
 
-func poolRecord(p *Pool) *logv1.Record {
+func poolRecord(p *Pool, b Bucket) *logv1.Record {
 	return &logv1.Record{Record: &logv1.Record_Pool{Pool: &logv1.PoolRecord{
-		NamespaceId: p.ID.Namespace[:], Name: p.ID.Name, Config: p.Config, AutoCreated: p.AutoCreated,
+		NamespaceId: p.ID.Namespace[:], Name: p.ID.Name, Config: p.Config, AutoCreated: p.AutoCreated, Bucket: &logv1.BucketRecord{
+			Nanos: b.Nanos, AtMs: b.AtMs, Emptying: b.Emptying,
+			WindowFromMs: b.WindowFromMs, WindowTurns: b.WindowTurns, WindowRateMicros: b.WindowRateMicros,
+		},
 	}}}
 }
 
@@ -137,8 +141,11 @@ func runnerRecord(r *Runner, poolPosition uint32, seenMs int64) *logv1.Record {
 		InstanceId: r.Instance[:], Attempt: r.Attempt, SessionId: r.Session[:], Holder: r.Holder,
 		Version: r.Version, Slots: r.Slots, ThresholdMs: r.ThresholdMs, VerdictMs: r.VerdictMs, MetadataJson: r.Metadata, AdvertisedAddr: r.AdvertisedAddr,
 		Connected: r.Connected, End: uint32(r.End), ReplacedBy: idOrNone(ID(r.ReplacedBy)),
-		DrainCause: uint32(r.DrainCause), DrainDeadlineMs: r.DrainDeadlineMs, DrainReason: r.DrainReason,
-		LastSeenMs: seenMs, CreateWallMs: r.CreateMs, ConnectedWallMs: r.ConnectedMs, DrainWallMs: r.DrainMs, StopWallMs: r.StopMs,
+		DrainCause: uint32(r.Drain.Cause), DrainStartMs: r.Drain.StartMs, DrainDeadlineMs: r.Drain.DeadlineMs, DrainReason: r.Drain.Reason,
+		DrainForce: r.Drain.Force, DrainOverdue: r.Drain.Overdue, DrainStandby: r.Drain.Standby, DrainTotal: r.Drain.Total,
+		DrainWallMs: r.Drain.StartWall, DrainFinishWallMs: r.Drain.FinishWall,
+		MoveFromMs: r.Moves.FromMs, MoveTotal: r.Moves.Total, Moves: r.Moves.Done,
+		LastSeenMs: seenMs, CreateWallMs: r.CreateMs, ConnectedWallMs: r.ConnectedMs, StopWallMs: r.StopMs,
 		EndedMs: r.EndedMs, Rev: r.Rev,
 	}}}
 }
@@ -159,7 +166,8 @@ func actorRecord(a *Actor, poolPosition uint32) *logv1.Record {
 		Id: a.ID[:], Seq: a.Seq, Pool: poolPosition, Name: a.Name,
 		CrashPolicy: uint32(a.Policy), Phase: uint32(a.Phase), StopReason: uint32(a.StopReason), WakeKept: a.WakeKept, Destroying: a.Destroying,
 		Generation: a.Generation, Claimed: a.Claimed, Runner: a.Runner, RunnerRev: a.RunnerRev, FloorVersion: a.FloorVersion, SavedVersion: a.SavedVersion,
-		QueueSeq: a.QueueSeq, DueMs: a.DueMs, StopLimitMs: a.StopLimitMs, AlarmUnixMs: a.AlarmMs, Input: a.Input, Saved: a.Saved,
+		QueueSeq: a.QueueSeq, DueMs: a.DueMs, StopLimitMs: a.StopLimitMs,
+		EvictMs: a.EvictMs, Promise: a.Promise, MovedIn: a.MovedIn, Eviction: uint32(a.Eviction), AlarmUnixMs: a.AlarmMs, Input: a.Input, Saved: a.Saved,
 		CreateWallMs: a.CreateMs, StartWallMs: a.StartMs, ConnectableWallMs: a.ConnectableMs, SleepWallMs: a.SleepMs,
 		PendingWallMs: a.PendingMs, RescheduleWallMs: a.RescheduleMs, DestroyWallMs: a.DestroyMs,
 	}
@@ -208,6 +216,30 @@ func (s *State) yieldOutcomes(yield yieldRecord) bool {
 func outcomeRecord(k outcomeKey) *logv1.Record {
 	return &logv1.Record{Record: &logv1.Record_Outcome{Outcome: &logv1.OutcomeRecord{
 		Key: k.key, Outcome: k.outcome, Fingerprint: k.fingerprint, AtMs: k.atMs,
+	}}}
+}
+
+func (s *State) yieldRollouts(yield yieldRecord) bool {
+	var position uint32
+	for p := range s.poolsInOrder() {
+		position++
+		for k := range s.rollouts.From(rolloutKey{pool: p.ordinal}) {
+			if k.pool != p.ordinal {
+				break
+			}
+			if !yield(rolloutRecord(k.row, position)) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func rolloutRecord(r *Rollout, poolPosition uint32) *logv1.Record {
+	return &logv1.Record{Record: &logv1.Record_Rollout{Rollout: &logv1.RolloutRecord{
+		Id: r.ID, Pool: poolPosition, Version: r.Version, State: uint32(r.State), EndReason: r.EndReason,
+		Paused: r.Paused, PauseReason: r.PauseReason, StartMs: r.StartMs, EndMs: r.EndMs, StartWallMs: r.StartWall, EndWallMs: r.EndWall,
+		Moved: r.Moved, Moving: r.Moving, Lost: r.Lost, Left: r.Left, WaitMs: r.WaitMs,
 	}}}
 }
 

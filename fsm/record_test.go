@@ -64,6 +64,12 @@ func fillValue(t *rapid.T, name string, v reflect.Value) {
 	case DrainCause:
 		v.SetUint(uint64(rapid.IntRange(1, int(DrainRequestEnd)).Draw(t, name)))
 		return
+	case Eviction:
+		v.SetUint(uint64(rapid.IntRange(1, int(evictionMask)).Draw(t, name)))
+		return
+	case RolloutState:
+		v.SetUint(uint64(rapid.IntRange(int(RolloutOpen), int(RolloutSuperseded)).Draw(t, name)))
+		return
 	}
 	switch v.Kind() {
 	case reflect.Bool:
@@ -117,13 +123,15 @@ type world struct {
 	tx        *Tx
 	namespace *Namespace
 	pool      *Pool
+	bucket    Bucket
 	runner    *Runner
 	actor     *Actor
+	rollout   *Rollout
 }
 
 func drawWorld(t *rapid.T) world {
 	tx := NewView().Begin(0, 0)
-	w := world{tx: tx, namespace: &Namespace{}, pool: &Pool{}, runner: &Runner{}, actor: &Actor{}}
+	w := world{tx: tx, namespace: &Namespace{}, pool: &Pool{}, runner: &Runner{}, actor: &Actor{}, rollout: &Rollout{}}
 	tx.addNamespace(&Namespace{Name: "\x00first", ID: NamespaceID{1}}) // so that ordinals differ from zero
 	fill(t, w.namespace, "ordinal")
 	tx.addNamespace(w.namespace)
@@ -132,17 +140,22 @@ func drawWorld(t *rapid.T) world {
 	fill(t, w.pool, "ordinal", "namespace")
 	w.pool.ID.Namespace, w.pool.namespace = w.namespace.ID, w.namespace.ordinal
 	tx.addPool(w.pool)
+	fill(t, &w.bucket)
+	tx.putBucket(w.pool, w.bucket)
 
-	fill(t, w.runner, "Number", "Slots", "Pool", "Held", "Stopping", "pool")
+	fill(t, w.runner, "Number", "Slots", "Pool", "Held", "Stopping", "Promised", "pool")
 	w.runner.Number, w.runner.Slots = rapid.Uint32Range(2, 50).Draw(t, "number"), rapid.Uint32Range(1, MaxSlots).Draw(t, "slots")
 	w.runner.Pool, w.runner.pool = w.pool.ID, w.pool.ordinal
 	tx.runnerNumbers.claim(w.runner.Number)
 	tx.addRunner(w.runner, rapid.Int64().Draw(t, "seen"))
 
-	fill(t, w.actor, "Runner", "Claimed", "Orphans", "ordinal", "namespace", "pool", "keyHash")
+	fill(t, w.actor, "Runner", "Promise", "Claimed", "Orphans", "ordinal", "namespace", "pool", "keyHash")
 	w.actor.Generation %= MaxRaised
 	w.actor.Claimed = rapid.Uint64Range(w.actor.Generation+1, MaxRaised).Draw(t, "claimed")
 	w.actor.Runner, w.actor.pool, w.actor.namespace = w.runner.Number, w.pool.ordinal, w.namespace.ordinal
+	if w.actor.Phase == Stopping {
+		w.actor.Promise = w.runner.Number
+	}
 	tx.actorOrdinals.claim(3)
 	w.actor.ordinal = 3
 	tx.addActor(w.actor)
@@ -161,6 +174,10 @@ func drawWorld(t *rapid.T) world {
 	var outcome outcomeKey
 	fill(t, &outcome)
 	tx.addOutcome(outcome)
+
+	fill(t, w.rollout, "pool")
+	w.rollout.pool = w.pool.ordinal
+	tx.replaceRollout(nil, w.rollout)
 	return w
 }
 
@@ -190,12 +207,13 @@ func restore(t interface{ Fatal(...any) }, s *State) *View {
 // A field of State is either in a record or derived from rows. Whoever adds one says here which.
 var (
 	recordedFields = []string{
-		"index", "epoch", "base", "clockMs", "wallMs", "cluster", "leader", "settings", "actorSeq", "queueSeq", "runnerSeq", "seenMs",
-		"namespaces", "pools", "runners", "seen", "actors", "orphans", "outcomes",
+		"index", "epoch", "base", "clockMs", "wallMs", "cluster", "leader", "settings", "actorSeq", "queueSeq", "runnerSeq", "rolloutSeq", "seenMs",
+		"namespaces", "pools", "buckets", "runners", "seen", "actors", "orphans", "outcomes", "rollouts",
 	}
 	derivedFields = []string{
 		"namespaceCount", "namespacesByName", "namespacesByID", "poolCount", "poolStats", "poolsByName", "versions",
-		"runnersByID", "runnersByKey", "runnersBySeq", "runnerNumbers", "candidates", "drainWork",
+		"runnersByID", "runnersByKey", "runnersBySeq", "runnerNumbers", "candidates", "poolRunners", "evictables", "drainWork",
+		"rolloutWaits", "endedRollouts", "endedRolloutCount", "named", "unreceived",
 		"actorOrdinals", "actorsByID", "actorsByName", "actorsByKey", "actorNames", "endedActors", "bodies", "queue", "assigned", "alarms", "backoffs", "agenda",
 		"outcomesByTime", "phases", "storedBytes", "endedCount",
 	}
@@ -219,25 +237,30 @@ func TestEveryFieldSurvivesASnapshot(t *testing.T) {
 		w := drawWorld(t)
 		s := &w.tx.State
 		fillState(t, s)
+		s.rolloutSeq = max(s.rolloutSeq, w.rollout.ID)
 		restored := restore(t, s)
 
 		expectSame(t, "State.settings", s.settings, restored.settings)
-		for _, name := range []string{"index", "epoch", "base", "clockMs", "wallMs", "cluster", "leader", "actorSeq", "queueSeq", "runnerSeq", "seenMs"} {
+		for _, name := range []string{"index", "epoch", "base", "clockMs", "wallMs", "cluster", "leader", "actorSeq", "queueSeq", "runnerSeq", "rolloutSeq", "seenMs"} {
 			expectSame(t, "State."+name, peek(s, name), peek(&restored.State, name))
 		}
 		expectRow(t, w.namespace, restored.NamespaceByID(w.namespace.ID), "ordinal")
 		expectRow(t, w.pool, restored.Pool(w.pool.ID), "ordinal", "namespace")
+		expectSame(t, "the pool's bucket", w.bucket, restored.buckets.Get(restored.Pool(w.pool.ID).ordinal))
 		runner := restored.RunnerByNumber(w.runner.Number)
 		expectRow(t, w.runner, runner, "pool")
 		expectSame(t, "seen", s.seen.Get(w.runner.Number), restored.seen.Get(w.runner.Number))
 		actor := restored.Actor(w.actor.ID)
 		expectRow(t, w.actor, actor, "ordinal", "namespace", "pool", "keyHash")
 		expectSame(t, "orphans", slices.Collect(s.orphans.All()), slices.Collect(restored.orphans.All()))
+		rollout := restored.rollout(restored.Pool(w.pool.ID).ordinal, w.rollout.ID)
+		expectRow(t, w.rollout, rollout, "pool")
 		expectSame(t, "outcomes", slices.Collect(s.outcomes.All()), slices.Collect(restored.outcomes.All()))
 
 		// What names other rows by ordinal names the same ones.
 		expectSame(t, "the pool's namespace", w.pool.ID.Namespace, restored.namespaces.Get(restored.Pool(w.pool.ID).namespace).ID)
 		expectSame(t, "the runner's pool", w.pool.ID, restored.RunnerPool(runner).ID)
+		expectSame(t, "the rollout's pool", w.pool.ID, restored.RolloutPool(rollout).ID)
 		expectSame(t, "the actor's pool", w.pool.ID, restored.ActorPool(actor).ID)
 		expectSame(t, "the actor's namespace", w.namespace.ID, restored.ActorNamespace(actor).ID)
 		if s.Hash() != restored.Hash() {

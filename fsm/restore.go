@@ -29,8 +29,8 @@ type Restorer struct {
 	failed   error
 }
 
-// heldSlots counts what actors and orphans hold of one runner.
-type heldSlots struct{ slots, stopping int }
+// heldSlots counts what actors and orphans hold of one runner, and what it has promised.
+type heldSlots struct{ slots, stopping, promised int }
 
 // NewRestorer returns one that expects the first record.
 func NewRestorer() *Restorer { return &Restorer{tx: NewView().Begin(0, 0)} }
@@ -45,6 +45,7 @@ const (
 	kindActor
 	kindOrphan
 	kindOutcome
+	kindRollout
 )
 
 // Add takes the next record. After an error the Restorer is of no more use.
@@ -78,6 +79,8 @@ func (r *Restorer) add(record *logv1.Record) error {
 		return r.take(kindOrphan, func() error { return r.addOrphan(rec.Orphan) })
 	case *logv1.Record_Outcome:
 		return r.take(kindOutcome, func() error { return r.addOutcome(rec.Outcome) })
+	case *logv1.Record_Rollout:
+		return r.take(kindRollout, func() error { return r.addRollout(rec.Rollout) })
 	default:
 		return fmt.Errorf("a record of the kind %T is not known to this build", rec)
 	}
@@ -113,6 +116,9 @@ func (r *Restorer) View() (*View, error) {
 		if held.slots > 0 {
 			r.tx.hold(uint32(number), held.slots, held.stopping)
 		}
+		if held.promised > 0 {
+			r.tx.keep(uint32(number), held.promised)
+		}
 	}
 	view := r.tx.Seal(r.tx.index)
 	view.base = r.base
@@ -126,6 +132,7 @@ func (r *Restorer) addState(rec *logv1.StateRecord) error {
 	tx.clockMs, tx.wallMs, tx.seenMs = rec.GetClockMs(), rec.GetWallMs(), rec.GetSeenMs()
 	tx.leader = rec.GetLeader()
 	tx.actorSeq, tx.queueSeq, tx.runnerSeq = rec.GetActorSeq(), rec.GetQueueSeq(), rec.GetRunnerSeq()
+	tx.rolloutSeq = rec.GetRolloutSeq()
 	id, err := readID("cluster", rec.GetClusterId())
 	tx.cluster = ClusterID(id)
 	for _, v := range rec.GetSettings() {
@@ -170,6 +177,12 @@ func (r *Restorer) addPool(rec *logv1.PoolRecord) error {
 	}
 	p := &Pool{ID: PoolID{ns.ID, rec.GetName()}, Config: rec.GetConfig(), AutoCreated: rec.GetAutoCreated(), namespace: ns.ordinal}
 	r.tx.addPool(p)
+	if b := rec.GetBucket(); b != nil { // an older build wrote none: its pools begin with a full one
+		r.tx.putBucket(p, Bucket{
+			Nanos: b.GetNanos(), AtMs: b.GetAtMs(), Emptying: b.GetEmptying(),
+			WindowFromMs: b.GetWindowFromMs(), WindowTurns: b.GetWindowTurns(), WindowRateMicros: b.GetWindowRateMicros(),
+		})
+	}
 	r.pools = append(r.pools, p)
 	return nil
 }
@@ -221,10 +234,24 @@ func (r *Restorer) runnerFrom(rec *logv1.RunnerRecord) (*Runner, error) {
 		Version: rec.GetVersion(), Slots: rec.GetSlots(), ThresholdMs: rec.GetThresholdMs(), VerdictMs: rec.GetVerdictMs(),
 		Metadata: rec.GetMetadataJson(), AdvertisedAddr: rec.GetAdvertisedAddr(),
 		Connected: rec.GetConnected(), End: RunnerEnd(rec.GetEnd()), ReplacedBy: RunnerID(replacedBy),
-		DrainCause: DrainCause(rec.GetDrainCause()), DrainDeadlineMs: rec.GetDrainDeadlineMs(), DrainReason: rec.GetDrainReason(),
-		CreateMs: rec.GetCreateWallMs(), ConnectedMs: rec.GetConnectedWallMs(), DrainMs: rec.GetDrainWallMs(), StopMs: rec.GetStopWallMs(),
+		Drain: Drain{
+			Cause: DrainCause(rec.GetDrainCause()), StartMs: rec.GetDrainStartMs(), DeadlineMs: rec.GetDrainDeadlineMs(), Reason: rec.GetDrainReason(),
+			Force: rec.GetDrainForce(), Overdue: rec.GetDrainOverdue(), Standby: rec.GetDrainStandby(), Total: rec.GetDrainTotal(),
+			StartWall: rec.GetDrainWallMs(), FinishWall: rec.GetDrainFinishWallMs(),
+		},
+		Moves:    Moves{FromMs: rec.GetMoveFromMs(), Total: rec.GetMoveTotal(), Done: rec.GetMoves()},
+		CreateMs: rec.GetCreateWallMs(), ConnectedMs: rec.GetConnectedWallMs(), StopMs: rec.GetStopWallMs(),
 		EndedMs: rec.GetEndedMs(), Rev: rec.GetRev(), pool: p.ordinal,
 	}, nil
+}
+
+// keepOn counts a slot that a runner, which must be there, has promised.
+func (r *Restorer) keepOn(number uint32) error {
+	if int(number) >= len(r.held) || r.tx.runners.Get(number) == nil {
+		return fmt.Errorf("a slot is promised on a runner of number %d: there is none", number)
+	}
+	r.held[number].promised++
+	return nil
 }
 
 // holdOn counts a slot of a runner that must be there.
@@ -268,6 +295,11 @@ func (r *Restorer) actorFrom(rec *logv1.ActorRecord) (*Actor, error) {
 			return nil, err
 		}
 	}
+	if rec.GetPromise() != 0 {
+		if err := r.keepOn(rec.GetPromise()); err != nil {
+			return nil, err
+		}
+	}
 	trouble, err := troubleFrom(rec.GetTrouble())
 	if err != nil {
 		return nil, err
@@ -279,7 +311,8 @@ func (r *Restorer) actorFrom(rec *logv1.ActorRecord) (*Actor, error) {
 		WakeKept: rec.GetWakeKept(), Destroying: rec.GetDestroying(),
 		Generation: rec.GetGeneration(), Claimed: rec.GetClaimed(), Runner: rec.GetRunner(), RunnerRev: rec.GetRunnerRev(),
 		FloorVersion: rec.GetFloorVersion(), SavedVersion: rec.GetSavedVersion(), QueueSeq: rec.GetQueueSeq(),
-		DueMs: rec.GetDueMs(), StopLimitMs: rec.GetStopLimitMs(), AlarmMs: rec.GetAlarmUnixMs(),
+		DueMs: rec.GetDueMs(), StopLimitMs: rec.GetStopLimitMs(),
+		EvictMs: rec.GetEvictMs(), Promise: rec.GetPromise(), MovedIn: rec.GetMovedIn(), Eviction: Eviction(rec.GetEviction()), AlarmMs: rec.GetAlarmUnixMs(),
 		Input: rec.GetInput(), Saved: rec.GetSaved(), Trouble: trouble,
 		Decision: Decision{
 			Index: rec.GetDecisionIndex(), WallMs: rec.GetDecisionWallMs(), InPool: d.GetInPool(), Eligible: d.GetEligible(),
@@ -309,6 +342,10 @@ func checkActorRecord(rec *logv1.ActorRecord) error {
 		return fmt.Errorf("the generation %d is claimed: must be above %d and at most %d", rec.GetClaimed(), rec.GetGeneration(), uint64(MaxRaised))
 	case rec.GetStopReason() >= uint32(stopReasonCount):
 		return fmt.Errorf("the stop reason %d is not known to this build", rec.GetStopReason())
+	case rec.GetEviction() > uint32(evictionMask):
+		return fmt.Errorf("the eviction flags %d are not known to this build", rec.GetEviction())
+	case rec.GetPromise() != 0 && phase != Stopping:
+		return fmt.Errorf("%s with a slot promised on runner %d", phase, rec.GetPromise())
 	case rec.GetDecision().GetRule() > 0xff:
 		return fmt.Errorf("the placement rule %d is not known to this build", rec.GetDecision().GetRule())
 	case len(rec.GetInput()) > MaxInput:
@@ -351,6 +388,29 @@ func (r *Restorer) addOrphan(rec *logv1.OrphanRecord) error {
 	return nil
 }
 
+func (r *Restorer) addRollout(rec *logv1.RolloutRecord) error {
+	p, err := r.pool(rec.GetPool())
+	if err != nil {
+		return err
+	}
+	state := RolloutState(min(rec.GetState(), uint32(RolloutSuperseded)+1))
+	last := r.tx.lastRollout(p)
+	switch {
+	case state < RolloutOpen || state > RolloutSuperseded:
+		return fmt.Errorf("the rollout state %d is not known to this build", rec.GetState())
+	case rec.GetId() < 1 || rec.GetId() > r.tx.rolloutSeq:
+		return fmt.Errorf("the rollout %d: the last one was %d", rec.GetId(), r.tx.rolloutSeq)
+	case last != nil && (last.ID >= rec.GetId() || last.State == RolloutOpen):
+		return fmt.Errorf("the rollout %d comes after %d, which is %s", rec.GetId(), last.ID, last.State)
+	}
+	r.tx.replaceRollout(nil, &Rollout{
+		ID: rec.GetId(), Version: rec.GetVersion(), State: state, EndReason: rec.GetEndReason(), Paused: rec.GetPaused(), PauseReason: rec.GetPauseReason(),
+		StartMs: rec.GetStartMs(), EndMs: rec.GetEndMs(), StartWall: rec.GetStartWallMs(), EndWall: rec.GetEndWallMs(),
+		Moved: rec.GetMoved(), Moving: rec.GetMoving(), Lost: rec.GetLost(), Left: rec.GetLeft(), WaitMs: rec.GetWaitMs(), pool: p.ordinal,
+	})
+	return nil
+}
+
 func (r *Restorer) addOutcome(rec *logv1.OutcomeRecord) error {
 	if rec.GetKey() <= r.lastName {
 		return fmt.Errorf("the outcome %q comes after %q", clip(rec.GetKey(), 64), clip(r.lastName, 64))
@@ -390,7 +450,7 @@ func refuseUnknown(record *logv1.Record) error {
 	case *logv1.Record_Namespace:
 		return refuseUnknownIn(record, rec.Namespace)
 	case *logv1.Record_Pool:
-		return refuseUnknownIn(record, rec.Pool, rec.Pool.GetConfig())
+		return refuseUnknownIn(record, rec.Pool, rec.Pool.GetConfig(), rec.Pool.GetBucket())
 	case *logv1.Record_Runner:
 		return refuseUnknownIn(record, rec.Runner)
 	case *logv1.Record_Actor:
@@ -399,6 +459,8 @@ func refuseUnknown(record *logv1.Record) error {
 		return refuseUnknownIn(record, rec.Orphan, rec.Orphan.GetRef())
 	case *logv1.Record_Outcome:
 		return refuseUnknownIn(record, rec.Outcome)
+	case *logv1.Record_Rollout:
+		return refuseUnknownIn(record, rec.Rollout)
 	default:
 		return refuseUnknownIn(record)
 	}

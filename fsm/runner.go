@@ -27,21 +27,6 @@ const (
 	EndLost
 )
 
-// DrainCause says why a runner gives up its actors, numbered as callboard.v1.DrainCause.
-type DrainCause uint8
-
-// The causes; zero: it does not drain.
-const (
-	NotDraining DrainCause = iota
-	DrainNewerVersion
-	DrainOperator
-	DrainShutdown
-	DrainReplaced
-	DrainLost
-	DrainURLChanged
-	DrainRequestEnd
-)
-
 // Runner is a worker process that runs actors.
 type Runner struct {
 	ID             RunnerID
@@ -57,6 +42,7 @@ type Runner struct {
 	Slots          uint32
 	Held           uint32 // slots that actors and orphans hold until their confirmed end
 	Stopping       uint32 // how many of the held are on their way out: stopping actors and orphans
+	Promised       uint32 // slots that are kept for actors that are being moved here
 	VerdictMs      int64  // its verdict waits at least until then; 0: nothing holds it
 	ThresholdMs    int64  // T of this session
 	Metadata       string // JSON
@@ -65,42 +51,29 @@ type Runner struct {
 	End            RunnerEnd
 	ReplacedBy     RunnerID
 
-	DrainCause      DrainCause
-	DrainDeadlineMs int64 // cluster clock; 0: none
-	DrainReason     string
+	Drain Drain
+	Moves Moves // forced ones
 
-	CreateMs, ConnectedMs, DrainMs, StopMs int64 // wall clock
-	EndedMs                                int64 // cluster clock
-	Rev                                    uint64
+	CreateMs, ConnectedMs, StopMs int64 // wall clock
+	EndedMs                       int64 // cluster clock
+	Rev                           uint64
 
 	pool uint32
 }
 
-// FreeSlots returns how many more actors it may be given.
+// FreeSlots returns how many more actors it may be given: its slots but for those that are held or promised (guarantee G6).
 func (r *Runner) FreeSlots() uint32 {
-	if r.Held >= r.Slots {
-		return 0
+	if used := r.Held + r.Promised; used < r.Slots {
+		return r.Slots - used
 	}
-	return r.Slots - r.Held
+	return 0
 }
 
 // Placeable tells whether it takes new actors, but for its silence and its slots.
-func (r *Runner) Placeable() bool {
-	return r.End == NotEnded && r.Connected && r.DrainCause == NotDraining
-}
-
-// forced tells whether it gives up its actors at once, whether or not there is room elsewhere.
-func (r *Runner) forced() bool {
-	return r.DrainCause == DrainShutdown || r.DrainCause == DrainReplaced || r.DrainCause == DrainRequestEnd
-}
-
-// drainWork tells whether there is something to do for its drain now: actors to be told to stop, or its end.
-func (r *Runner) drainWork() bool {
-	return r.End == NotEnded && r.forced() && (r.Held > r.Stopping || r.Held == 0 && r.DrainCause == DrainReplaced)
-}
+func (r *Runner) Placeable() bool { return r.End == NotEnded && r.Connected && !r.Draining() }
 
 // registered tells whether its version counts as present in the pool.
-func (r *Runner) registered() bool { return r.End == NotEnded && r.DrainCause == NotDraining }
+func (r *Runner) registered() bool { return r.End == NotEnded && !r.Draining() }
 
 type runnerKeyKey struct {
 	pool   uint32
@@ -192,7 +165,7 @@ func (s *State) Ineligible(r *Runner) string {
 		return "lost"
 	case r.End == EndStopped:
 		return "stopped"
-	case r.DrainCause != NotDraining:
+	case r.Draining():
 		return "draining"
 	case !r.Connected:
 		return "disconnected"
@@ -202,17 +175,6 @@ func (s *State) Ineligible(r *Runner) string {
 		return "full"
 	}
 	return ""
-}
-
-// DrainWork yields the runners whose drain has something to be done now, by number.
-func (s *State) DrainWork() iter.Seq[*Runner] {
-	return func(yield func(*Runner) bool) {
-		for number := range s.drainWork.All() {
-			if !yield(s.runners.Get(number)) {
-				return
-			}
-		}
-	}
 }
 
 func (tx *Tx) registerRunner(op *logv1.RegisterRunner) Result {
@@ -412,32 +374,19 @@ func (tx *Tx) setRunnerThreshold(op *logv1.SetRunnerThreshold) Result {
 	return Result{}
 }
 
-func (tx *Tx) startDrain(op *logv1.StartDrain) Result {
-	r, res := tx.liveRunner(op.GetRunnerId())
-	if res.Code != CodeOK {
-		return res
-	}
-	cause := DrainCause(op.GetCause())
-	if cause == NotDraining || cause > DrainRequestEnd || op.GetCause() > uint32(DrainRequestEnd) {
-		return refuse(CodeMalformed)
-	}
-	next := *r
-	next.DrainCause, next.DrainDeadlineMs, next.DrainReason = cause, op.GetDeadlineMs(), op.GetReason()
-	if r.DrainCause == NotDraining {
-		next.DrainMs = tx.wallMs
-	}
-	tx.replaceRunner(r, &next)
-	return Result{}
-}
-
 func (tx *Tx) forgetRunner(op *logv1.ForgetRunner) Result {
 	id, ok := idFrom(op.GetRunnerId())
 	r := tx.Runner(RunnerID(id))
 	if !ok || r == nil {
 		return refuse(CodeNotFound)
 	}
-	if r.End == NotEnded || r.Held > 0 {
+	if r.End == NotEnded || r.Held > 0 || r.Promised > 0 {
 		return refuse(CodeIllegal)
+	}
+	if p := tx.pools.Get(r.pool); tx.buckets.Get(p.ordinal).Emptying == r.Number { // its number will be another's
+		b := tx.buckets.Get(p.ordinal)
+		b.Emptying = 0
+		tx.putBucket(p, b)
 	}
 	tx.replaceRunner(r, nil)
 	tx.runnersByID.Delete(idKey{id: ID(r.ID)})

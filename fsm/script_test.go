@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -49,6 +50,7 @@ var names = map[protoreflect.Name][]string{
 	"reason":       {"none", "sleep", "destroy", "evict", "reschedule", "no_response", "replaced", "orphan", "shutdown"},
 	"cause":        {"none", "newer_version", "operator", "shutdown", "replaced", "lost", "url_changed", "request_end"},
 	"placement":    {"default", "spread", "binpack"},
+	"state":        {"none", "open", "done", "called_off", "superseded"},
 }
 
 // parseOp reads a line of a story.
@@ -89,6 +91,14 @@ func parseWord(body protoreflect.Message, word string, given map[protoreflect.Na
 			body.Set(f, protoreflect.ValueOfBool(true))
 			return nil
 		}
+		if f := fields.ByName("evictions"); f != nil { // of PlanEvictions: actor/generation@turn
+			ref, at, _ := strings.Cut(word, "@")
+			planned := new(logv1.PlannedEviction)
+			atMs, err := strconv.ParseInt(at, 10, 64)
+			planned.AtMs, planned.Ref = atMs, new(logv1.Ref)
+			body.Mutable(f).List().Append(protoreflect.ValueOfMessage(planned.ProtoReflect()))
+			return errors.Join(err, setRef(planned.Ref.ProtoReflect(), ref))
+		}
 		for i := range fields.Len() {
 			if f := fields.Get(i); !given[f.Name()] || f.IsList() {
 				given[f.Name()] = true
@@ -119,6 +129,9 @@ func parseWord(body protoreflect.Message, word string, given map[protoreflect.Na
 }
 
 func setField(body protoreflect.Message, f protoreflect.FieldDescriptor, text string) error {
+	if f.IsList() && f.Kind() == protoreflect.MessageKind {
+		return setRef(body.Mutable(f).List().AppendMutable().Message(), text)
+	}
 	if f.IsList() { // numbers of runners: the log holds differences
 		list := body.Mutable(f).List()
 		number, err := strconv.Atoi(text)
@@ -216,15 +229,16 @@ func defaults(s *State, body protoreflect.Message, given map[protoreflect.Name]b
 	set("cluster_id", protoreflect.ValueOfBytes(idOf("default"))) // the default namespace has the cluster's id
 	if name := body.Descriptor().Name(); name == "PutPool" {
 		body.Mutable(fields.ByName("config"))
-	} else if name == "RegisterRunner" || name == "CreateActor" {
-		set("pool", protoreflect.ValueOfString("p"))
+	} else if name == "CreateActor" {
 		set("name", protoreflect.ValueOfString("counter"))
 	}
+	set("pool", protoreflect.ValueOfString("p"))
 	set("crash_policy", protoreflect.ValueOfUint32(uint32(PolicyRestart)))
 	set("version", protoreflect.ValueOfUint32(1))
 	set("slots", protoreflect.ValueOfUint32(1))
 	set("threshold_ms", protoreflect.ValueOfUint32(15_000))
 	set("start_deadline_ms", protoreflect.ValueOfInt64(s.clockMs+30_000))
+	set("stop_deadline_ms", protoreflect.ValueOfInt64(s.clockMs+30_000))
 	if body.Descriptor().Name() == "StopActor" {
 		set("deadline_ms", protoreflect.ValueOfInt64(s.clockMs+30_000))
 	}

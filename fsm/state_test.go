@@ -157,7 +157,7 @@ func (w *walk) sameOrder(live, restored *View) {
 	order := func(v *View, pool string, seed uint32) (ids []string) {
 		namespace, name, _ := strings.Cut(pool, "/")
 		if p := v.Pool(PoolID{NamespaceID(idOf(namespace)), name}); p != nil {
-			for r := range v.Candidates(p, ^uint32(0), seed) {
+			for r := range v.Candidates(p, seed) {
 				ids = append(ids, textOf(ID(r.ID)))
 			}
 		}
@@ -261,7 +261,7 @@ func describeRunner(s *State, r *Runner) string {
 	slices.Sort(orphans)
 	return fmt.Sprint(textOf(ID(r.ID)), " ", textOf(ID(r.Pool.Namespace)), "/", r.Pool.Name, " key=", r.Key, " number=", r.Number, " version=", r.Version, " slots=", r.Slots,
 		" held=", r.Held, "/", r.Stopping, " T=", r.ThresholdMs, " seen=", s.LastSeenMs(r), "/", r.VerdictMs, " session=", textOf(ID(r.Session)), " connected=", r.Connected,
-		" end=", []string{"", "stopped", "lost"}[r.End], r.EndedMs, " drain=", uint32(r.DrainCause), " replaced by ", idText(ID(r.ReplacedBy)), " attempt=", r.Attempt, " orphans=", orphans)
+		" end=", []string{"", "stopped", "lost"}[r.End], r.EndedMs, " drain=", uint32(r.Drain.Cause), " replaced by ", idText(ID(r.ReplacedBy)), " attempt=", r.Attempt, " orphans=", orphans)
 }
 
 func (w *walk) comparePool(pool string) {
@@ -283,13 +283,12 @@ func (w *walk) comparePool(pool string) {
 		}
 		w.same(fmt.Sprint("first pending of ", pool, " for version ", version), first, got)
 
-		upTo := slices.DeleteFunc(slices.Clone(all), func(id string) bool { return m.runners[id].version > version })
-		var candidates []string
-		for r := range s.Candidates(p, version, ^uint32(0)-s.runnerNumbers.next) { // a seed that rarely turns equals around
-			candidates = append(candidates, textOf(ID(r.ID)))
-		}
-		w.sameButEquals(pool, upTo, candidates)
 	}
+	var candidates []string
+	for r := range s.Candidates(p, ^uint32(0)-s.runnerNumbers.next) { // a seed that rarely turns equals around
+		candidates = append(candidates, textOf(ID(r.ID)))
+	}
+	w.sameButEquals(pool, all, candidates)
 	newest, some := uint32(0), false
 	connected, registered := 0, 0
 	for _, r := range m.runners {
@@ -317,7 +316,7 @@ func (w *walk) sameButEquals(pool string, want, got []string) {
 	rank := func(ids []string) (ranks []string) {
 		for _, id := range ids {
 			held, _ := w.model.held(id)
-			ranks = append(ranks, fmt.Sprint(w.model.runners[id].version, " ", held, "/", w.model.runners[id].slots))
+			ranks = append(ranks, fmt.Sprint(w.model.runners[id].drain, " ", w.model.runners[id].version, " ", held, "/", w.model.runners[id].slots))
 		}
 		return ranks
 	}
@@ -521,7 +520,11 @@ func (w *walk) draw() string {
 	case 17, 18, 19, 20:
 		next := pick("next", "pending", "backing_off", "backing_off", "sleeping", "destroyed", "unspecified")
 		wait := rapid.SampledFrom([]int64{1, 2_000, 100_000, 0}).Draw(t, "wait")
-		return fmt.Sprint("actor-stopped ", ref(actorIn("starting", "running", "stopping")), " next=", next, " reschedule=", m.clockMs+wait,
+		reschedule := ""
+		if next == "backing_off" {
+			reschedule = fmt.Sprint(" reschedule=", m.clockMs+wait)
+		}
+		return fmt.Sprint("actor-stopped ", ref(actorIn("starting", "running", "stopping")), " next=", next, reschedule,
 			" cause=", pick("cause", "confirmed", "abandoned", "fenced", "lost", "no_response", "vanished", "finished", "refused"), pick("clean", "", " clean"), pick("penalty", "", " penalty"), pick("prefer", "", " prefer_runner"))
 	case 21:
 		return "enqueue-actor " + actorIn("backing_off")

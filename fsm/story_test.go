@@ -18,7 +18,9 @@ import (
 //
 //	apply [clock=T|+T] [wall=T|+T] [term= epoch= base=]   one entry; each op answers with its code
 //	show actor|runner|pool|namespaces|settings|counts …   rows, only what is not zero
+//	show rollouts|bucket pool                             what moves a pool to a newer version, and at what pace
 //	due | queue pool= [version=] | candidates pool= | actors name= [before=] | actors-of runner [after=] | alarms
+//	evictable pool= | pools-to-evict | named pool= | drain-work   who gives up actors: at the pool's pace, at a turn, at once
 //	restore                                               go on with what a snapshot gives back
 //
 // Run with -rewrite to write the answers anew, and read the difference.
@@ -78,10 +80,34 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) string {
 		return s.queue(t, d)
 	case "candidates":
 		var ids []string
-		for r := range s.view.Candidates(s.pool(t, d), ^uint32(0), 0) {
+		for r := range s.view.Candidates(s.pool(t, d), 0) {
 			ids = append(ids, textOf(ID(r.ID)))
 		}
 		return words(ids)
+	case "evictable":
+		var out []string
+		for r := range s.view.Evictable(s.pool(t, d)) {
+			out = append(out, fmt.Sprintf("%s(%d left)", textOf(ID(r.ID)), r.Left()))
+		}
+		return words(out)
+	case "pools-to-evict":
+		var out []string
+		for _, p := range s.view.PoolsToEvict() {
+			out = append(out, s.view.PoolNamespace(p).Name+"/"+p.ID.Name)
+		}
+		return words(out)
+	case "named":
+		var out []string
+		for a := range s.view.NamedActors(s.pool(t, d)) {
+			out = append(out, fmt.Sprintf("%d:%s", a.EvictMs, textOf(ID(a.ID))))
+		}
+		return words(out)
+	case "drain-work":
+		var out []string
+		for r := range s.view.DrainWork() {
+			out = append(out, textOf(ID(r.ID)))
+		}
+		return words(out)
 	case "actors":
 		return s.actors(t, d)
 	case "actors-of":
@@ -236,13 +262,20 @@ func (s *story) pool(t *testing.T, d *datadriven.TestData) *Pool {
 }
 
 func (s *story) due() string {
-	kinds := []string{"stop without report", "start without report", "silent or ended runner", "forget actor", "forget runner"}
+	kinds := []string{
+		"stop without report", "start without report", "silent or ended runner", "deadline of a drain", "turn",
+		"end of the wait for a rollout", "forget actor", "forget runner", "forget rollout",
+	}
 	var out []string
 	for _, due := range s.view.Due(100) {
 		var id ID
-		if due.Actor != nil {
+		switch {
+		case due.Rollout != nil:
+			out = append(out, fmt.Sprintf("%d rollout %d: %s", due.AtMs, due.Rollout.ID, kinds[due.Kind]))
+			continue
+		case due.Actor != nil:
 			id = ID(due.Actor.ID)
-		} else {
+		default:
 			id = ID(due.Runner.ID)
 		}
 		out = append(out, fmt.Sprintf("%d %s: %s", due.AtMs, textOf(id), kinds[due.Kind]))
@@ -311,6 +344,10 @@ func (s *story) show(t *testing.T, d *datadriven.TestData) string {
 			out = append(out, s.showRunner(a.Key))
 		case "pool":
 			out = append(out, s.showPool(a.Key))
+		case "rollouts":
+			out = append(out, s.showRollouts(a.Key))
+		case "bucket":
+			out = append(out, s.showBucket(a.Key))
 		case "outcome":
 			outcome, fingerprint, ok := s.view.Outcome(a.Key)
 			out = append(out, fmt.Sprintf("%s: %v %q fingerprint=%d", a.Key, ok, outcome, fingerprint))
@@ -377,6 +414,13 @@ func (s *story) showActor(name string) string {
 	l.flag("destroying", a.Destroying)
 	l.add("place", a.QueueSeq, a.Phase != Pending)
 	l.add("due", a.DueMs, a.DueMs == 0)
+	l.add("turn", a.EvictMs, !a.Named())
+	l.add("evicted", a.EvictMs, !a.Evicting())
+	l.flag("unreceived", a.Eviction&evictionUnreceived != 0)
+	l.add("rollout", a.MovedIn, a.MovedIn == 0)
+	if to := s.view.RunnerByNumber(a.Promise); to != nil {
+		l.add("promised", textOf(ID(to.ID)), false)
+	}
 	l.add("alarm", a.AlarmMs-1_700_000_000_000, a.AlarmMs == 0)
 	l.add("floor", a.FloorVersion, a.FloorVersion == 0)
 	l.add("input", strconv.Quote(clip(string(a.Input), 20)), len(a.Input) == 0)
@@ -417,13 +461,55 @@ func (s *story) showRunner(name string) string {
 	l.add("session", textOf(ID(r.Session)), false)
 	l.flag("connected", r.Connected)
 	l.add("end", []string{"", "stopped", "lost"}[r.End], r.End == NotEnded)
-	l.add("drain", names["cause"][r.DrainCause], r.DrainCause == NotDraining)
-	l.add("since", r.DrainMs-1_700_000_000_000, r.DrainMs == 0)
-	l.add("deadline", r.DrainDeadlineMs, r.DrainDeadlineMs == 0)
+	l.add("promised", r.Promised, r.Promised == 0)
+	l.add("drain", names["cause"][r.Drain.Cause], !r.Draining())
+	l.add("since", r.Drain.StartWall-1_700_000_000_000, r.Drain.StartWall == 0)
+	l.add("deadline", r.Drain.DeadlineMs, r.Drain.DeadlineMs == 0)
+	l.add("total", r.Drain.Total, r.Drain.Total == 0)
+	l.flag("force", r.Drain.Force)
+	l.flag("overdue", r.Drain.Overdue)
+	l.flag("standby", r.Drain.Standby)
+	l.flag("safe-to-terminate", r.SafeToTerminate())
+	l.add("moves", fmt.Sprintf("%d/%d@%d", r.Moves.Done, r.Moves.Total, r.Moves.FromMs), r.Moves.Total == 0)
 	l.add("replaced-by", textOf(ID(r.ReplacedBy)), ID(r.ReplacedBy).IsZero())
 	l.add("T", r.ThresholdMs, false)
 	l.add("seen", s.view.LastSeenMs(r), false)
 	l.add("ineligible", s.view.Ineligible(r), s.view.Ineligible(r) == "")
+	return l.String()
+}
+
+func (s *story) showRollouts(pool string) string {
+	var out []string
+	for r := range s.view.Rollouts(s.view.Pool(PoolID{NamespaceID(idOf("default")), pool}), 0) {
+		var l line
+		fmt.Fprintf(&l, "%d to version %d: %s", r.ID, r.Version, r.State)
+		l.add("because", strconv.Quote(r.EndReason), r.EndReason == "")
+		l.flag("paused", r.Paused)
+		l.add("for", strconv.Quote(r.PauseReason), r.PauseReason == "")
+		l.add("start", r.StartMs, false)
+		l.add("end", r.EndMs, r.EndMs == 0)
+		l.add("wait", r.WaitMs, r.WaitMs == 0)
+		l.add("moving", r.Moving, r.Moving == 0)
+		l.add("moved", r.Moved, r.Moved == 0)
+		l.add("lost", r.Lost, r.Lost == 0)
+		l.add("left", r.Left, r.Left == 0)
+		out = append(out, l.String())
+	}
+	if len(out) == 0 {
+		return "none"
+	}
+	return strings.Join(out, "\n")
+}
+
+func (s *story) showBucket(pool string) string {
+	p := s.view.Pool(PoolID{NamespaceID(idOf("default")), pool})
+	b, rate := s.view.Bucket(p), p.EvictionRateMicros()
+	var l line
+	fmt.Fprintf(&l, "%s rate=%d tokens=%d", pool, rate, b.TokensMicros())
+	l.add("next", b.TokenMs(rate), b.HasToken())
+	l.add("emptying", b.Emptying, b.Emptying == 0)
+	l.add("window", fmt.Sprintf("%d turns from %d", b.WindowTurns, b.WindowFromMs), b.WindowTurns == 0)
+	l.add("unreceived", s.view.PoolStats(p).Unreceived, s.view.PoolStats(p).Unreceived == 0)
 	return l.String()
 }
 
@@ -441,5 +527,14 @@ func (s *story) showPool(name string) string {
 	l.flag("usable", s.view.PoolUsable(p))
 	version, ok := s.view.NewestVersion(p)
 	l.add("newest", version, !ok)
+	l.add("paced", stats.Paced, stats.Paced == 0)
+	l.add("sleeping", stats.Sleeping, stats.Sleeping == 0)
+	l.add("draining", stats.Draining, stats.Draining == 0)
+	l.add("outdated", stats.VersionOut, stats.VersionOut == 0)
+	l.add("unfinished", stats.Unfinished, stats.Unfinished == 0)
+	l.add("last-resorts", stats.LastResorts, stats.LastResorts == 0)
+	l.add("evictable", stats.Evictable, stats.Evictable == 0)
+	l.add("named", stats.Named, stats.Named == 0)
+	l.add("unreceived", stats.Unreceived, stats.Unreceived == 0)
 	return l.String()
 }

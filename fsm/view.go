@@ -19,10 +19,11 @@ type State struct {
 	leader   string // name of the node that established the epoch
 	settings settings
 
-	actorSeq  uint64
-	queueSeq  uint64
-	runnerSeq uint64
-	seenMs    int64 // clock of the last RunnersSeen
+	actorSeq   uint64
+	queueSeq   uint64
+	runnerSeq  uint64
+	rolloutSeq uint64
+	seenMs     int64 // clock of the last RunnersSeen
 
 	namespaces       table.Rows[*Namespace]
 	namespaceCount   uint32
@@ -33,6 +34,7 @@ type State struct {
 	poolCount   uint32
 	poolStats   table.Rows[PoolStats]
 	poolsByName table.Index[poolKey]
+	buckets     table.Rows[Bucket]
 	versions    table.Index[versionKey]
 
 	runners       table.Rows[*Runner] // by number, from 1
@@ -42,7 +44,14 @@ type State struct {
 	runnerNumbers numbers
 	seen          table.Rows[int64] // by number: clock of the last heartbeat
 	candidates    table.Index[candidateKey]
+	poolRunners   table.Index[poolRunnerKey]
+	evictables    table.Index[evictableKey]
 	drainWork     table.Index[uint32] // numbers of runners
+
+	rollouts          table.Index[rolloutKey]
+	rolloutWaits      uint32 // pools that wait for their next rollout
+	endedRollouts     table.Index[endedRolloutKey]
+	endedRolloutCount table.Rows[uint32] // by namespace
 
 	actors         table.Rows[*Actor]
 	actorOrdinals  numbers
@@ -53,6 +62,8 @@ type State struct {
 	endedActors    table.Index[endedKey]
 	queue          table.Index[queueKey]
 	assigned       table.Index[assignedKey]
+	named          table.Index[namedKey]
+	unreceived     table.Index[unreceivedKey]
 	orphans        table.Index[orphanKey]
 	bodies         table.Index[orphanKey] // those of the orphans that actors wait for, by actor
 	alarms         table.Index[alarmKey]
@@ -85,7 +96,13 @@ func NewView() *View {
 		runnersBySeq:     table.NewIndex(runnerSeqLess),
 		runnerNumbers:    newNumbers(),
 		candidates:       table.NewIndex(candidateLess),
+		poolRunners:      table.NewIndex(poolRunnerLess),
+		evictables:       table.NewIndex(evictableLess),
 		drainWork:        table.NewIndex(func(a, b uint32) bool { return a < b }),
+		rollouts:         table.NewIndex(rolloutLess),
+		endedRollouts:    table.NewIndex(endedRolloutLess),
+		named:            table.NewIndex(namedLess),
+		unreceived:       table.NewIndex(unreceivedLess),
 		actorOrdinals:    newNumbers(),
 		actorsByID:       table.NewIndex(idLess),
 		actorsByName:     table.NewIndex(actorNameLess),
@@ -135,7 +152,9 @@ func (s *State) clone() State {
 	c.poolsByName, c.versions = s.poolsByName.Clone(), s.versions.Clone()
 	c.runnersByID, c.runnersByKey, c.runnersBySeq = s.runnersByID.Clone(), s.runnersByKey.Clone(), s.runnersBySeq.Clone()
 	c.runnerNumbers, c.actorOrdinals = s.runnerNumbers.clone(), s.actorOrdinals.clone()
-	c.drainWork = s.drainWork.Clone()
+	c.buckets, c.poolRunners, c.evictables, c.drainWork = s.buckets.Clone(), s.poolRunners.Clone(), s.evictables.Clone(), s.drainWork.Clone()
+	c.rollouts, c.endedRollouts, c.endedRolloutCount = s.rollouts.Clone(), s.endedRollouts.Clone(), s.endedRolloutCount.Clone()
+	c.named, c.unreceived = s.named.Clone(), s.unreceived.Clone()
 	c.candidates, c.actorsByID, c.actorsByName = s.candidates.Clone(), s.actorsByID.Clone(), s.actorsByName.Clone()
 	c.actorsByKey, c.actorNames, c.endedActors = s.actorsByKey.Clone(), s.actorNames.Clone(), s.endedActors.Clone()
 	c.queue, c.assigned, c.orphans, c.bodies = s.queue.Clone(), s.assigned.Clone(), s.orphans.Clone(), s.bodies.Clone()
@@ -229,15 +248,21 @@ func (tx *Tx) TakeDirtyPools() []*Pool {
 	return pools
 }
 
-// DirtyAllPools makes TakeDirtyPools return every pool that has pending actors, by name: after an election nothing is known to be
-// settled.
-func (tx *Tx) DirtyAllPools() {
-	if tx.phases[Pending] == 0 {
-		return
+// DirtyPools returns the pools that TakeDirtyPools would, and leaves them to it.
+func (tx *Tx) DirtyPools() []*Pool {
+	pools := make([]*Pool, len(tx.dirtyPools))
+	for i, ordinal := range tx.dirtyPools {
+		pools[i] = tx.pools.Get(ordinal)
 	}
+	return pools
+}
+
+// DirtyAllPools makes TakeDirtyPools return every pool that has pending actors or runners, by name: after an election nothing is known
+// to be settled.
+func (tx *Tx) DirtyAllPools() {
 	for ns := range tx.Namespaces("") {
 		for p := range tx.Pools(ns, "") {
-			if tx.PoolStats(p).Pending > 0 {
+			if stats := tx.PoolStats(p); stats.Pending > 0 || stats.Runners > 0 {
 				tx.dirtyPool(p.ordinal)
 			}
 		}

@@ -46,7 +46,7 @@ func TestCandidatesAfterRestore(t *testing.T) {
 	restored := restore(t, &v.State)
 	for seed := range uint32(20) {
 		order := func(v *View) (numbers []uint32) {
-			for r := range v.Candidates(v.Pool(PoolID{NamespaceID(idOf("default")), "p"}), ^uint32(0), seed) {
+			for r := range v.Candidates(v.Pool(PoolID{NamespaceID(idOf("default")), "p"}), seed) {
 				numbers = append(numbers, r.Number)
 			}
 			return numbers

@@ -105,21 +105,25 @@ func (l *loop) greet(now time.Duration, k *link) {
 	k.hello <- l.fullSet(k)
 }
 
+// processStart is when the process began, as near as a library can tell.
+var processStart = time.Now()
+
 // fullSet says what runs here, what is stopping, and what has ended without acknowledgement.
 func (l *loop) fullSet(k *link) []*callboardv1.Hello {
 	first := &callboardv1.Hello{
-		Protocol:       1,
-		Namespace:      l.cfg.Namespace,
-		Pool:           l.cfg.Pool,
-		Key:            l.cfg.Key,
-		Version:        l.cfg.Version,
-		Slots:          l.cfg.Slots,
-		MetadataJson:   l.cfg.MetadataJSON,
-		InstanceId:     l.instanceID,
-		Attempt:        k.attempt,
-		AdvertisedAddr: l.cfg.AdvertisedAddr,
-		Token:          l.cfg.Token,
-		ClusterId:      k.cluster,
+		Protocol:           1,
+		Namespace:          l.cfg.Namespace,
+		Pool:               l.cfg.Pool,
+		Key:                l.cfg.Key,
+		Version:            l.cfg.Version,
+		Slots:              l.cfg.Slots,
+		MetadataJson:       l.cfg.MetadataJSON,
+		InstanceId:         l.instanceID,
+		Attempt:            k.attempt,
+		AdvertisedAddr:     l.cfg.AdvertisedAddr,
+		ProcessStartUnixMs: processStart.UnixMilli(),
+		Token:              l.cfg.Token,
+		ClusterId:          k.cluster,
 	}
 	set := []*callboardv1.Hello{first}
 	last := func() *callboardv1.Hello {
@@ -210,6 +214,9 @@ func (l *loop) welcomed(now time.Duration, k *link, w *callboardv1.Welcome) {
 	l.runnerID, l.clusterID = w.GetRunnerId(), w.GetClusterId()
 	if ms := w.GetStopThresholdMs(); ms > 0 {
 		l.stopThreshold = time.Duration(ms) * time.Millisecond
+	}
+	for _, warning := range w.GetWarnings() {
+		l.log.Warn(warning)
 	}
 	l.book.worked(k.target)
 	l.book.learn(w.GetEngineAddrs())

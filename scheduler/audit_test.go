@@ -11,10 +11,14 @@ import (
 
 type audit struct {
 	generations map[fsm.ActorID]uint64
+	pace        map[fsm.PoolID]*pace
+	moved       map[move]bool
 	events      int // how much it has looked at, so that a test can see that it did
 }
 
-func newAudit() *audit { return &audit{generations: map[fsm.ActorID]uint64{}} }
+func newAudit() *audit {
+	return &audit{generations: map[fsm.ActorID]uint64{}, pace: map[fsm.PoolID]*pace{}, moved: map[move]bool{}}
+}
 
 // manyOps is how many ops an entry may have for all of its assignments to be looked at: beyond it every hundredth is.
 const manyOps = 500
@@ -23,17 +27,22 @@ const manyOps = 500
 func (u *audit) entry(w *world, v *fsm.View, out Output) {
 	w.t.Helper()
 	tx := v.Begin(w.clockMs, w.wallMs())
+	u.rates(&tx.State)
 	for i, op := range out.Ops {
 		if a := op.GetAssignActor(); a != nil && (len(out.Ops) <= manyOps || i%100 == 0) {
 			u.assign(w, &tx.State, a)
 		}
 		u.lost(w, &tx.State, op.GetMarkLost())
+		u.evict(w, &tx.State, op.GetEvictActor())
 		if res := tx.Do(op); res.Code != fsm.CodeOK {
 			w.t.Fatalf("an op that was decided is refused with %v: %s", res.Code, w.opText(op))
 		}
 		u.keys(w, &tx.State, op.GetCreateActor())
+		if op.GetPutPool() != nil || op.GetDeletePool() != nil {
+			u.rates(&tx.State)
+		}
 	}
-	if !out.Unfinished {
+	if !out.Unfinished && w.thorough(1) {
 		u.fair(w, &tx.State)
 	}
 }
@@ -59,9 +68,13 @@ func (u *audit) assign(w *world, s *fsm.State, op *logv1.AssignActor) {
 	}
 	returns := a.Trouble != nil && a.Trouble.Preferred == r.ID
 	for other := range runnersOf(s, r.Pool) {
-		if other.Version > r.Version && unfit(s, other) == "" && held(s, other) < other.Slots && !returns {
+		better := other.Version > r.Version && (!other.Draining() || r.Draining()) || r.Draining() && !other.Draining() && mayUse(s, a, other)
+		if better && unfit(s, other) == "" && held(s, other) < other.Slots && !returns {
 			w.t.Fatalf("G5: %s of version %d, while %s of version %d has room", what, r.Version, w.label(other.ID[:]), other.Version)
 		}
+	}
+	if Rule(op.GetDecision().GetRule()) == RulePromised {
+		return // the slot was kept for it
 	}
 	for b := range pendingOf(s, r.Pool) {
 		if b.QueueSeq < a.QueueSeq && mayUse(s, b, r) {
@@ -131,7 +144,7 @@ func unfit(s *fsm.State, r *fsm.Runner) string {
 	switch {
 	case r.End != fsm.NotEnded:
 		return "ended"
-	case r.DrainCause != fsm.NotDraining:
+	case r.Draining() && !r.LastResort():
 		return "draining"
 	case !r.Connected:
 		return "disconnected"
@@ -146,11 +159,11 @@ func unfit(s *fsm.State, r *fsm.Runner) string {
 	return ""
 }
 
-// held counts what holds a slot of a runner.
+// held counts what holds a slot of a runner, and what it has promised.
 func held(s *fsm.State, r *fsm.Runner) uint32 {
 	var n uint32
 	for a := range actorsOf(s, r.Pool) {
-		if a.Phase.OnRunner() && a.Runner == r.Number {
+		if a.Phase.OnRunner() && a.Runner == r.Number || a.Promise == r.Number {
 			n++
 		}
 	}
@@ -171,7 +184,7 @@ func mayUse(s *fsm.State, a *fsm.Actor, r *fsm.Runner) bool {
 		return true
 	}
 	for other := range runnersOf(s, r.Pool) {
-		if other.Version >= a.FloorVersion && other.End == fsm.NotEnded && other.DrainCause == fsm.NotDraining {
+		if other.Version >= a.FloorVersion && other.End == fsm.NotEnded && !other.Draining() {
 			return false
 		}
 	}
@@ -204,7 +217,7 @@ func actorsOf(s *fsm.State, pool fsm.PoolID) iter.Seq[*fsm.Actor] {
 func pendingOf(s *fsm.State, pool fsm.PoolID) iter.Seq[*fsm.Actor] {
 	return func(yield func(*fsm.Actor) bool) {
 		for a := range actorsOf(s, pool) {
-			if a.Phase == fsm.Pending && !yield(a) {
+			if a.Phase == fsm.Pending && !a.Paced() && !yield(a) {
 				return
 			}
 		}

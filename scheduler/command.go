@@ -80,6 +80,16 @@ func (s *step) execute(c *nodev1.Command) Answer {
 		return s.onActor(c.SleepActor.GetNamespace(), c.SleepActor.GetActorId(), s.sleepActor)
 	case *nodev1.Command_DestroyActor:
 		return s.onActor(c.DestroyActor.GetNamespace(), c.DestroyActor.GetActorId(), s.destroyActor)
+	case *nodev1.Command_RescheduleActor:
+		return s.onActor(c.RescheduleActor.GetNamespace(), c.RescheduleActor.GetActorId(), s.rescheduleActor)
+	case *nodev1.Command_DrainRunner:
+		return s.drainRunner(c.DrainRunner)
+	case *nodev1.Command_UndrainRunner:
+		return s.undrainRunner(c.UndrainRunner)
+	case *nodev1.Command_PauseRollout:
+		return s.pauseRollout(c.PauseRollout.GetNamespace(), c.PauseRollout.GetPool(), true, c.PauseRollout.GetReason())
+	case *nodev1.Command_ResumeRollout:
+		return s.pauseRollout(c.ResumeRollout.GetNamespace(), c.ResumeRollout.GetPool(), false, "")
 	case *nodev1.Command_PutPool:
 		return s.putPool(c.PutPool)
 	case *nodev1.Command_DeletePool:

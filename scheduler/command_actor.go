@@ -155,6 +155,8 @@ func (s *step) wakeActor(a *fsm.Actor) *callboardv1.Error {
 		return destroyed(a)
 	case a.Phase == fsm.Sleeping, a.Phase == fsm.Stopping && a.StopReason == fsm.StopSleep && !a.WakeKept:
 		s.do(&logv1.Op{Op: &logv1.Op_WakeActor{WakeActor: &logv1.WakeActor{ActorId: a.ID[:]}}})
+	case a.Paced(): // somebody waits for it: it goes first
+		s.do(&logv1.Op{Op: &logv1.Op_EnqueueActor{EnqueueActor: &logv1.EnqueueActor{ActorId: a.ID[:]}}})
 	}
 	return nil // otherwise it is awake, or on its way
 }

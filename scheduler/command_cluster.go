@@ -8,6 +8,7 @@ import (
 
 	"github.com/callboard/callboard/fsm"
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 )
 
@@ -39,23 +40,6 @@ func (s *step) createNamespace(r *callboardv1.NamespaceServiceCreateRequest) Ans
 	}
 }
 
-// notBuilt names the pool fields whose behaviour this build does not have: they are refused, not stored and ignored.
-func notBuilt(c *callboardv1.PoolConfig) string {
-	switch {
-	case c == nil:
-		return ""
-	case c.GetDrainOnVersionUpgrade():
-		return "drain_on_version_upgrade"
-	case c.ActorEvictionDelay != nil:
-		return "actor_eviction_delay"
-	case c.ActorEvictionPeriod != nil:
-		return "actor_eviction_period"
-	case c.ActorEvictionRateMicros != nil:
-		return "actor_eviction_rate"
-	}
-	return ""
-}
-
 func (s *step) putPool(r *callboardv1.PoolServicePutRequest) Answer {
 	ns := s.tx.Namespace(r.GetNamespace())
 	if ns == nil {
@@ -65,10 +49,12 @@ func (s *step) putPool(r *callboardv1.PoolServicePutRequest) Answer {
 	if refusal != nil {
 		return refuse(refusal)
 	}
+	id := fsm.PoolID{Namespace: ns.ID, Name: r.GetName()}
+	before := s.tx.Pool(id)
 	if s.do(&logv1.Op{Op: &logv1.Op_PutPool{PutPool: &logv1.PutPool{NamespaceId: ns.ID[:], Name: r.GetName(), Config: config}}}) == fsm.CodeFull {
 		return refuse(callboardv1.Refuse("pool", "limit_reached", "the cluster has %d pools, the most there can be", fsm.MaxPools))
 	}
-	return done(nil)
+	return Answer{Success: &nodev1.Success{Warnings: s.warnDrainOn(before, s.tx.Pool(id))}}
 }
 
 func poolConfig(r *callboardv1.PoolServicePutRequest) (*logv1.PoolConfig, *callboardv1.Error) {
@@ -79,14 +65,14 @@ func poolConfig(r *callboardv1.PoolServicePutRequest) (*logv1.PoolConfig, *callb
 	if !fsm.ValidPoolName(r.GetName()) {
 		return invalid("name: 1 to 128 printable characters without space or slash")
 	}
-	if field := notBuilt(c); field != "" {
-		return nil, callboardv1.Refuse("pool", "not_built", "%s: this build does not do what the field says yet, so it refuses it", field).With("field", field)
-	}
 	if c == nil {
 		return invalid("config: missing; to delete the pool's config use delete")
 	}
 	if t := c.RunnerLostThreshold; t != nil && (*t < 10 || *t > 600) {
 		return invalid("runner_lost_threshold: 10 to 600 seconds, got %d", *t)
+	}
+	if rate := c.ActorEvictionRateMicros; rate != nil && (*rate < fsm.MinEvictionRateMicros || *rate > fsm.MaxEvictionRateMicros) {
+		return invalid("actor_eviction_rate: 0.000001 to 100000 actors a second; to hold a rollout use `callboard rollout pause`, for no limit the rate `unlimited` (100000)")
 	}
 	if c.GetPlacement() < 0 || c.GetPlacement() > callboardv1.Placement_PLACEMENT_BINPACK {
 		return invalid("placement: spread or binpack")
@@ -96,6 +82,7 @@ func poolConfig(r *callboardv1.PoolServicePutRequest) (*logv1.PoolConfig, *callb
 	}
 	return &logv1.PoolConfig{
 		DrainOnVersionUpgrade: c.DrainOnVersionUpgrade, LostThresholdS: c.RunnerLostThreshold,
+		EvictionDelayS: c.ActorEvictionDelay, EvictionPeriodS: c.ActorEvictionPeriod, EvictionRateMicrosPerS: c.ActorEvictionRateMicros,
 		Placement: uint32(c.GetPlacement()), MetadataJson: c.GetMetadataJson(),
 	}, nil
 }

@@ -5,26 +5,27 @@ import (
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 )
 
-// drain has runners that are on their way out give up their actors, and ends replaced ones when the last stop is confirmed.
+// drain does what drains have to do whatever the pool's pace: runners that must give up their actors, and the ends of drains.
 func (s *step) drain() {
 	var runners []*fsm.Runner
 	for r := range s.tx.DrainWork() {
 		runners = append(runners, r)
 	}
 	for _, r := range runners {
-		if r.Held == 0 {
+		switch {
+		case r.Held > 0:
+			s.moveAll(r)
+		case r.Drain.Cause == fsm.DrainReplaced:
 			s.do(&logv1.Op{Op: &logv1.Op_EndRunner{EndRunner: &logv1.EndRunner{RunnerId: r.ID[:]}}})
-			continue
+		default:
+			s.do(&logv1.Op{Op: &logv1.Op_FinishDrain{FinishDrain: &logv1.FinishDrain{RunnerId: r.ID[:]}}})
 		}
-		s.stopAll(r)
 	}
+	s.closeRollouts()
 }
 
-func (s *step) stopAll(r *fsm.Runner) {
-	reason := fsm.StopShutdown
-	if r.DrainCause == fsm.DrainReplaced {
-		reason = fsm.StopReplaced
-	}
+// moveAll has a runner give up the actors whose turn has come.
+func (s *step) moveAll(r *fsm.Runner) {
 	var left []*fsm.Actor
 	for a := range s.tx.ActorsOf(r, 0) { // those that are stopping have the newest revisions: they are not looked at again and again
 		if a.Phase != fsm.Stopping {
@@ -39,7 +40,29 @@ func (s *step) stopAll(r *fsm.Runner) {
 			s.out.Unfinished = true
 			return
 		}
+		if at := s.turnMs(s.tx.RunnerByNumber(r.Number)); at > s.tx.ClockMs() {
+			s.wakeAt(at)
+			return
+		}
 		s.budget.stops++
-		s.stop(a, reason)
+		s.do(&logv1.Op{Op: &logv1.Op_EvictActor{EvictActor: &logv1.EvictActor{
+			Ref: refOp(a.Ref()), StopDeadlineMs: s.tx.ClockMs() + s.tx.Setting(fsm.ActorStopThreshold), Forced: true,
+		}}})
 	}
+}
+
+// turnMs returns the cluster clock at which the next forced move of a runner is due. They come as fast as the pool's rate; faster, so
+// that all are made within its period; and within the time that the runner has left, less what a stop may take.
+func (s *step) turnMs(r *fsm.Runner) int64 {
+	p, m := s.tx.RunnerPool(r), r.Moves
+	if m.Total == 0 {
+		return s.tx.ClockMs() // the first one begins them
+	}
+	done, total := int64(m.Done), int64(m.Total)
+	offset := min(done*1_000_000_000/int64(p.EvictionRateMicros()), done*p.EvictionPeriodMs()/total)
+	if r.End == fsm.NotEnded && r.Drain.DeadlineMs != 0 && r.Drain.Cause != fsm.DrainOperator {
+		left := r.Drain.DeadlineMs - s.tx.Setting(fsm.ActorStopThreshold) - m.FromMs
+		offset = min(offset, done*max(0, left)/total)
+	}
+	return m.FromMs + offset
 }

@@ -49,9 +49,9 @@ func afterEnd(a *fsm.Actor, r *fsm.Runner, e ending) after {
 		// Nothing went wrong with the actor. But whoever refuses once may refuse again: it goes elsewhere if it can, and not at once
 		// each time.
 		return moved(e.clean)
-	case e.clean && r.DrainCause != fsm.DrainShutdown:
+	case e.clean && r.Drain.Cause != fsm.DrainShutdown:
 		return after{next: toDestroyed} // it ended of its own accord
-	case r.DrainCause == fsm.DrainShutdown, r.DrainCause == fsm.DrainReplaced:
+	case r.Drain.Cause == fsm.DrainShutdown, r.Drain.Cause == fsm.DrainReplaced:
 		return moved(e.clean) // it is on its way out under every policy
 	}
 	switch a.Policy {
@@ -74,7 +74,8 @@ func moved(clean bool) after {
 
 // endLife ends the current life of an actor, and tells whether it was not over yet.
 func (s *step) endLife(a *fsm.Actor, e ending) bool {
-	what := afterEnd(a, s.tx.RunnerByNumber(a.Runner), e)
+	r := s.tx.RunnerByNumber(a.Runner)
+	what := afterEnd(a, r, e)
 	op := &logv1.ActorStopped{
 		Ref: refOp(a.Ref()), Clean: e.clean, Message: clipText(e.message), Cause: e.cause,
 		Next: what.next, Penalty: what.penalty, PreferRunner: what.prefer,
@@ -86,11 +87,20 @@ func (s *step) endLife(a *fsm.Actor, e ending) bool {
 			op.Next = toPending
 		}
 	}
+	if e.cause == logv1.StopCause_STOP_CAUSE_LOST && (op.Next == toPending || op.Next == toBackOff) {
+		op.Forced = true // its runner's actors are placed again one after the other
+		if turn := s.turnMs(r); turn > s.tx.ClockMs() {
+			op.RescheduleMs = max(op.RescheduleMs, turn)
+		}
+	}
 	if s.do(&logv1.Op{Op: &logv1.Op_ActorStopped{ActorStopped: op}}) != fsm.CodeOK {
 		return false
 	}
 	if op.Next == toDestroyed {
 		s.ended = append(s.ended, s.tx.ActorNamespace(a))
+	}
+	if a.Promise != 0 && op.Next == toPending && op.RescheduleMs == 0 {
+		s.arrive(s.tx.Actor(a.ID), a.Promise)
 	}
 	return true
 }

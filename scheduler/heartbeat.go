@@ -31,6 +31,11 @@ func (s *step) heartbeats(waiting []*nodev1.SessionReport) {
 		numbers = append(numbers, r.Number)
 		answer.LostThresholdMs = s.agreeThreshold(r, report.GetHeartbeat().GetThresholdMs())
 	}
+	s.seen(numbers)
+}
+
+// seen proposes that runners were heard.
+func (s *step) seen(numbers []uint32) {
 	if len(numbers) == 0 {
 		return
 	}

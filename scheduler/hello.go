@@ -51,9 +51,13 @@ func (s *step) hello(report *nodev1.HelloReport) *nodev1.SessionAnswer {
 		return refuseHello(true, refusal)
 	}
 	s.reconcile(r, h, resumed)
+	var warnings []string
+	if !resumed {
+		warnings = s.warnVersion(pool, h)
+	}
 	return &nodev1.SessionAnswer{
 		RunnerId: r.ID[:], SessionId: session[:], RunnerNumber: r.Number, Resumed: resumed,
-		LostThresholdMs: uint32(s.tx.Runner(r.ID).ThresholdMs),
+		LostThresholdMs: uint32(s.tx.Runner(r.ID).ThresholdMs), Warnings: warnings,
 	}
 }
 
@@ -155,6 +159,10 @@ func (s *step) register(
 	default:
 		return nil, notRegistered()
 	}
+	if s.newcomers == nil {
+		s.newcomers = map[uint32]bool{}
+	}
+	s.newcomers[s.tx.Runner(id).Number] = true
 	if replaced != nil {
 		s.startDrain(replaced, fsm.DrainReplaced, 0, "another process has connected with its key")
 	}

@@ -23,6 +23,15 @@ func (s *step) judge() {
 			s.stop(d.Actor, fsm.StopNoResponse)
 		case fsm.DueStop:
 			s.giveUp(d.Actor)
+		case fsm.DueTurn:
+			s.do(&logv1.Op{Op: &logv1.Op_EnqueueActor{EnqueueActor: &logv1.EnqueueActor{ActorId: d.Actor.ID[:]}}})
+		case fsm.DueDrain:
+			s.startDrain(d.Runner, fsm.DrainOperator, d.Runner.Drain.DeadlineMs, d.Runner.Drain.Reason) // what is left moves at once
+		case fsm.DueRolloutWait:
+			p := s.tx.RolloutPool(d.Rollout)
+			s.do(&logv1.Op{Op: &logv1.Op_EndRolloutWait{EndRolloutWait: &logv1.EndRolloutWait{NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name}}})
+		case fsm.DueForgetRollout:
+			s.forgetRollout(d.Rollout)
 		case fsm.DueForgetActor:
 			s.do(&logv1.Op{Op: &logv1.Op_ForgetActor{ForgetActor: &logv1.ForgetActor{ActorId: d.Actor.ID[:]}}})
 		case fsm.DueForgetRunner:

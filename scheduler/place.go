@@ -14,6 +14,8 @@ const (
 	RuleBinpack      Rule = 2 // highest used/total of the newest version
 	RuleReturn       Rule = 3 // back to the runner on which it was fenced
 	RuleAvoidedCrash Rule = 4 // the next best: it crashed on the best one lately
+	RulePromised     Rule = 5 // the slot that was kept for it when its move began
+	RuleLastResort   Rule = 6 // a runner that drains for a newer version: no other has room
 )
 
 func (r Rule) String() string {
@@ -24,6 +26,10 @@ func (r Rule) String() string {
 		return "binpack: highest used/total"
 	case RuleReturn:
 		return "return: the runner on which its lease ran out"
+	case RulePromised:
+		return "promised: the slot that was kept for it when its move began"
+	case RuleLastResort:
+		return "last resort: no runner of the newest version has room, and this one drains only because of it"
 	case RuleAvoidedCrash:
 		return "avoided a runner on which it crashed lately"
 	}
@@ -60,7 +66,7 @@ func (s *step) placePool(p *fsm.Pool) {
 
 // best returns the runners that are first and second in the order of choice; nil: there is none.
 func (s *step) best(p *fsm.Pool) (best, next *fsm.Runner) {
-	for r := range s.tx.Candidates(p, ^uint32(0), s.drawUint32()) {
+	for r := range s.tx.Candidates(p, s.drawUint32()) {
 		if best != nil {
 			return best, r
 		}
@@ -83,7 +89,30 @@ func (s *step) assign(p *fsm.Pool, a *fsm.Actor, best, next *fsm.Runner) bool {
 		}
 	} else if s.crashedLately(a, best) && next != nil && next.Version == best.Version {
 		chosen, runnerUp, rule = next, best, RuleAvoidedCrash
+	} else if best.Draining() {
+		rule = RuleLastResort
 	}
+	return s.give(p, a, chosen, runnerUp, rule)
+}
+
+// arrive gives an actor that was moved to the runner that kept a slot for it. It goes to the queue like everybody else if that runner
+// does not take actors any more, or if one of a newer version has come that does.
+func (s *step) arrive(a *fsm.Actor, number uint32) {
+	to, p := s.tx.RunnerByNumber(number), s.tx.ActorPool(a)
+	if to == nil || !to.Placeable() || s.tx.Ineligible(to) != "" {
+		return
+	}
+	if best, next := s.best(p); best.Version == to.Version { // to is a candidate: there is a best one
+		runnerUp := best
+		if best.Number == to.Number {
+			runnerUp = next
+		}
+		s.give(p, a, to, runnerUp, RulePromised)
+	}
+}
+
+// give assigns an actor to a runner, with the record of why.
+func (s *step) give(p *fsm.Pool, a *fsm.Actor, chosen, runnerUp *fsm.Runner, rule Rule) bool {
 	stats := s.tx.PoolStats(p)
 	decision := &logv1.Decision{
 		InPool: stats.Runners, Eligible: stats.Candidates, Newest: s.tx.RegisteredAt(p, chosen.Version),

@@ -36,6 +36,7 @@ type process struct {
 	exited  string
 	dead    bool
 	heard   string // the answer to its last Hello, for a story
+	lags    int64  // how long it takes to acknowledge what it is told
 
 	runner    fsm.RunnerID
 	session   fsm.SessionID
@@ -45,10 +46,11 @@ type process struct {
 	leaseMs   int64  // its lease counts from here
 	nextBeat  int64
 
-	bodies  map[fsm.Ref]*body
-	said    []saying // in order of time
-	ended   []*callboardv1.EndedActor
-	endedAt map[fsm.ActorID]uint64 // the newest generation that has ended here
+	bodies   map[fsm.Ref]*body
+	said     []saying // in order of time
+	ended    []*callboardv1.EndedActor
+	received map[fsm.Ref]bool       // evictions that it has acknowledged in this session
+	endedAt  map[fsm.ActorID]uint64 // the newest generation that has ended here
 }
 
 // body is one life of an actor that really runs here.
@@ -181,7 +183,7 @@ func (p *process) answered(w *world, report *nodev1.SessionReport, answer *nodev
 	}
 	p.runner, p.session, p.connected = fsm.RunnerID(answer.GetRunnerId()), fsm.SessionID(answer.GetSessionId()), true
 	p.knownMs, p.leaseMs, p.ended = answer.GetLostThresholdMs(), w.clockMs, nil
-	p.agreedMs = p.knownMs
+	p.agreedMs, p.received = p.knownMs, nil
 	p.nextBeat = w.clockMs + int64(p.knownMs)/5
 	for i := range p.said { // what it has still to say, it says in the new session
 		p.in(p.said[i].report)
@@ -309,9 +311,29 @@ func (p *process) observe(w *world) {
 	for o := range w.view.OrphansOf(r) {
 		p.obeyStop(w, o.Ref)
 	}
-	if p.leaves && r.Held == 0 && r.DrainCause != fsm.NotDraining && len(p.said) == 0 {
+	p.acknowledge(w, r)
+	if p.leaves && r.Held == 0 && r.Draining() && len(p.said) == 0 {
 		goodbye := p.in(&nodev1.SessionReport{Report: &nodev1.SessionReport_Goodbye{Goodbye: &callboardv1.Goodbye{}}})
 		p.said = []saying{{w.clockMs, goodbye, p.die}}
+	}
+}
+
+// acknowledge says that it has heard of evictions.
+func (p *process) acknowledge(w *world, r *fsm.Runner) {
+	received := &nodev1.EvictionsReceived{}
+	for a := range w.view.ActorsOf(r, 0) {
+		if w.view.AwaitsReceipt(a.Ref()) && !p.received[a.Ref()] {
+			received.Refs = append(received.Refs, refOf(a.Ref()))
+			if p.received == nil {
+				p.received = map[fsm.Ref]bool{}
+			}
+			p.received[a.Ref()] = true
+		}
+	}
+	if len(received.GetRefs()) > 0 {
+		receipt := p.in(&nodev1.SessionReport{Report: &nodev1.SessionReport_Receipt{Receipt: received}})
+		p.said = append(p.said, saying{w.clockMs + p.lags, receipt, nil})
+		slices.SortStableFunc(p.said, func(a, b saying) int { return cmp.Compare(a.atMs, b.atMs) })
 	}
 }
 

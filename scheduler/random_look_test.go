@@ -5,6 +5,8 @@ import (
 
 	"github.com/callboard/callboard/fsm"
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 )
 
 // What must hold in a random world: after every entry, and when it has come to rest.
@@ -38,7 +40,7 @@ func (r *random) look(ops []*logv1.Op) {
 func (r *random) lookAtKeys() {
 	has := map[string]*fsm.Runner{}
 	for runner := range r.view.Runners(r.defaultNamespace(), 0) {
-		if runner.End != fsm.NotEnded || runner.DrainCause != fsm.NotDraining {
+		if runner.End != fsm.NotEnded || runner.Draining() && !runner.LastResort() {
 			continue
 		}
 		key := runner.Pool.Name + "/" + runner.Key
@@ -54,9 +56,17 @@ func (r *random) comeToRest() {
 	for _, p := range r.processes {
 		p.silent, p.cut, p.deaf, p.hangs, p.refuses, p.slowMs = false, false, false, false, false, 0
 	}
+	rate, period := uint64(fsm.MaxEvictionRateMicros), uint32(0)
+	for _, pool := range r.pools {
+		r.command(&nodev1.Command{Command: &nodev1.Command_ResumeRollout{ResumeRollout: &callboardv1.ResumeRequest{Namespace: "default", Pool: pool}}}, "")
+		r.command(&nodev1.Command{Command: &nodev1.Command_PutPool{PutPool: &callboardv1.PoolServicePutRequest{
+			Namespace: "default", Name: pool, Config: &callboardv1.PoolConfig{ActorEvictionRateMicros: &rate, ActorEvictionPeriod: &period},
+		}}}, "")
+	}
 	r.wallSkew = max(r.wallSkew, r.view.WallMs()-wallStartMs-r.clockMs) // a wall clock that stands still keeps alarms waiting
 	r.turn(Input{})
-	r.advance(100_000)
+	r.advance(700_000) // past the longest wait after rollouts that were called off
+	r.nothingToMove()
 	for _, a := range r.everyActor() {
 		r.rests(a)
 	}
@@ -74,6 +84,21 @@ func (r *random) comeToRest() {
 		for ref := range p.bodies {
 			if a := r.view.Actor(ref.Actor); a == nil || a.Ref() != ref || a.Runner != runner.Number || a.Phase != fsm.Running {
 				r.t.Fatalf("%s runs %s/%d, and the books say: %s", p.name, r.label(ref.Actor[:]), ref.Generation, r.actorLine(r.label(ref.Actor[:]), a))
+			}
+		}
+	}
+}
+
+// nothingToMove: whoever still has an actor to give up has it because there is no room for it.
+func (r *random) nothingToMove() {
+	for runner := range r.view.Runners(r.defaultNamespace(), 0) {
+		if runner.End != fsm.NotEnded || !runner.Planned() || runner.Left() == 0 {
+			continue
+		}
+		p := r.view.RunnerPool(runner)
+		for a := range r.view.ActorsOf(runner, 0) {
+			if to := roomFor(&r.view.State, p, a, runner, 0); to != nil && runner.Connected {
+				r.t.Fatalf("%s drains, and its actor %s has room on %s: %s", r.label(runner.ID[:]), r.label(a.ID[:]), r.label(to.ID[:]), r.showRunners())
 			}
 		}
 	}

@@ -100,6 +100,7 @@ var actions = func() []action {
 		{6, action{"redial", (*random).redial}},
 		{5, action{"stale event", (*random).staleEvent}},
 		{4, action{"change pool", (*random).changePool}},
+		{6, action{"steer", (*random).steer}},
 		{3, action{"change setting", (*random).changeSetting}},
 		{4, action{"together", (*random).together}},
 		{4, action{"election", (*random).election}},
@@ -127,7 +128,8 @@ func (r *random) newcomer() *process {
 		name: fmt.Sprintf("r%d", r.names), pool: r.pick("pool", r.pools...), version: uint32(r.number("version", 0, 3)),
 		slots: uint32(r.number("slots", 1, 4)), fences: true,
 		slowMs: int64(rapid.SampledFrom([]int{0, 0, 0, 700, 8000}).Draw(r.rt, "slow")),
-		deaf:   r.chance("deaf", 5), hangs: r.chance("hangs", 10), refuses: r.chance("refuses", 5),
+		deaf:   r.chance("deaf", 5), hangs: r.chance("hangs", 10), lags: int64(rapid.SampledFrom([]int{0, 0, 300, 5000}).Draw(r.rt, "lags")),
+		refuses: r.chance("refuses", 5),
 	}
 	if len(r.processes) > 0 && r.chance("same key", 30) {
 		other := rapid.SampledFrom(r.processes).Draw(r.rt, "whose")
@@ -204,7 +206,9 @@ func (r *random) callCommand() *nodev1.Command {
 		return nil
 	}
 	id := r.actorID(name).String()
-	switch r.pick("call", "destroy", "sleep", "wake", "wake") {
+	switch r.pick("call", "destroy", "sleep", "wake", "wake", "reschedule") {
+	case "reschedule":
+		return &nodev1.Command{Command: &nodev1.Command_RescheduleActor{RescheduleActor: &callboardv1.RescheduleRequest{Namespace: "default", ActorId: id}}}
 	case "destroy":
 		return &nodev1.Command{Command: &nodev1.Command_DestroyActor{DestroyActor: &callboardv1.DestroyRequest{Namespace: "default", ActorId: id}}}
 	case "sleep":
@@ -379,12 +383,46 @@ func (r *random) changePool() {
 		lost := uint32(rapid.SampledFrom([]int{10, 15, 30}).Draw(r.rt, "lost threshold"))
 		c.RunnerLostThreshold = &lost
 	}
+	if r.chance("pace", 60) {
+		rate := rapid.SampledFrom([]uint64{10_000, 500_000, 1_000_000, 3_300_000, 100_000_000, fsm.MaxEvictionRateMicros}).Draw(r.rt, "rate")
+		delay, period := uint32(r.number("delay", 0, 3)), uint32(rapid.SampledFrom([]int{0, 0, 1, 5, 60}).Draw(r.rt, "period"))
+		c.ActorEvictionRateMicros, c.ActorEvictionDelay, c.ActorEvictionPeriod = &rate, &delay, &period
+	}
+	if r.chance("drain said", 30) {
+		drain := r.chance("drain", 70)
+		c.DrainOnVersionUpgrade = &drain
+	}
 	pool := r.pick("pool", r.pools...)
 	if r.chance("delete", 20) {
 		r.command(&nodev1.Command{Command: &nodev1.Command_DeletePool{DeletePool: &callboardv1.PoolServiceDeleteRequest{Namespace: "default", Name: pool}}}, "")
 		return
 	}
 	r.command(&nodev1.Command{Command: &nodev1.Command_PutPool{PutPool: &callboardv1.PoolServicePutRequest{Namespace: "default", Name: pool, Config: c}}}, "")
+}
+
+// steer has an operator do something to a rollout or a runner.
+func (r *random) steer() {
+	pool := r.pick("pool", r.pools...)
+	var c *nodev1.Command
+	switch what := r.pick("steer", "pause", "resume", "drain", "drain", "undrain"); what {
+	case "pause":
+		c = &nodev1.Command{Command: &nodev1.Command_PauseRollout{PauseRollout: &callboardv1.PauseRequest{Namespace: "default", Pool: pool}}}
+	case "resume":
+		c = &nodev1.Command{Command: &nodev1.Command_ResumeRollout{ResumeRollout: &callboardv1.ResumeRequest{Namespace: "default", Pool: pool}}}
+	default:
+		p := r.someProcess()
+		if p == nil {
+			return
+		}
+		id := fsm.ID(p.runner).String()
+		c = &nodev1.Command{Command: &nodev1.Command_UndrainRunner{UndrainRunner: &callboardv1.UndrainRequest{Namespace: "default", RunnerId: id}}}
+		if what == "drain" {
+			c = &nodev1.Command{Command: &nodev1.Command_DrainRunner{DrainRunner: &callboardv1.DrainRequest{
+				Namespace: "default", RunnerId: id, Force: r.chance("force", 20), DeadlineMs: uint32(rapid.SampledFrom([]int{0, 0, 3000}).Draw(r.rt, "deadline")),
+			}}}
+		}
+	}
+	r.command(c, r.idempotency())
 }
 
 func (r *random) changeSetting() {

@@ -32,7 +32,7 @@ func (s *step) report(report *nodev1.SessionReport) *nodev1.SessionAnswer {
 	case *nodev1.SessionReport_Broken:
 		s.do(&logv1.Op{Op: &logv1.Op_DisconnectRunner{DisconnectRunner: &logv1.DisconnectRunner{RunnerId: r.ID[:], SessionId: r.Session[:]}}})
 	case *nodev1.SessionReport_Receipt:
-		// Nothing in the state waits for receipts yet.
+		return s.receipt(what.Receipt)
 	default:
 		return &nodev1.SessionAnswer{Refusal: callboardv1.Refuse("session", "malformed", "the report says nothing that this build knows")}
 	}
@@ -41,11 +41,28 @@ func (s *step) report(report *nodev1.SessionReport) *nodev1.SessionAnswer {
 
 func (s *step) announceDrain(r *fsm.Runner, draining *callboardv1.Draining) {
 	const longestMs = 30 * 60_000 // the engine's cap on a shutdown's grace
-	if r.DrainCause == fsm.DrainReplaced {
+	if r.Drain.Cause == fsm.DrainReplaced {
 		return // it gives up everything already, and ends without a Goodbye
 	}
 	deadline := s.tx.ClockMs() + min(int64(draining.GetDeadlineMs()), longestMs)
 	s.startDrain(r, fsm.DrainShutdown, deadline, "the runner shuts down")
+}
+
+// receipt takes note of which evictions have reached their runner.
+func (s *step) receipt(received *nodev1.EvictionsReceived) *nodev1.SessionAnswer {
+	if len(received.GetRefs()) > maxEventsPerReport {
+		return &nodev1.SessionAnswer{Refusal: callboardv1.Refuse("session", "too_many_events", "%d receipts in one report: at most %d", len(received.GetRefs()), maxEventsPerReport)}
+	}
+	op := &logv1.EvictionsReceived{}
+	for _, r := range received.GetRefs() {
+		if ref, refusal := parseRef(r); refusal == nil && s.tx.AwaitsReceipt(ref) {
+			op.Refs = append(op.Refs, refOp(ref))
+		}
+	}
+	if len(op.GetRefs()) > 0 {
+		s.do(&logv1.Op{Op: &logv1.Op_EvictionsReceived{EvictionsReceived: op}})
+	}
+	return &nodev1.SessionAnswer{}
 }
 
 func (s *step) startDrain(r *fsm.Runner, cause fsm.DrainCause, deadlineMs int64, reason string) {

@@ -29,11 +29,23 @@ func (l line) command() *nodev1.Command {
 			Namespace: ns, Name: l.text("name", "counter"), Key: l.text("key", ""), Pool: l.text("pool", "default"), Input: []byte(l.name(0)), CrashPolicy: l.policy(),
 		}}}
 	case "destroy":
-		return &nodev1.Command{Command: &nodev1.Command_DestroyActor{DestroyActor: &callboardv1.DestroyRequest{Namespace: ns, ActorId: l.actor(0)}}}
+		return &nodev1.Command{Command: &nodev1.Command_DestroyActor{DestroyActor: &callboardv1.DestroyRequest{Namespace: ns, ActorId: l.actor()}}}
 	case "sleep":
-		return &nodev1.Command{Command: &nodev1.Command_SleepActor{SleepActor: &callboardv1.SleepRequest{Namespace: ns, ActorId: l.actor(0)}}}
+		return &nodev1.Command{Command: &nodev1.Command_SleepActor{SleepActor: &callboardv1.SleepRequest{Namespace: ns, ActorId: l.actor()}}}
 	case "wake":
-		return &nodev1.Command{Command: &nodev1.Command_WakeActor{WakeActor: &callboardv1.WakeRequest{Namespace: ns, ActorId: l.actor(0)}}}
+		return &nodev1.Command{Command: &nodev1.Command_WakeActor{WakeActor: &callboardv1.WakeRequest{Namespace: ns, ActorId: l.actor()}}}
+	case "reschedule":
+		return &nodev1.Command{Command: &nodev1.Command_RescheduleActor{RescheduleActor: &callboardv1.RescheduleRequest{Namespace: ns, ActorId: l.actor()}}}
+	case "drain":
+		return &nodev1.Command{Command: &nodev1.Command_DrainRunner{DrainRunner: &callboardv1.DrainRequest{
+			Namespace: ns, RunnerId: l.runner(), DeadlineMs: uint32(l.ms("deadline")), Reason: l.text("reason", ""), Force: l.has("force"),
+		}}}
+	case "undrain":
+		return &nodev1.Command{Command: &nodev1.Command_UndrainRunner{UndrainRunner: &callboardv1.UndrainRequest{Namespace: ns, RunnerId: l.runner()}}}
+	case "pause":
+		return &nodev1.Command{Command: &nodev1.Command_PauseRollout{PauseRollout: &callboardv1.PauseRequest{Namespace: ns, Pool: l.name(0), Reason: l.text("reason", "")}}}
+	case "resume":
+		return &nodev1.Command{Command: &nodev1.Command_ResumeRollout{ResumeRollout: &callboardv1.ResumeRequest{Namespace: ns, Pool: l.name(0)}}}
 	case "pool":
 		return &nodev1.Command{Command: &nodev1.Command_PutPool{PutPool: &callboardv1.PoolServicePutRequest{Namespace: ns, Name: l.name(0), Config: l.poolConfig()}}}
 	case "delete-pool":
@@ -52,6 +64,16 @@ func (l line) command() *nodev1.Command {
 	return nil
 }
 
+// micros reads a rate of actors a second.
+func (l line) micros(key string) uint64 {
+	whole, fraction, _ := strings.Cut(l.text(key, ""), ".")
+	n, err := strconv.ParseUint(whole+(fraction + "000000")[:6], 10, 64)
+	if err != nil {
+		l.s.t.Fatalf("%s: %v", key, err)
+	}
+	return n
+}
+
 func (l line) policy() callboardv1.CrashPolicy {
 	name := "CRASH_POLICY_" + strings.ToUpper(l.text("policy", "unspecified"))
 	if n, err := strconv.Atoi(l.text("policy", "")); err == nil {
@@ -64,7 +86,17 @@ func (l line) policy() callboardv1.CrashPolicy {
 	return callboardv1.CrashPolicy(value)
 }
 
-func (l line) actor(i int) string { return l.s.actorID(l.name(i)).String() }
+// runner is the id of the runner that a label names.
+func (l line) runner() string {
+	for id, label := range l.s.labels {
+		if label == l.name(0) {
+			return id.String()
+		}
+	}
+	return idOf(l.name(0)).String()
+}
+
+func (l line) actor() string { return l.s.actorID(l.name(0)).String() }
 
 func (l line) poolConfig() *callboardv1.PoolConfig {
 	if l.has("empty") {
@@ -80,7 +112,7 @@ func (l line) poolConfig() *callboardv1.PoolConfig {
 	}
 	c.RunnerLostThreshold, c.ActorEvictionDelay, c.ActorEvictionPeriod = u32("lost"), u32("delay"), u32("period")
 	if l.has("rate") {
-		rate := uint64(l.number("rate", 0))
+		rate := l.micros("rate")
 		c.ActorEvictionRateMicros = &rate
 	}
 	if l.has("drain") {
@@ -104,7 +136,7 @@ func (l line) processDoes() (*process, *nodev1.SessionReport) {
 	if l.cmd == "start" {
 		p := w.start(&process{
 			name: l.name(0), namespace: l.text("namespace", ""), pool: l.text("pool", ""), key: l.text("key", ""), manual: l.has("manual"),
-			deaf: l.has("deaf"), hangs: l.has("hangs"), slowMs: l.ms("slow"), fences: l.has("fences"), dials: true,
+			deaf: l.has("deaf"), hangs: l.has("hangs"), slowMs: l.ms("slow"), lags: l.ms("lags"), fences: l.has("fences"), dials: true,
 		})
 		if l.has("instance") {
 			p.instance = fsm.InstanceID(idOf("instance " + l.text("instance", "")))

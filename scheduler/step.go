@@ -55,6 +55,7 @@ type Output struct {
 	Heartbeats []*nodev1.SessionAnswer // nil: not taken, they wait on
 	WakeMs     int64                   // cluster clock at which there is work again; 0: never
 	Unfinished bool                    // the next Step should sweep, and soon
+	Warnings   []Warning               // for the leader's log, once the entry has committed
 }
 
 // Step decides what the cluster does next. Equal inputs give equal ops.
@@ -63,10 +64,12 @@ func Step(tx *fsm.Tx, in Input) Output {
 	if in.Sweep {
 		tx.DirtyAllPools()
 	}
-	s.admit(in) // what callers and runners asked or reported
-	s.judge()   // verdicts next: they free actors
-	s.drain()   // runners that give up their actors
-	s.place()   // oldest pending first, newest version first
+	s.admit(in)  // what callers and runners asked or reported
+	s.judge()    // verdicts next: they free actors
+	s.rollouts() // the newest version wins its pool
+	s.drain()    // runners that must give up their actors
+	s.evict()    // bounded by the bucket; Do enforces it again
+	s.place()    // oldest pending first, newest version first
 	return s.finish(in)
 }
 
@@ -80,6 +83,9 @@ type step struct {
 	budget struct{ stops, placed int }
 	ended  []*fsm.Namespace // where actors ended
 	held   map[uint32]bool  // numbers of runners whose verdict waits
+	wakeMs int64            // cluster clock at which an eviction is due; 0: none is
+
+	newcomers map[uint32]bool // numbers of runners that registered in this Step
 }
 
 // do applies an op on the private Tx, and proposes it if it was legal. This is the only place where the leader calls Do.
@@ -90,6 +96,13 @@ func (s *step) do(op *logv1.Op) fsm.Code {
 		s.bytes += proto.Size(op) + 8
 	}
 	return res.Code
+}
+
+// wakeAt asks for another Step at a cluster clock, if nothing else happens before.
+func (s *step) wakeAt(ms int64) {
+	if s.wakeMs == 0 || ms < s.wakeMs {
+		s.wakeMs = ms
+	}
 }
 
 // full tells that no more should be taken up by itself.
@@ -154,6 +167,9 @@ func (s *step) wake(in Input) int64 {
 	}
 	if due, ok := tx.NextDueMs(); ok {
 		at(due)
+	}
+	if s.wakeMs != 0 {
+		at(s.wakeMs)
 	}
 	if backoff, ok := tx.NextBackoffMs(); ok {
 		if backoff <= tx.ClockMs() { // more are over than may be taken up now

@@ -28,7 +28,10 @@ import (
 //	broken|draining|goodbye|kill|silence|hear r1
 //	heartbeat r1 threshold=20s                 one more heartbeat now
 //	create a1 key=k pool=p policy=sleep idem=i, get-or-create, destroy, sleep, wake a1
-//	pool p lost=20s placement=binpack, delete-pool p, namespace n, settings name=value
+//	pool p lost=20s placement=binpack drain=true delay=5 period=60 rate=0.5, delete-pool p, namespace n, settings name=value
+//	drain r1 deadline=1m force, undrain r1, pause p, resume p, reschedule a1
+//	rollout p, plan p to=2 slots=5             how a rollout stands, what one would do
+//	moves p for=60s                            time passes, and what was evicted in each second is plotted
 //	batch                                      the directives in its input, one a line, in one Step
 //	advance 15s                                time passes; wall 1h: the wall clock is set forward
 //	actors, runners, why a1, loop a1 times=12  print what is; runners when=seen: and when each was heard
@@ -132,6 +135,12 @@ func (s *story) run(d *datadriven.TestData) string {
 		return s.showActors()
 	case "runners":
 		return s.showRunners(l.has("when"))
+	case "rollout":
+		return s.showRollout(l)
+	case "plan":
+		return s.showPlan(l)
+	case "moves":
+		return s.plotMoves(l)
 	case "why":
 		return s.why(l.name(0))
 	case "loop":
@@ -221,6 +230,8 @@ func (s *story) answerText(a Answer) string {
 		return refusalText(a.Refusal)
 	case a.Success.GetCreated():
 		return "created " + s.label(a.Success.GetId())
+	case len(a.Success.GetWarnings()) > 0:
+		return "ok, warned: " + strings.Join(a.Success.GetWarnings(), "; ")
 	case len(a.Success.GetId()) > 0:
 		return "ok " + s.label(a.Success.GetId())
 	}

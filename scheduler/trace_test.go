@@ -139,9 +139,73 @@ func (w *world) runnerOpText(op *logv1.Op) string {
 		if d.GetDeadlineMs() > 0 {
 			text += fmt.Sprintf(", within %s", seconds(d.GetDeadlineMs()-w.clockMs))
 		}
+		if d.GetStandby() {
+			text += ", stands by"
+		}
+		if d.GetForce() {
+			text += ", by force"
+		}
 		return text
+	case *logv1.Op_CancelDrain:
+		return "no drain of " + w.label(o.CancelDrain.GetRunnerId())
+	case *logv1.Op_FinishDrain:
+		return "drained " + w.label(o.FinishDrain.GetRunnerId())
+	}
+	return w.rolloutOpText(op)
+}
+
+func (w *world) rolloutOpText(op *logv1.Op) string {
+	switch o := op.GetOp().(type) {
+	case *logv1.Op_OpenRollout:
+		return fmt.Sprintf("rollout of %s to version %d", o.OpenRollout.GetPool(), o.OpenRollout.GetVersion())
+	case *logv1.Op_CloseRollout:
+		text := fmt.Sprintf("rollout of %s: %s", o.CloseRollout.GetPool(), short("ROLLOUT_STATE_", callboardv1.RolloutState(o.CloseRollout.GetState())))
+		if o.CloseRollout.GetReason() != "" {
+			text += " (" + o.CloseRollout.GetReason() + ")"
+		}
+		return text
+	case *logv1.Op_PauseRollout:
+		return fmt.Sprintf("rollout of %s paused=%v %s", o.PauseRollout.GetPool(), o.PauseRollout.GetPaused(), o.PauseRollout.GetReason())
+	case *logv1.Op_ForgetRollout:
+		return fmt.Sprintf("forget a rollout of %s", o.ForgetRollout.GetPool())
+	case *logv1.Op_EndRolloutWait:
+		return fmt.Sprintf("rollouts of %s may begin again", o.EndRolloutWait.GetPool())
+	case *logv1.Op_PlanEvictions:
+		return w.planText(o.PlanEvictions)
+	case *logv1.Op_EvictActor:
+		text := "evict " + w.refText(o.EvictActor.GetRef())
+		if o.EvictActor.GetForced() {
+			return text + " (forced)"
+		}
+		if len(o.EvictActor.GetPromisedRunnerId()) > 0 {
+			text += ", a slot kept on " + w.label(o.EvictActor.GetPromisedRunnerId())
+		}
+		return text
+	case *logv1.Op_EvictionsReceived:
+		return fmt.Sprintf("%d evictions received", len(o.EvictionsReceived.GetRefs()))
 	}
 	return ""
+}
+
+// planText prints a window: how many turns, and who has the first and the last that are given now.
+func (w *world) planText(p *logv1.PlanEvictions) string {
+	text := fmt.Sprintf("window of %s: %d turns from %s", p.GetPool(), p.GetWindowTurns(), seconds(p.GetWindowFromMs()))
+	if p.GetWindowTurns() == 0 {
+		text = fmt.Sprintf("no window of %s", p.GetPool())
+	}
+	of := func(e *logv1.PlannedEviction) string {
+		if e.GetAtMs() == 0 {
+			return w.refText(e.GetRef()) + " has none"
+		}
+		return fmt.Sprintf("%s at %s", w.refText(e.GetRef()), seconds(e.GetAtMs()))
+	}
+	if n := len(p.GetEvictions()); n > 0 {
+		text += ": " + of(p.GetEvictions()[0])
+		if n > 1 {
+			text += fmt.Sprintf(" … %s (%d)", of(p.GetEvictions()[n-1]), n)
+		}
+	}
+	return text
 }
 
 func (w *world) actorOpText(op *logv1.Op) string {
@@ -190,6 +254,8 @@ func (w *world) stoppedText(s *logv1.ActorStopped) string {
 	text := fmt.Sprintf("stopped %s %s, now %s", w.refText(s.GetRef()), how, short("NEXT_STATE_", s.GetNext()))
 	if s.GetNext() == logv1.NextState_NEXT_STATE_BACKING_OFF {
 		text += " for " + w.waitText(s)
+	} else if s.GetRescheduleMs() > 0 {
+		text += fmt.Sprintf(", its turn at %s", seconds(s.GetRescheduleMs()))
 	}
 	if s.GetPenalty() {
 		text += ", with penalty"
@@ -232,6 +298,9 @@ func (w *world) actorLine(name string, a *fsm.Actor) string {
 			text += ", wake kept"
 		}
 	}
+	if a.Named() {
+		text += fmt.Sprintf(", its turn at %s", seconds(a.EvictMs))
+	}
 	if a.Orphans > 0 {
 		text += fmt.Sprintf(", waits for %d", a.Orphans)
 	}
@@ -261,8 +330,14 @@ func (w *world) runnerLine(r *fsm.Runner) string {
 		return text + " lost"
 	case r.End == fsm.EndStopped:
 		return text + " stopped"
-	case r.DrainCause != fsm.NotDraining:
-		text += " draining: " + short("DRAIN_CAUSE_", callboardv1.DrainCause(r.DrainCause))
+	case r.Draining():
+		text += " draining: " + short("DRAIN_CAUSE_", callboardv1.DrainCause(r.Drain.Cause))
+		if r.Drain.Standby {
+			text += ", stands by"
+		}
+		if r.SafeToTerminate() {
+			text += ", safe to terminate"
+		}
 	}
 	if !r.Connected {
 		text += " disconnected"

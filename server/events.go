@@ -7,6 +7,7 @@ import (
 
 	"github.com/callboard/callboard/fsm"
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+	"github.com/callboard/callboard/scheduler"
 )
 
 // events tells what happened to runners: a line in the leader's log and a counter each.
@@ -15,6 +16,7 @@ type events struct {
 	runners *prometheus.CounterVec
 	fenced  prometheus.Counter
 	placed  prometheus.Counter
+	warned  *prometheus.CounterVec
 }
 
 func newEvents(log *slog.Logger, registry prometheus.Registerer) *events {
@@ -25,9 +27,13 @@ func newEvents(log *slog.Logger, registry prometheus.Registerer) *events {
 			Help: "What happened to runners, as decided by this node while it led: connected, resumed, returned, disconnected, fenced, replaced, lost, brake, stopped.",
 		}, []string{"event"}),
 		fenced: prometheus.NewCounter(prometheus.CounterOpts{Name: "callboard_actors_fenced_total", Help: "Lives of actors that ended because their runner's lease ran out."}),
+		warned: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "callboard_warnings_total",
+			Help: "Requests and runners that were accepted and are probably not meant, by what is odd: drain_turned_on, version_not_configured, version_is_start_time, versions_rising.",
+		}, []string{"warning"}),
 		placed: prometheus.NewCounter(prometheus.CounterOpts{Name: "callboard_actors_placed_total", Help: "Actors given to runners."}),
 	}
-	registry.MustRegister(e.runners, e.fenced, e.placed)
+	registry.MustRegister(e.runners, e.fenced, e.placed, e.warned)
 	return e
 }
 
@@ -85,6 +91,14 @@ func (f *fences) add(before *fsm.View, ref *logv1.Ref) {
 	}
 	if f.actors[r.Number]++; f.actors[r.Number] == 1 {
 		f.runners = append(f.runners, r)
+	}
+}
+
+// warn tells what was accepted and is probably not meant.
+func (e *events) warn(warnings []scheduler.Warning) {
+	for _, w := range warnings {
+		e.warned.WithLabelValues(w.Code).Inc()
+		e.log.Warn(w.Message, "warning", w.Code)
 	}
 }
 

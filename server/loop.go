@@ -216,6 +216,7 @@ func (l *loop) turn(b *batch) error {
 	}
 	l.metrics.committed(time.Since(began))
 	l.events.tell(view, l.replica.Current(), out.Ops)
+	l.events.warn(out.Warnings)
 	l.sweep = out.Unfinished
 	l.schedule(out, tx.ClockMs())
 	l.chase = (len(out.Ops) > 0 || b.inputs() > 0 || len(b.barriers) > 0) && l.followersWait(b, waiting)

@@ -98,7 +98,7 @@ func many(tb testing.TB, n int) *fsm.View {
 		c.GetCreateActor().Input = nil
 		batch = append(batch, c)
 		if i%2 == 0 {
-			a := assign(actor, 1, runner)
+			a := assign(actor, runner)
 			a.GetAssignActor().Ref.ActorId = mint(actor)
 			a.GetAssignActor().StartDeadlineMs = 1 << 40
 			batch = append(batch, a, &logv1.Op{Op: &logv1.Op_ActorRunning{ActorRunning: &logv1.ActorRunning{Ref: a.GetAssignActor().GetRef()}}})

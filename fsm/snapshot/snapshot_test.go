@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write the golden file of the current fo
 
 const (
 	golden     = "testdata/v1.snap"
-	goldenHash = "ce14f6205d4ba4834cc783964cbe3998faac139b4fe4a661fa973f84885edffc"
+	goldenHash = "29908a119817350e79577cd8176506bac55c8ea5d39c8f1fee53aebd798b6504"
 )
 
 func written(t testing.TB, v *fsm.View) []byte {

@@ -40,12 +40,12 @@ func story() []*logv1.Op {
 		{Op: &logv1.Op_EndRunner{EndRunner: &logv1.EndRunner{RunnerId: id('r', 1)}}}, // leaves a number that others do not use yet
 		{Op: &logv1.Op_HoldOrphan{HoldOrphan: &logv1.HoldOrphan{RunnerId: id('r', 2), Ref: ref(77, 4)}}},
 		create(1, "room", pointer("lobby")), create(2, "room", nil), create(3, "room", pointer("cellar")), create(4, "bell", nil),
-		assign(1, 1, 2),
+		assign(1, 2),
 		{Op: &logv1.Op_ActorRunning{ActorRunning: &logv1.ActorRunning{Ref: ref(1, 1)}}},
 		{Op: &logv1.Op_SaveState{SaveState: &logv1.SaveState{Ref: ref(1, 1), State: []byte("score 7")}}},
 		{Op: &logv1.Op_StopActor{StopActor: &logv1.StopActor{Ref: ref(1, 1), Reason: uint32(fsm.StopSleep), DeadlineMs: 30_000}}},
 		{Op: &logv1.Op_WakeActor{WakeActor: &logv1.WakeActor{ActorId: id('a', 1)}}},
-		assign(2, 1, 3),
+		assign(2, 3),
 		{Op: &logv1.Op_ActorStopped{ActorStopped: &logv1.ActorStopped{
 			Ref: ref(2, 1), Message: "out of cheese", Cause: logv1.StopCause_STOP_CAUSE_CONFIRMED,
 			Next: logv1.NextState_NEXT_STATE_BACKING_OFF, RescheduleMs: 4_000, Penalty: true,
@@ -54,7 +54,22 @@ func story() []*logv1.Op {
 		{Op: &logv1.Op_SleepActor{SleepActor: &logv1.SleepActor{ActorId: id('a', 4)}}},
 		{Op: &logv1.Op_SetAlarm{SetAlarm: &logv1.SetAlarm{ActorId: id('a', 4), AtUnixMs: 1_800_000_000_000}}},
 		{Op: &logv1.Op_RememberOutcome{RememberOutcome: &logv1.RememberOutcome{Key: "caller/retry-1", Outcome: []byte{1, 2}, Fingerprint: 42}}},
+		create(5, "room", nil), create(6, "room", nil),
+		assign(5, 2), assign(6, 2),
+		rollOut(2), rollOut(3), // the first one is superseded
+		{Op: &logv1.Op_PauseRollout{PauseRollout: &logv1.PauseRollout{NamespaceId: id('n', 1), Pool: "rooms", Paused: true, Reason: "lunch"}}},
+		{Op: &logv1.Op_PauseRollout{PauseRollout: &logv1.PauseRollout{NamespaceId: id('n', 1), Pool: "rooms"}}},
+		{Op: &logv1.Op_StartDrain{StartDrain: &logv1.StartDrain{RunnerId: id('r', 2), Cause: uint32(fsm.DrainNewerVersion), Reason: "version 3 is there"}}},
+		{Op: &logv1.Op_PlanEvictions{PlanEvictions: &logv1.PlanEvictions{
+			NamespaceId: id('n', 1), Pool: "rooms", WindowFromMs: 9_000, WindowTurns: 25,
+			Evictions: []*logv1.PlannedEviction{{Ref: ref(5, 1), AtMs: 9_000}, {Ref: ref(6, 1), AtMs: 9_400}},
+		}}},
+		{Op: &logv1.Op_EvictActor{EvictActor: &logv1.EvictActor{Ref: ref(5, 1), StopDeadlineMs: 40_000, PromisedRunnerId: id('r', 3)}}},
 	}
+}
+
+func rollOut(version uint32) *logv1.Op {
+	return &logv1.Op{Op: &logv1.Op_OpenRollout{OpenRollout: &logv1.OpenRollout{NamespaceId: id('n', 1), Pool: "rooms", Version: version}}}
 }
 
 func register(number uint64, key string, version uint32) *logv1.Op {
@@ -70,9 +85,9 @@ func create(number uint64, name string, key *string) *logv1.Op {
 	}}}
 }
 
-func assign(actor, generation, runner uint64) *logv1.Op {
+func assign(actor, runner uint64) *logv1.Op {
 	return &logv1.Op{Op: &logv1.Op_AssignActor{AssignActor: &logv1.AssignActor{
-		Ref: ref(actor, generation), RunnerId: id('r', runner), SessionId: id('s', runner), StartDeadlineMs: 60_000,
+		Ref: ref(actor, 1), RunnerId: id('r', runner), SessionId: id('s', runner), StartDeadlineMs: 60_000,
 		Decision: &logv1.Decision{InPool: 3, Eligible: 2, Newest: 1, RunnerUp: 2, Rule: 1, Version: uint32(runner)},
 	}}}
 }

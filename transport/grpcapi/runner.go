@@ -25,9 +25,9 @@ func runnerMessage(v *fsm.View, r *fsm.Runner) *callboardv1.Runner {
 		State:            runnerState(r),
 		MetadataJson:     r.Metadata,
 		Holder:           r.Holder,
-		DrainCause:       callboardv1.DrainCause(r.DrainCause),
+		DrainCause:       callboardv1.DrainCause(r.Drain.Cause),
 		CreateTs:         r.CreateMs,
-		DrainTs:          r.DrainMs,
+		DrainTs:          r.Drain.StartWall,
 		StopTs:           r.StopMs,
 		LastPingTs:       v.WallAt(v.LastSeenMs(r)),
 		LastConnectedTs:  r.ConnectedMs,
@@ -45,7 +45,7 @@ func runnerState(r *fsm.Runner) callboardv1.RunnerState {
 		return callboardv1.RunnerState_RUNNER_STATE_STOPPED
 	case r.End == fsm.EndLost:
 		return callboardv1.RunnerState_RUNNER_STATE_LOST
-	case r.DrainCause != fsm.NotDraining:
+	case r.Draining():
 		return callboardv1.RunnerState_RUNNER_STATE_DRAINING
 	case !r.Connected:
 		return callboardv1.RunnerState_RUNNER_STATE_DISCONNECTED

@@ -22,47 +22,48 @@ type told struct {
 	complete bool                 // the complete set has gone out
 	claimed  map[fsm.Ref]struct{} // what the Hello named; until the complete set has gone out
 	stops    map[fsm.Ref]struct{} // stops told, of lives that may still be stopping
-	pruneAt  int                  // size of stops at which those that ended are dropped
+	named    map[fsm.Ref]struct{} // coming evictions told, of lives that may still run
+	pruneAt  int                  // size of both at which those that ended are dropped
 }
 
 // settled tells that there is nothing to tell.
 func (t *told) settled(r *fsm.Runner) bool { return t.complete && t.rev == r.Rev }
 
-// next returns the next Desired (without its seq) and how large it is, about; nil: there is nothing to tell. It is called again until
-// then, with the same View or a newer one: what is not told yet is found by its revision.
-func (t *told) next(view *fsm.View, r *fsm.Runner) (*callboardv1.Desired, int) {
+// next returns the next Desired (without its seq); nil: there is nothing to tell. It is called again until then, with the same View or a
+// newer one: what is not told yet is found by its revision.
+func (t *told) next(view *fsm.View, r *fsm.Runner) *message {
 	if t.settled(r) {
-		return nil, 0
+		return nil
 	}
 	m := &message{desired: &callboardv1.Desired{}}
 	orphans := t.newOrphans(view, r)
 	for a := range view.ActorsOf(r, t.rev) {
 		for len(orphans) > 0 && orphans[0].Rev < a.RunnerRev {
 			if !t.tellOrphan(m, view, orphans[0]) {
-				return m.desired, m.bytes
+				return m
 			}
 			orphans = orphans[1:]
 		}
 		if !t.tellActor(m, view, a) {
-			return m.desired, m.bytes
+			return m
 		}
 	}
 	for _, o := range orphans {
 		if !t.tellOrphan(m, view, o) {
-			return m.desired, m.bytes
+			return m
 		}
 	}
 	t.rev = r.Rev
-	t.pruneStops(view, r)
+	t.prune(view, r)
 	if !t.complete {
 		t.complete, t.claimed = true, nil
 		m.desired.Complete = true
-		return m.desired, m.bytes
+		return m
 	}
 	if m.items == 0 {
-		return nil, 0
+		return nil
 	}
-	return m.desired, m.bytes
+	return m
 }
 
 // newOrphans returns the orphans that are not told yet, in the order of revision.
@@ -104,8 +105,39 @@ func (t *told) tellActor(m *message, view *fsm.View, a *fsm.Actor) bool {
 			t.stops = map[fsm.Ref]struct{}{}
 		}
 		t.stops[ref] = struct{}{}
+		delete(t.named, ref)
+		if view.AwaitsReceipt(ref) {
+			m.evictions = append(m.evictions, refOf(ref))
+		}
+	}
+	if !t.tellTurn(m, view, a) {
+		return false
 	}
 	t.rev = a.RunnerRev
+	return true
+}
+
+// tellTurn tells that an actor will be asked to move, or that it will not after all. It returns false when the message is full.
+func (t *told) tellTurn(m *message, view *fsm.View, a *fsm.Actor) bool {
+	ref := a.Ref()
+	_, known := t.named[ref]
+	switch {
+	case a.Named():
+		if !m.takes(refBytes) {
+			return false
+		}
+		m.evict(ref, clampMs(a.EvictMs-view.ClockMs()))
+		if t.named == nil {
+			t.named = map[fsm.Ref]struct{}{}
+		}
+		t.named[ref] = struct{}{}
+	case known && a.Phase != fsm.Stopping:
+		if !m.takes(refBytes) {
+			return false
+		}
+		m.evict(ref, 0)
+		delete(t.named, ref)
+	}
 	return true
 }
 
@@ -120,28 +152,44 @@ func (t *told) stopTold(ref fsm.Ref) bool {
 	return ok
 }
 
-// pruneStops forgets the stops of lives that have ended. It waits until enough may have, so that its cost stays in proportion.
-func (t *told) pruneStops(view *fsm.View, r *fsm.Runner) {
-	if len(t.stops) <= t.pruneAt {
+// prune forgets what was told of lives that have ended. It waits until enough may have, so that its cost stays in proportion.
+func (t *told) prune(view *fsm.View, r *fsm.Runner) {
+	if len(t.stops)+len(t.named) <= t.pruneAt {
 		return
 	}
 	for ref := range t.stops {
-		a := view.Actor(ref.Actor)
-		if a == nil || a.Generation != ref.Generation || a.Phase != fsm.Stopping || a.Runner != r.Number {
+		if a := lifeOn(view, r, ref); a == nil || a.Phase != fsm.Stopping {
 			delete(t.stops, ref)
+		}
+	}
+	for ref := range t.named {
+		if lifeOn(view, r, ref) == nil {
+			delete(t.named, ref)
 		}
 	}
 	if len(t.stops) == 0 {
 		t.stops = nil // a map does not shrink
 	}
-	t.pruneAt = 2*len(t.stops) + 16
+	if len(t.named) == 0 {
+		t.named = nil
+	}
+	t.pruneAt = 2*(len(t.stops)+len(t.named)) + 16
+}
+
+// lifeOn finds the actor of a life that a runner has; nil: it has not.
+func lifeOn(view *fsm.View, r *fsm.Runner, ref fsm.Ref) *fsm.Actor {
+	if a := view.Actor(ref.Actor); a != nil && a.Generation == ref.Generation && a.Runner == r.Number {
+		return a
+	}
+	return nil
 }
 
 // message is a Desired that is being filled.
 type message struct {
-	desired *callboardv1.Desired
-	items   int
-	bytes   int
+	desired   *callboardv1.Desired
+	evictions []*callboardv1.ActorRef // of its stops, those whose receipt the leader waits for
+	items     int
+	bytes     int
 }
 
 // takes tells whether one more item of a size fits, and counts it.
@@ -166,6 +214,10 @@ func (m *message) start(a *fsm.Actor) {
 
 func (m *message) stop(ref fsm.Ref, reason callboardv1.StopReason, timeoutMs int64) {
 	m.desired.Stop = append(m.desired.Stop, &callboardv1.StopActor{Ref: refOf(ref), Reason: reason, TimeoutMs: clampMs(timeoutMs)})
+}
+
+func (m *message) evict(ref fsm.Ref, inMs uint32) {
+	m.desired.Evict = append(m.desired.Evict, &callboardv1.EvictNotice{Ref: refOf(ref), InMs: inMs})
 }
 
 func refOf(ref fsm.Ref) *callboardv1.ActorRef {

@@ -98,8 +98,10 @@ func (b *books) orphan(ref fsm.Ref) {
 }
 
 func (b *books) next(t *told) *callboardv1.Desired {
-	desired, _ := t.next(b.view, b.runner())
-	return desired
+	if m := t.next(b.view, b.runner()); m != nil {
+		return m.desired
+	}
+	return nil
 }
 
 func opRef(ref fsm.Ref) *logv1.Ref {
@@ -125,6 +127,9 @@ func sketch(d *callboardv1.Desired) string {
 	}
 	for _, s := range d.GetStop() {
 		text += fmt.Sprintf("stop %s/%d %v %d ", s.GetRef().GetActorId()[32:], s.GetRef().GetGeneration(), s.GetReason(), s.GetTimeoutMs())
+	}
+	for _, e := range d.GetEvict() {
+		text += fmt.Sprintf("evict %s/%d in %d ", e.GetRef().GetActorId()[32:], e.GetRef().GetGeneration(), e.GetInMs())
 	}
 	if d.GetComplete() {
 		text += "complete"
@@ -261,7 +266,8 @@ func TestLargeSetsComeInChunks(t *testing.T) {
 			}
 			var sent told
 			for i, want := range test.chunks {
-				d, bytes := sent.next(b.view, b.runner())
+				m := sent.next(b.view, b.runner())
+				d, bytes := m.desired, m.bytes
 				if last := i == len(test.chunks)-1; len(d.GetStart()) != want || d.GetComplete() != last {
 					t.Fatalf("chunk %d has %d starts, complete %v; want %d, %v", i, len(d.GetStart()), d.GetComplete(), want, last)
 				}

@@ -159,7 +159,7 @@ func TestAShutdownOfTheRunnerIsReported(t *testing.T) {
 		if notice.GetCause() != callboardv1.DrainCause_DRAIN_CAUSE_SHUTDOWN || notice.GetDeadlineMs() > 58_000 || notice.GetDeadlineMs() < 54_000 {
 			t.Errorf("heard %v, want what is left of 60 s", got[0])
 		}
-		if len(stops(got)) != 2 || e.headRunner(w.GetRunnerId()).DrainCause != fsm.DrainShutdown || e.reported(isDraining) != 1 {
+		if len(stops(got)) != 2 || e.headRunner(w.GetRunnerId()).Drain.Cause != fsm.DrainShutdown || e.reported(isDraining) != 1 {
 			t.Errorf("heard %v, want two stops", got)
 		}
 	})
@@ -167,27 +167,34 @@ func TestAShutdownOfTheRunnerIsReported(t *testing.T) {
 
 func TestDrainsOfOtherCausesAreToldAsTheyChange(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, e *engine, host *Host) {
+		c, w, _ := startedOn(t, e, host, 1)
+		for _, cause := range []fsm.DrainCause{fsm.DrainURLChanged, fsm.DrainOperator} {
+			e.do(startDrain(w.GetRunnerId(), cause))
+			wantNotice(t, c, callboardv1.DrainCause(cause), false)
+		}
+	})
+}
+
+// A newer version comes: the runner is told, gives up its actor, and hears that it is drained when the stop is confirmed; once.
+func TestARunnerHearsThatItIsDrained(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, e *engine, host *Host) {
 		c, w, refs := startedOn(t, e, host, 1)
-		id, _ := fsm.ParseID(w.GetRunnerId())
-		drain := func(cause fsm.DrainCause) *logv1.Op {
-			return &logv1.Op{Op: &logv1.Op_StartDrain{StartDrain: &logv1.StartDrain{RunnerId: id[:], Cause: uint32(cause)}}}
+		e.do(newerRunner(e.headRunner(w.GetRunnerId())))
+		e.set(func(e *engine) { e.unfinished = true }) // the scheduler did not see it come
+		e.nudge()
+		got := c.heard()
+		if n := got[0].GetDrainNotice(); n.GetCause() != callboardv1.DrainCause_DRAIN_CAUSE_NEWER_VERSION || n.GetDrained() {
+			t.Errorf("heard %v, want a drain", got)
 		}
-		want := func(cause callboardv1.DrainCause, drained bool) {
-			t.Helper()
-			got := c.heard()
-			n := got[0].GetDrainNotice()
-			if n.GetCause() != cause || n.GetDrained() != drained || n.GetCancelled() || n.GetDeadlineMs() != 0 {
-				t.Errorf("heard %v, want cause %v, drained %v", got, cause, drained)
-			}
+		if s := stops(got); len(s) != 1 || s[0].GetReason() != callboardv1.StopReason_STOP_REASON_EVICT {
+			t.Errorf("heard %v, want a stop", got)
 		}
-		e.do(drain(fsm.DrainOperator))
-		want(callboardv1.DrainCause_DRAIN_CAUSE_OPERATOR, false)
-		e.do(drain(fsm.DrainNewerVersion))
-		want(callboardv1.DrainCause_DRAIN_CAUSE_NEWER_VERSION, false)
-		e.destroy(refs[0].GetActorId())
-		c.heard()
+		ref := fsm.Ref{Actor: fsm.ActorID(mustID(refs[0].GetActorId())), Generation: refs[0].GetGeneration()}
+		if e.Current().AwaitsReceipt(ref) {
+			t.Error("the eviction was acknowledged, and the leader has not heard of it")
+		}
 		c.tell(stopped(refs[0]))
-		want(callboardv1.DrainCause_DRAIN_CAUSE_NEWER_VERSION, true)
+		wantNotice(t, c, callboardv1.DrainCause_DRAIN_CAUSE_NEWER_VERSION, true)
 		stray := &callboardv1.ActorRef{ActorId: testID(77).String(), Generation: 1} // it holds a slot for a while
 		c.tell(runs(stray))
 		c.tell(stopped(stray))
@@ -199,4 +206,36 @@ func TestDrainsOfOtherCausesAreToldAsTheyChange(t *testing.T) {
 			}
 		}
 	})
+}
+
+func wantNotice(t *testing.T, c *client, cause callboardv1.DrainCause, drained bool) {
+	t.Helper()
+	got := c.heard()
+	n := got[0].GetDrainNotice()
+	if n.GetCause() != cause || n.GetDrained() != drained || n.GetCancelled() || n.GetDeadlineMs() != 0 {
+		t.Errorf("heard %v, want cause %v, drained %v", got, cause, drained)
+	}
+}
+
+func startDrain(runner string, cause fsm.DrainCause) *logv1.Op {
+	id := mustID(runner)
+	return &logv1.Op{Op: &logv1.Op_StartDrain{StartDrain: &logv1.StartDrain{RunnerId: id[:], Cause: uint32(cause)}}}
+}
+
+// newerRunner registers one of a newer version beside a runner, in a pool that drains.
+func newerRunner(r *fsm.Runner) (*logv1.Op, *logv1.Op) {
+	id := testID(900)
+	return &logv1.Op{Op: &logv1.Op_PutPool{PutPool: &logv1.PutPool{NamespaceId: r.Pool.Namespace[:], Name: r.Pool.Name, Config: &logv1.PoolConfig{}}}},
+		&logv1.Op{Op: &logv1.Op_RegisterRunner{RegisterRunner: &logv1.RegisterRunner{
+			RunnerId: id[:], NamespaceId: r.Pool.Namespace[:], Pool: r.Pool.Name, Key: "newer", InstanceId: id[:], SessionId: id[:],
+			Holder: "elsewhere", Version: r.Version + 1, Slots: 10, ThresholdMs: 15_000,
+		}}}
+}
+
+func mustID(text string) fsm.ID {
+	id, err := fsm.ParseID(text)
+	if err != nil {
+		panic(err)
+	}
+	return id
 }

@@ -70,10 +70,7 @@ type drainTold struct {
 }
 
 func (s *session) tellDrain(view *fsm.View, r *fsm.Runner) error {
-	is := drainTold{r.DrainCause, r.DrainDeadlineMs, r.DrainCause == fsm.DrainNewerVersion && r.Held == 0}
-	if is.cause == s.drain.cause && is.deadlineMs == s.drain.deadlineMs {
-		is.drained = is.drained || s.drain.drained // an actor of last resort does not take it back
-	}
+	is := drainTold{r.Drain.Cause, r.Drain.DeadlineMs, r.Drain.Cause == fsm.DrainNewerVersion && r.SafeToTerminate()}
 	if is == s.drain {
 		return nil
 	}
@@ -90,17 +87,17 @@ func (s *session) tellDrain(view *fsm.View, r *fsm.Runner) error {
 // tellCommands sends what should run and was not told, as far as the runner keeps up. It returns whether nothing is left.
 func (s *session) tellCommands(view *fsm.View, r *fsm.Runner) (settled bool, err error) {
 	for !s.unacked.full(s.host.cfg) {
-		desired, bytes := s.told.next(view, r)
-		if desired == nil {
+		next := s.told.next(view, r)
+		if next == nil {
 			return true, nil
 		}
 		s.desiredSeq++
-		desired.Seq = s.desiredSeq
-		m := &callboardv1.ConnectResponse{Message: &callboardv1.ConnectResponse_Desired{Desired: desired}}
+		next.desired.Seq = s.desiredSeq
+		m := &callboardv1.ConnectResponse{Message: &callboardv1.ConnectResponse_Desired{Desired: next.desired}}
 		if err := s.send(m); err != nil {
 			return false, err
 		}
-		s.unacked.sent(bytes)
+		s.unacked.sent(next)
 	}
 	if s.told.settled(r) {
 		return true, nil
@@ -111,19 +108,26 @@ func (s *session) tellCommands(view *fsm.View, r *fsm.Runner) (settled bool, err
 
 // window counts the Desired messages that the runner has not acknowledged.
 type window struct {
-	sizes   []int // of the messages behind acked, in order
-	bytes   int
-	acked   uint64
-	stallAt time.Time // when a runner that acknowledges nothing is slow; zero: nothing waits for it
+	messages []sentMessage // behind acked, in order
+	bytes    int
+	acked    uint64
+	received []*callboardv1.ActorRef // evictions of acknowledged messages that the leader waits to hear of
+	stallAt  time.Time               // when a runner that acknowledges nothing is slow; zero: nothing waits for it
+}
+
+// sentMessage is what is remembered of one that was sent.
+type sentMessage struct {
+	bytes     int
+	evictions []*callboardv1.ActorRef
 }
 
 func (w *window) full(cfg Config) bool {
-	return len(w.sizes) >= cfg.MaxUnacked || len(w.sizes) > 0 && w.bytes >= cfg.MaxUnackedBytes
+	return len(w.messages) >= cfg.MaxUnacked || len(w.messages) > 0 && w.bytes >= cfg.MaxUnackedBytes
 }
 
-func (w *window) sent(bytes int) {
-	w.sizes = append(w.sizes, bytes)
-	w.bytes += bytes
+func (w *window) sent(m *message) {
+	w.messages = append(w.messages, sentMessage{m.bytes, m.evictions})
+	w.bytes += m.bytes
 }
 
 // waits notes that something waits for room.
@@ -141,12 +145,13 @@ func (w *window) ack(seq, last uint64) bool {
 		return false
 	}
 	for ; w.acked < seq; w.acked++ {
-		w.bytes -= w.sizes[0]
-		w.sizes = w.sizes[1:]
+		w.bytes -= w.messages[0].bytes
+		w.received = append(w.received, w.messages[0].evictions...)
+		w.messages = w.messages[1:]
 		w.stallAt = time.Time{}
 	}
-	if len(w.sizes) == 0 {
-		w.sizes = nil
+	if len(w.messages) == 0 {
+		w.messages = nil
 	}
 	return true
 }

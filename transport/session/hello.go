@@ -221,7 +221,7 @@ func (s *session) welcome(view *fsm.View, r *fsm.Runner, answer *nodev1.SessionA
 	return s.send(&callboardv1.ConnectResponse{Message: &callboardv1.ConnectResponse_Welcome{Welcome: &callboardv1.Welcome{
 		RunnerId: s.runner.String(), SessionId: s.id.String(), Resumed: answer.GetResumed(),
 		HeartbeatIntervalMs: thresholdMs / s.host.cfg.HeartbeatFraction, LostThresholdMs: thresholdMs,
-		StopThresholdMs: clampMs(view.Setting(fsm.ActorStopThreshold)), EngineAddrs: s.host.cfg.EngineAddrs(),
+		StopThresholdMs: clampMs(view.Setting(fsm.ActorStopThreshold)), EngineAddrs: s.host.cfg.EngineAddrs(), Warnings: answer.GetWarnings(),
 		ClusterId: s.host.cluster(),
 	}}})
 }

@@ -22,6 +22,7 @@ const (
 	ofHeartbeat
 	ofEvents
 	ofDraining
+	ofReceipt
 	ofParting
 )
 
@@ -53,6 +54,7 @@ type outbox struct {
 	sentAt    time.Time // when the heartbeat under way had come
 	eventsOut bool
 	drainOut  bool
+	receipts  int // how many of the evictions received are under way
 
 	pause   time.Duration
 	retryAt time.Time // zero: nothing to make again
@@ -125,6 +127,14 @@ func (s *session) handOver(now time.Time) {
 			return
 		}
 	}
+	if waiting := s.unacked.received; len(waiting) > 0 && o.receipts == 0 {
+		part := waiting[:min(len(waiting), maxEvents)]
+		if s.try(ofReceipt, &nodev1.SessionReport{Report: &nodev1.SessionReport_Receipt{Receipt: &nodev1.EvictionsReceived{Refs: part}}}, now) {
+			o.receipts = len(part)
+		} else {
+			return
+		}
+	}
 	if o.draining && !o.drainOut {
 		left := clampMs(o.drainBy.Sub(now).Milliseconds())
 		draining := &nodev1.SessionReport{Report: &nodev1.SessionReport_Draining{Draining: &callboardv1.Draining{DeadlineMs: left}}}
@@ -174,6 +184,11 @@ func (s *session) answered(r reply) error {
 		if err != nil && !s.goodbye { // behind a Goodbye the leader must hear the rest, whether or not the runner still listens
 			return err
 		}
+	case ofReceipt:
+		if !undecided {
+			s.unacked.received = s.unacked.received[o.receipts:]
+		}
+		o.receipts = 0
 	case ofDraining:
 		o.drainOut = false
 		o.draining = o.draining || undecided

@@ -178,8 +178,9 @@ type Hello struct {
 	Version             uint32                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
 	Slots               uint32                 `protobuf:"varint,6,opt,name=slots,proto3" json:"slots,omitempty"`
 	MetadataJson        string                 `protobuf:"bytes,7,opt,name=metadata_json,json=metadataJson,proto3" json:"metadata_json,omitempty"`
-	InstanceId          string                 `protobuf:"bytes,8,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"` // one per process, a UUID
-	Attempt             uint32                 `protobuf:"varint,9,opt,name=attempt,proto3" json:"attempt,omitempty"`                        // from 1, rises with every dial of the instance: a Hello that comes behind a later one changes nothing
+	InstanceId          string                 `protobuf:"bytes,8,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`                               // one per process, a UUID
+	Attempt             uint32                 `protobuf:"varint,9,opt,name=attempt,proto3" json:"attempt,omitempty"`                                                      // from 1, rises with every dial of the instance: a Hello that comes behind a later one changes nothing
+	ProcessStartUnixMs  int64                  `protobuf:"varint,10,opt,name=process_start_unix_ms,json=processStartUnixMs,proto3" json:"process_start_unix_ms,omitempty"` // 0: unknown. A version that is this time is warned of
 	AdvertisedAddr      string                 `protobuf:"bytes,11,opt,name=advertised_addr,json=advertisedAddr,proto3" json:"advertised_addr,omitempty"`
 	Token               string                 `protobuf:"bytes,12,opt,name=token,proto3" json:"token,omitempty"`
 	Running             []*RunningActor        `protobuf:"bytes,14,rep,name=running,proto3" json:"running,omitempty"`
@@ -280,6 +281,13 @@ func (x *Hello) GetInstanceId() string {
 func (x *Hello) GetAttempt() uint32 {
 	if x != nil {
 		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Hello) GetProcessStartUnixMs() int64 {
+	if x != nil {
+		return x.ProcessStartUnixMs
 	}
 	return 0
 }
@@ -1760,7 +1768,8 @@ func (x *StopActor) GetTimeoutMs() uint32 {
 	return 0
 }
 
-// EvictNotice tells that an actor will be asked to move, or that it will not after all.
+// EvictNotice tells that an actor will be asked to move, or that it will not after all. After a Welcome only those hold that come with
+// or after the complete set.
 type EvictNotice struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ref           *ActorRef              `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
@@ -1963,7 +1972,7 @@ const file_callboard_v1_runner_proto_rawDesc = "" +
 	"\fcommands_ack\x18\x04 \x01(\v2\x19.callboard.v1.CommandsAckH\x00R\vcommandsAck\x124\n" +
 	"\bdraining\x18\x05 \x01(\v2\x16.callboard.v1.DrainingH\x00R\bdraining\x121\n" +
 	"\agoodbye\x18\x06 \x01(\v2\x15.callboard.v1.GoodbyeH\x00R\agoodbyeB\t\n" +
-	"\amessage\"\xba\x04\n" +
+	"\amessage\"\xd0\x04\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -1974,7 +1983,9 @@ const file_callboard_v1_runner_proto_rawDesc = "" +
 	"\rmetadata_json\x18\a \x01(\tR\fmetadataJson\x12\x1f\n" +
 	"\vinstance_id\x18\b \x01(\tR\n" +
 	"instanceId\x12\x18\n" +
-	"\aattempt\x18\t \x01(\rR\aattempt\x12'\n" +
+	"\aattempt\x18\t \x01(\rR\aattempt\x121\n" +
+	"\x15process_start_unix_ms\x18\n" +
+	" \x01(\x03R\x12processStartUnixMs\x12'\n" +
 	"\x0fadvertised_addr\x18\v \x01(\tR\x0eadvertisedAddr\x12\x14\n" +
 	"\x05token\x18\f \x01(\tR\x05token\x124\n" +
 	"\arunning\x18\x0e \x03(\v2\x1a.callboard.v1.RunningActorR\arunning\x12.\n" +
@@ -1982,8 +1993,7 @@ const file_callboard_v1_runner_proto_rawDesc = "" +
 	"\x15serverless_request_id\x18\x10 \x01(\tR\x13serverlessRequestId\x12\x12\n" +
 	"\x04more\x18\x11 \x01(\bR\x04more\x12\x1d\n" +
 	"\n" +
-	"cluster_id\x18\x12 \x01(\tR\tclusterIdJ\x04\b\n" +
-	"\x10\vJ\x04\b\r\x10\x0eR\x15process_start_unix_msR\x12previous_runner_id\"p\n" +
+	"cluster_id\x18\x12 \x01(\tR\tclusterIdJ\x04\b\r\x10\x0eR\x12previous_runner_id\"p\n" +
 	"\fRunningActor\x12(\n" +
 	"\x03ref\x18\x01 \x01(\v2\x16.callboard.v1.ActorRefR\x03ref\x12\x1a\n" +
 	"\bstopping\x18\x02 \x01(\bR\bstopping\x12\x1a\n" +

@@ -31,12 +31,12 @@ func (e *Engine) Advance(ms int64) {
 	e.step(scheduler.Input{})
 }
 
-// AddPool writes an empty config.
+// AddPool writes a config whose versions coexist.
 func (e *Engine) AddPool(namespace, pool string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	id := e.view.Namespace(namespace).ID
-	e.apply(&logv1.Op{Op: &logv1.Op_PutPool{PutPool: &logv1.PutPool{NamespaceId: id[:], Name: pool, Config: &logv1.PoolConfig{}}}})
+	id, drain := e.view.Namespace(namespace).ID, false
+	e.apply(&logv1.Op{Op: &logv1.Op_PutPool{PutPool: &logv1.PutPool{NamespaceId: id[:], Name: pool, Config: &logv1.PoolConfig{DrainOnVersionUpgrade: &drain}}}})
 }
 
 // AddRunner registers a runner in the namespace default, and its pool if there is none.

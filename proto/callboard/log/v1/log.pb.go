@@ -273,7 +273,7 @@ type Op struct {
 	//	*Op_OpenRollout
 	//	*Op_CloseRollout
 	//	*Op_ForgetRollout
-	//	*Op_PaceActor
+	//	*Op_EndRolloutWait
 	//	*Op_RememberOutcome
 	//	*Op_ForgetOutcomes
 	Op            isOp_Op `protobuf_oneof:"op"`
@@ -669,10 +669,10 @@ func (x *Op) GetForgetRollout() *ForgetRollout {
 	return nil
 }
 
-func (x *Op) GetPaceActor() *PaceActor {
+func (x *Op) GetEndRolloutWait() *EndRolloutWait {
 	if x != nil {
-		if x, ok := x.Op.(*Op_PaceActor); ok {
-			return x.PaceActor
+		if x, ok := x.Op.(*Op_EndRolloutWait); ok {
+			return x.EndRolloutWait
 		}
 	}
 	return nil
@@ -856,8 +856,8 @@ type Op_ForgetRollout struct {
 	ForgetRollout *ForgetRollout `protobuf:"bytes,66,opt,name=forget_rollout,json=forgetRollout,proto3,oneof"`
 }
 
-type Op_PaceActor struct {
-	PaceActor *PaceActor `protobuf:"bytes,67,opt,name=pace_actor,json=paceActor,proto3,oneof"`
+type Op_EndRolloutWait struct {
+	EndRolloutWait *EndRolloutWait `protobuf:"bytes,67,opt,name=end_rollout_wait,json=endRolloutWait,proto3,oneof"`
 }
 
 type Op_RememberOutcome struct {
@@ -946,7 +946,7 @@ func (*Op_CloseRollout) isOp_Op() {}
 
 func (*Op_ForgetRollout) isOp_Op() {}
 
-func (*Op_PaceActor) isOp_Op() {}
+func (*Op_EndRolloutWait) isOp_Op() {}
 
 func (*Op_RememberOutcome) isOp_Op() {}
 
@@ -2781,7 +2781,9 @@ func (x *CloseRollout) GetReason() string {
 
 type ForgetRollout struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	NamespaceId   []byte                 `protobuf:"bytes,1,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Id            uint64                 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2816,6 +2818,20 @@ func (*ForgetRollout) Descriptor() ([]byte, []int) {
 	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{31}
 }
 
+func (x *ForgetRollout) GetNamespaceId() []byte {
+	if x != nil {
+		return x.NamespaceId
+	}
+	return nil
+}
+
+func (x *ForgetRollout) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
 func (x *ForgetRollout) GetId() uint64 {
 	if x != nil {
 		return x.Id
@@ -2823,29 +2839,29 @@ func (x *ForgetRollout) GetId() uint64 {
 	return 0
 }
 
-// PaceActor gives an actor that waits for its turn another one.
-type PaceActor struct {
+// EndRolloutWait notes that a pool has waited long enough after a rollout was called off.
+type EndRolloutWait struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	ActorId       []byte                 `protobuf:"bytes,1,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
-	DueMs         int64                  `protobuf:"varint,2,opt,name=due_ms,json=dueMs,proto3" json:"due_ms,omitempty"` // cluster clock
+	NamespaceId   []byte                 `protobuf:"bytes,1,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PaceActor) Reset() {
-	*x = PaceActor{}
+func (x *EndRolloutWait) Reset() {
+	*x = EndRolloutWait{}
 	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PaceActor) String() string {
+func (x *EndRolloutWait) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PaceActor) ProtoMessage() {}
+func (*EndRolloutWait) ProtoMessage() {}
 
-func (x *PaceActor) ProtoReflect() protoreflect.Message {
+func (x *EndRolloutWait) ProtoReflect() protoreflect.Message {
 	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -2857,23 +2873,23 @@ func (x *PaceActor) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PaceActor.ProtoReflect.Descriptor instead.
-func (*PaceActor) Descriptor() ([]byte, []int) {
+// Deprecated: Use EndRolloutWait.ProtoReflect.Descriptor instead.
+func (*EndRolloutWait) Descriptor() ([]byte, []int) {
 	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{32}
 }
 
-func (x *PaceActor) GetActorId() []byte {
+func (x *EndRolloutWait) GetNamespaceId() []byte {
 	if x != nil {
-		return x.ActorId
+		return x.NamespaceId
 	}
 	return nil
 }
 
-func (x *PaceActor) GetDueMs() int64 {
+func (x *EndRolloutWait) GetPool() string {
 	if x != nil {
-		return x.DueMs
+		return x.Pool
 	}
-	return 0
+	return ""
 }
 
 type CreateActor struct {
@@ -3837,7 +3853,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x04base\x18\x03 \x01(\x04R\x04base\x12\x19\n" +
 	"\bclock_ms\x18\x04 \x01(\x03R\aclockMs\x12\x17\n" +
 	"\awall_ms\x18\x05 \x01(\x03R\x06wallMs\x12&\n" +
-	"\x03ops\x18\x06 \x03(\v2\x14.callboard.log.v1.OpR\x03ops\"\x87\x17\n" +
+	"\x03ops\x18\x06 \x03(\v2\x14.callboard.log.v1.OpR\x03ops\"\x97\x17\n" +
 	"\x02Op\x12T\n" +
 	"\x12leader_established\x18\x01 \x01(\v2#.callboard.log.v1.LeaderEstablishedH\x00R\x11leaderEstablished\x12B\n" +
 	"\fput_settings\x18\x02 \x01(\v2\x1d.callboard.log.v1.PutSettingsH\x00R\vputSettings\x12E\n" +
@@ -3887,9 +3903,8 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x12evictions_received\x18? \x01(\v2#.callboard.log.v1.EvictionsReceivedH\x00R\x11evictionsReceived\x12B\n" +
 	"\fopen_rollout\x18@ \x01(\v2\x1d.callboard.log.v1.OpenRolloutH\x00R\vopenRollout\x12E\n" +
 	"\rclose_rollout\x18A \x01(\v2\x1e.callboard.log.v1.CloseRolloutH\x00R\fcloseRollout\x12H\n" +
-	"\x0eforget_rollout\x18B \x01(\v2\x1f.callboard.log.v1.ForgetRolloutH\x00R\rforgetRollout\x12<\n" +
-	"\n" +
-	"pace_actor\x18C \x01(\v2\x1b.callboard.log.v1.PaceActorH\x00R\tpaceActor\x12N\n" +
+	"\x0eforget_rollout\x18B \x01(\v2\x1f.callboard.log.v1.ForgetRolloutH\x00R\rforgetRollout\x12L\n" +
+	"\x10end_rollout_wait\x18C \x01(\v2 .callboard.log.v1.EndRolloutWaitH\x00R\x0eendRolloutWait\x12N\n" +
 	"\x10remember_outcome\x18F \x01(\v2!.callboard.log.v1.RememberOutcomeH\x00R\x0frememberOutcome\x12K\n" +
 	"\x0fforget_outcomes\x18G \x01(\v2 .callboard.log.v1.ForgetOutcomesH\x00R\x0eforgetOutcomesB\x04\n" +
 	"\x02op\"@\n" +
@@ -4041,12 +4056,14 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
 	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x14\n" +
 	"\x05state\x18\x03 \x01(\rR\x05state\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x1f\n" +
-	"\rForgetRollout\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x04R\x02id\"=\n" +
-	"\tPaceActor\x12\x19\n" +
-	"\bactor_id\x18\x01 \x01(\fR\aactorId\x12\x15\n" +
-	"\x06due_ms\x18\x02 \x01(\x03R\x05dueMs\"\xcb\x01\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"V\n" +
+	"\rForgetRollout\x12!\n" +
+	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\x04R\x02id\"G\n" +
+	"\x0eEndRolloutWait\x12!\n" +
+	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\"\xcb\x01\n" +
 	"\vCreateActor\x12\x19\n" +
 	"\bactor_id\x18\x01 \x01(\fR\aactorId\x12!\n" +
 	"\fnamespace_id\x18\x02 \x01(\fR\vnamespaceId\x12\x12\n" +
@@ -4182,7 +4199,7 @@ var file_callboard_log_v1_log_proto_goTypes = []any{
 	(*OpenRollout)(nil),        // 31: callboard.log.v1.OpenRollout
 	(*CloseRollout)(nil),       // 32: callboard.log.v1.CloseRollout
 	(*ForgetRollout)(nil),      // 33: callboard.log.v1.ForgetRollout
-	(*PaceActor)(nil),          // 34: callboard.log.v1.PaceActor
+	(*EndRolloutWait)(nil),     // 34: callboard.log.v1.EndRolloutWait
 	(*CreateActor)(nil),        // 35: callboard.log.v1.CreateActor
 	(*Decision)(nil),           // 36: callboard.log.v1.Decision
 	(*AssignActor)(nil),        // 37: callboard.log.v1.AssignActor
@@ -4241,7 +4258,7 @@ var file_callboard_log_v1_log_proto_depIdxs = []int32{
 	31, // 37: callboard.log.v1.Op.open_rollout:type_name -> callboard.log.v1.OpenRollout
 	32, // 38: callboard.log.v1.Op.close_rollout:type_name -> callboard.log.v1.CloseRollout
 	33, // 39: callboard.log.v1.Op.forget_rollout:type_name -> callboard.log.v1.ForgetRollout
-	34, // 40: callboard.log.v1.Op.pace_actor:type_name -> callboard.log.v1.PaceActor
+	34, // 40: callboard.log.v1.Op.end_rollout_wait:type_name -> callboard.log.v1.EndRolloutWait
 	49, // 41: callboard.log.v1.Op.remember_outcome:type_name -> callboard.log.v1.RememberOutcome
 	50, // 42: callboard.log.v1.Op.forget_outcomes:type_name -> callboard.log.v1.ForgetOutcomes
 	7,  // 43: callboard.log.v1.PutSettings.values:type_name -> callboard.log.v1.SettingValue
@@ -4312,7 +4329,7 @@ func file_callboard_log_v1_log_proto_init() {
 		(*Op_OpenRollout)(nil),
 		(*Op_CloseRollout)(nil),
 		(*Op_ForgetRollout)(nil),
-		(*Op_PaceActor)(nil),
+		(*Op_EndRolloutWait)(nil),
 		(*Op_RememberOutcome)(nil),
 		(*Op_ForgetOutcomes)(nil),
 	}

@@ -197,7 +197,7 @@ type Record_End struct {
 }
 
 type Record_Rollout struct {
-	Rollout *RolloutRecord `protobuf:"bytes,9,opt,name=rollout,proto3,oneof"` // by id; after the outcomes
+	Rollout *RolloutRecord `protobuf:"bytes,9,opt,name=rollout,proto3,oneof"` // by pool, then by id; after the outcomes
 }
 
 func (*Record_State) isRecord_Record() {}
@@ -622,6 +622,7 @@ type RunnerRecord struct {
 	DrainStandby      bool                   `protobuf:"varint,30,opt,name=drain_standby,json=drainStandby,proto3" json:"drain_standby,omitempty"`
 	DrainTotal        uint32                 `protobuf:"varint,31,opt,name=drain_total,json=drainTotal,proto3" json:"drain_total,omitempty"`
 	DrainFinishWallMs int64                  `protobuf:"varint,32,opt,name=drain_finish_wall_ms,json=drainFinishWallMs,proto3" json:"drain_finish_wall_ms,omitempty"`
+	DrainOverdue      bool                   `protobuf:"varint,36,opt,name=drain_overdue,json=drainOverdue,proto3" json:"drain_overdue,omitempty"`
 	MoveFromMs        int64                  `protobuf:"varint,33,opt,name=move_from_ms,json=moveFromMs,proto3" json:"move_from_ms,omitempty"` // cluster clock at which its forced moves began; 0: there were none
 	MoveTotal         uint32                 `protobuf:"varint,34,opt,name=move_total,json=moveTotal,proto3" json:"move_total,omitempty"`
 	Moves             uint32                 `protobuf:"varint,35,opt,name=moves,proto3" json:"moves,omitempty"`
@@ -884,6 +885,13 @@ func (x *RunnerRecord) GetDrainFinishWallMs() int64 {
 	return 0
 }
 
+func (x *RunnerRecord) GetDrainOverdue() bool {
+	if x != nil {
+		return x.DrainOverdue
+	}
+	return false
+}
+
 func (x *RunnerRecord) GetMoveFromMs() int64 {
 	if x != nil {
 		return x.MoveFromMs
@@ -949,8 +957,8 @@ type ActorRecord struct {
 	EvictMs           int64                  `protobuf:"varint,33,opt,name=evict_ms,json=evictMs,proto3" json:"evict_ms,omitempty"` // cluster clock
 	Promise           uint32                 `protobuf:"varint,34,opt,name=promise,proto3" json:"promise,omitempty"`                // number of the runner that has a slot for it; 0: none
 	MovedIn           uint64                 `protobuf:"varint,35,opt,name=moved_in,json=movedIn,proto3" json:"moved_in,omitempty"` // id of the rollout that moved it last
-	Unreceived        bool                   `protobuf:"varint,36,opt,name=unreceived,proto3" json:"unreceived,omitempty"`
-	Claimed           uint64                 `protobuf:"varint,37,opt,name=claimed,proto3" json:"claimed,omitempty"` // a generation that a runner claimed; 0: none above the actor's own
+	Eviction          uint32                 `protobuf:"varint,36,opt,name=eviction,proto3" json:"eviction,omitempty"`              // bits: 1 its receipt is awaited, 2 a rollout counts it
+	Claimed           uint64                 `protobuf:"varint,37,opt,name=claimed,proto3" json:"claimed,omitempty"`                // a generation that a runner claimed; 0: none above the actor's own
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -1230,11 +1238,11 @@ func (x *ActorRecord) GetMovedIn() uint64 {
 	return 0
 }
 
-func (x *ActorRecord) GetUnreceived() bool {
+func (x *ActorRecord) GetEviction() uint32 {
 	if x != nil {
-		return x.Unreceived
+		return x.Eviction
 	}
-	return false
+	return 0
 }
 
 func (x *ActorRecord) GetClaimed() uint64 {
@@ -1490,6 +1498,7 @@ type RolloutRecord struct {
 	Moving        uint32                 `protobuf:"varint,13,opt,name=moving,proto3" json:"moving,omitempty"`
 	Lost          uint32                 `protobuf:"varint,14,opt,name=lost,proto3" json:"lost,omitempty"`
 	Left          uint32                 `protobuf:"varint,15,opt,name=left,proto3" json:"left,omitempty"`
+	WaitMs        int64                  `protobuf:"varint,16,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"` // cluster clock until which the next rollout of the pool waits
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1629,6 +1638,13 @@ func (x *RolloutRecord) GetLeft() uint32 {
 	return 0
 }
 
+func (x *RolloutRecord) GetWaitMs() int64 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
+}
+
 // EndRecord closes a snapshot: a reader that has not met it has read a torn file.
 type EndRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1726,7 +1742,7 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\x0ewindow_from_ms\x18\x03 \x01(\x03R\fwindowFromMs\x12!\n" +
 	"\fwindow_turns\x18\x04 \x01(\rR\vwindowTurns\x12,\n" +
 	"\x12window_rate_micros\x18\x05 \x01(\x04R\x10windowRateMicros\x12\x1a\n" +
-	"\bemptying\x18\x06 \x01(\rR\bemptying\"\xdd\b\n" +
+	"\bemptying\x18\x06 \x01(\rR\bemptying\"\x82\t\n" +
 	"\fRunnerRecord\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x10\n" +
@@ -1769,13 +1785,14 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\rdrain_standby\x18\x1e \x01(\bR\fdrainStandby\x12\x1f\n" +
 	"\vdrain_total\x18\x1f \x01(\rR\n" +
 	"drainTotal\x12/\n" +
-	"\x14drain_finish_wall_ms\x18  \x01(\x03R\x11drainFinishWallMs\x12 \n" +
+	"\x14drain_finish_wall_ms\x18  \x01(\x03R\x11drainFinishWallMs\x12#\n" +
+	"\rdrain_overdue\x18$ \x01(\bR\fdrainOverdue\x12 \n" +
 	"\fmove_from_ms\x18! \x01(\x03R\n" +
 	"moveFromMs\x12\x1d\n" +
 	"\n" +
 	"move_total\x18\" \x01(\rR\tmoveTotal\x12\x14\n" +
 	"\x05moves\x18# \x01(\rR\x05moves\x12\x18\n" +
-	"\aattempt\x18% \x01(\rR\aattempt\"\xc0\t\n" +
+	"\aattempt\x18% \x01(\rR\aattempt\"\xbc\t\n" +
 	"\vActorRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x12\n" +
@@ -1818,10 +1835,8 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\x0fdestroy_wall_ms\x18  \x01(\x03R\rdestroyWallMs\x12\x19\n" +
 	"\bevict_ms\x18! \x01(\x03R\aevictMs\x12\x18\n" +
 	"\apromise\x18\" \x01(\rR\apromise\x12\x19\n" +
-	"\bmoved_in\x18# \x01(\x04R\amovedIn\x12\x1e\n" +
-	"\n" +
-	"unreceived\x18$ \x01(\bR\n" +
-	"unreceived\x12\x18\n" +
+	"\bmoved_in\x18# \x01(\x04R\amovedIn\x12\x1a\n" +
+	"\beviction\x18$ \x01(\rR\beviction\x12\x18\n" +
 	"\aclaimed\x18% \x01(\x04R\aclaimedB\x06\n" +
 	"\x04_key\"\xde\x01\n" +
 	"\rTroubleRecord\x12\x12\n" +
@@ -1843,7 +1858,7 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\fR\aoutcome\x12 \n" +
 	"\vfingerprint\x18\x03 \x01(\x06R\vfingerprint\x12\x13\n" +
-	"\x05at_ms\x18\x04 \x01(\x03R\x04atMs\"\x89\x03\n" +
+	"\x05at_ms\x18\x04 \x01(\x03R\x04atMs\"\xa2\x03\n" +
 	"\rRolloutRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04pool\x18\x02 \x01(\rR\x04pool\x12\x18\n" +
@@ -1861,7 +1876,8 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\x05moved\x18\f \x01(\rR\x05moved\x12\x16\n" +
 	"\x06moving\x18\r \x01(\rR\x06moving\x12\x12\n" +
 	"\x04lost\x18\x0e \x01(\rR\x04lost\x12\x12\n" +
-	"\x04left\x18\x0f \x01(\rR\x04left\"%\n" +
+	"\x04left\x18\x0f \x01(\rR\x04left\x12\x17\n" +
+	"\await_ms\x18\x10 \x01(\x03R\x06waitMs\"%\n" +
 	"\tEndRecord\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x04R\arecordsB=Z;github.com/callboard/callboard/proto/callboard/log/v1;logv1b\x06proto3"
 

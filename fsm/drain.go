@@ -1,0 +1,249 @@
+package fsm
+
+import (
+	"cmp"
+	"iter"
+	"math"
+	"slices"
+
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+)
+
+// DrainCause says why a runner gives up its actors, numbered as callboard.v1.DrainCause.
+type DrainCause uint8
+
+// The causes; zero: it does not drain.
+const (
+	NotDraining DrainCause = iota
+	DrainNewerVersion
+	DrainOperator
+	DrainShutdown
+	DrainReplaced
+	DrainLost
+	DrainURLChanged
+	DrainRequestEnd
+)
+
+// weight orders the causes: a drain under way gives way to one of a weightier cause, never the other way round.
+var weight = [...]int{
+	NotDraining: 0, DrainNewerVersion: 1, DrainURLChanged: 2, DrainOperator: 3, DrainRequestEnd: 4, DrainShutdown: 5, DrainReplaced: 6, DrainLost: 7,
+}
+
+// Outweighs tells whether a drain of one cause takes the place of one of another.
+func (c DrainCause) Outweighs(o DrainCause) bool { return weight[c] > weight[o] }
+
+// planned tells whether a drain of the cause is paced by the pool's bucket and waits for room.
+func (c DrainCause) planned() bool {
+	return c == DrainNewerVersion || c == DrainOperator || c == DrainURLChanged
+}
+
+// Drain is how a runner gives up its actors; the zero value: it does not.
+type Drain struct {
+	Cause      DrainCause
+	StartMs    int64 // cluster clock
+	DeadlineMs int64 // cluster clock; 0: none
+	Reason     string
+	Force      bool   // its actors move whether or not there is room elsewhere
+	Overdue    bool   // its deadline has passed: what is left moves at once
+	Standby    bool   // it came when it was outdated already, and has had no actor since
+	Total      uint32 // actors that it had when the drain began, and those that it got since
+	StartWall  int64
+	FinishWall int64 // when its last actor had left; 0: not yet
+}
+
+// Draining tells whether a runner gives up its actors.
+func (r *Runner) Draining() bool { return r.Drain.Cause != NotDraining }
+
+// left is how many actors have not been told to stop.
+func (r *Runner) left() uint32 { return r.Held - r.Stopping }
+
+// Left returns how many of a runner's actors have not been told to stop.
+func (r *Runner) Left() uint32 { return r.left() }
+
+// Forced tells whether it gives up its actors whatever the pace and the room.
+func (r *Runner) Forced() bool {
+	return r.Draining() && (!r.Drain.Cause.planned() || r.Drain.Overdue)
+}
+
+// Planned tells whether its actors are moved at the pool's pace.
+func (r *Runner) Planned() bool { return r.Drain.Cause.planned() && !r.Drain.Overdue }
+
+// SafeToTerminate tells whether a draining runner has nothing and gets nothing any more.
+func (r *Runner) SafeToTerminate() bool { return r.Drain.FinishWall != 0 }
+
+// LastResort tells whether it takes new actors when no other runner can: it drains only because a newer version is there, and has not
+// finished.
+func (r *Runner) LastResort() bool {
+	return r.End == NotEnded && r.Connected && r.Drain.Cause == DrainNewerVersion && !r.SafeToTerminate()
+}
+
+// drainWork tells whether its drain has something to be done now: actors to be told to stop whatever the pace, or its end.
+func (r *Runner) drainWork() bool {
+	switch {
+	case r.End != NotEnded || !r.Draining():
+		return false
+	case r.Held == 0:
+		return r.Drain.Cause == DrainReplaced || r.Drain.Cause.planned() && !r.SafeToTerminate() && !r.Drain.Standby
+	}
+	return r.Forced() && r.left() > 0
+}
+
+// evictable tells whether the pool's pace has something to take from it.
+func (r *Runner) evictable() bool {
+	return r.End == NotEnded && r.Connected && r.Planned() && r.left() > 0
+}
+
+// versionDrain tells whether it drains because a newer version is there.
+func (r *Runner) versionDrain() bool { return r.End == NotEnded && r.Drain.Cause == DrainNewerVersion }
+
+// unfinished tells whether a rollout has to wait for it.
+func (r *Runner) unfinished() bool {
+	return r.versionDrain() && !r.SafeToTerminate() && !r.Drain.Standby
+}
+
+// drainDue tells whether something follows when its deadline passes.
+func (r *Runner) drainDue() bool {
+	return r.End == NotEnded && r.Drain.Cause == DrainOperator && r.Drain.DeadlineMs != 0 && !r.Drain.Overdue && r.left() > 0
+}
+
+// evictableKey orders the runners of a pool that are emptied at its pace: earliest deadline, then oldest version, then fewest actors left.
+type evictableKey struct {
+	pool       uint32
+	deadlineMs int64
+	version    uint32
+	left       uint32
+	number     uint32
+}
+
+func evictableLess(a, b evictableKey) bool {
+	switch {
+	case a.pool != b.pool:
+		return a.pool < b.pool
+	case a.deadlineMs != b.deadlineMs:
+		return a.deadlineMs < b.deadlineMs
+	case a.version != b.version:
+		return a.version < b.version
+	case a.left != b.left:
+		return a.left < b.left
+	}
+	return a.number < b.number
+}
+
+func (r *Runner) evictableKey() evictableKey {
+	k := evictableKey{pool: r.pool, deadlineMs: r.Drain.DeadlineMs, version: r.Version, left: r.left(), number: r.Number}
+	if k.deadlineMs == 0 {
+		k.deadlineMs = math.MaxInt64
+	}
+	return k
+}
+
+// Evictable yields the runners of a pool that its pace may take an actor from, in the order in which they are emptied: first the one
+// that is being emptied already.
+func (s *State) Evictable(p *Pool) iter.Seq[*Runner] {
+	return func(yield func(*Runner) bool) {
+		emptying := s.runners.Get(s.buckets.Get(p.ordinal).Emptying)
+		if emptying != nil && (emptying.pool != p.ordinal || !emptying.evictable()) {
+			emptying = nil
+		}
+		if emptying != nil && !yield(emptying) {
+			return
+		}
+		for k := range s.evictables.From(evictableKey{pool: p.ordinal, deadlineMs: math.MinInt64}) {
+			if k.pool != p.ordinal {
+				return
+			}
+			if emptying != nil && k.number == emptying.Number {
+				continue
+			}
+			if !yield(s.runners.Get(k.number)) {
+				return
+			}
+		}
+	}
+}
+
+// PoolsToEvict returns the pools that have something to be evicted at their pace, by the names of their namespaces and their own: a
+// restore changes ordinals, and must not change the order of decisions.
+func (s *State) PoolsToEvict() []*Pool {
+	var pools []*Pool
+	from := evictableKey{deadlineMs: math.MinInt64}
+	for {
+		k, ok := s.evictables.First(from)
+		if !ok {
+			break
+		}
+		pools = append(pools, s.pools.Get(k.pool))
+		from.pool = k.pool + 1
+	}
+	slices.SortFunc(pools, func(a, b *Pool) int {
+		return cmp.Or(cmp.Compare(s.PoolNamespace(a).Name, s.PoolNamespace(b).Name), cmp.Compare(a.ID.Name, b.ID.Name))
+	})
+	return pools
+}
+
+// DrainWork yields the runners whose drain has something to be done whatever the pace, by number.
+func (s *State) DrainWork() iter.Seq[*Runner] {
+	return func(yield func(*Runner) bool) {
+		for number := range s.drainWork.All() {
+			if !yield(s.runners.Get(number)) {
+				return
+			}
+		}
+	}
+}
+
+func (tx *Tx) startDrain(op *logv1.StartDrain) Result {
+	r, res := tx.liveRunner(op.GetRunnerId())
+	if res.Code != CodeOK {
+		return res
+	}
+	cause := DrainCause(op.GetCause())
+	if cause == NotDraining || cause == DrainLost || op.GetCause() > uint32(DrainRequestEnd) || op.GetStandby() && cause != DrainNewerVersion {
+		return refuse(CodeMalformed)
+	}
+	if r.Draining() && cause != r.Drain.Cause && !cause.Outweighs(r.Drain.Cause) {
+		return refuse(CodeIllegal)
+	}
+	next := *r
+	next.Drain = Drain{
+		Cause: cause, StartMs: tx.clockMs, DeadlineMs: op.GetDeadlineMs(), Reason: op.GetReason(), Force: op.GetForce(),
+		Standby: op.GetStandby() && r.Held == 0, Total: r.Held, StartWall: tx.wallMs,
+	}
+	next.Drain.Overdue = cause == DrainOperator && op.GetDeadlineMs() != 0 && op.GetDeadlineMs() <= tx.clockMs
+	if r.Draining() { // it has been told already: what it has lost since counts, and its delay does not begin anew
+		next.Drain.StartMs, next.Drain.StartWall, next.Drain.Total = r.Drain.StartMs, r.Drain.StartWall, r.Drain.Total
+	}
+	if !next.Forced() {
+		next.Moves = Moves{} // forced moves of an earlier deadline: those of the next begin anew
+	}
+	tx.replaceRunner(r, &next)
+	return Result{}
+}
+
+func (tx *Tx) cancelDrain(op *logv1.CancelDrain) Result {
+	r, res := tx.liveRunner(op.GetRunnerId())
+	if res.Code != CodeOK {
+		return res
+	}
+	if !r.Drain.Cause.planned() {
+		return refuse(CodeIllegal)
+	}
+	next := *r
+	next.Drain, next.Moves = Drain{}, Moves{}
+	tx.replaceRunner(r, &next)
+	return Result{}
+}
+
+func (tx *Tx) finishDrain(op *logv1.FinishDrain) Result {
+	r, res := tx.liveRunner(op.GetRunnerId())
+	if res.Code != CodeOK {
+		return res
+	}
+	if !r.Drain.Cause.planned() || r.Held > 0 || r.SafeToTerminate() || r.Drain.Standby {
+		return refuse(CodeIllegal)
+	}
+	next := *r
+	next.Drain.FinishWall = max(tx.wallMs, 1)
+	tx.replaceRunner(r, &next)
+	return Result{}
+}

@@ -1,0 +1,190 @@
+package scheduler
+
+import (
+	"github.com/callboard/callboard/fsm"
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+)
+
+// receiptOverdueMs is how long a runner may take to acknowledge an eviction before others are emptied first.
+const receiptOverdueMs = 2_000
+
+// evict has draining runners give up actors at the pace of their pools.
+func (s *step) evict() {
+	for _, p := range s.tx.PoolsToEvict() {
+		s.evictPool(p)
+	}
+}
+
+func (s *step) evictPool(p *fsm.Pool) {
+	s.name(p)
+	queueServed := false
+	for {
+		next := lookAhead(&s.tx.State, p)
+		if next.actor == nil {
+			if next.atMs > s.tx.ClockMs() {
+				s.wakeAt(next.atMs)
+			}
+			return
+		}
+		if s.budget.stops == maxStopsPerStep || s.full() {
+			s.out.Unfinished = true
+			return
+		}
+		if !queueServed {
+			s.placePool(p) // who waits comes first
+			queueServed = true
+		}
+		room := roomFor(&s.tx.State, p, next.actor, next.runner, s.drawUint32())
+		if room == nil && !next.runner.Drain.Force {
+			return // whatever makes room makes the pool be looked at again
+		}
+		s.budget.stops++
+		if !s.evictOne(next, room) {
+			return
+		}
+	}
+}
+
+func (s *step) evictOne(next outlook, room *fsm.Runner) bool {
+	op := &logv1.EvictActor{Ref: refOp(next.actor.Ref()), StopDeadlineMs: s.tx.ClockMs() + s.tx.Setting(fsm.ActorStopThreshold)}
+	if room != nil {
+		op.PromisedRunnerId = room.ID[:]
+	}
+	return s.do(&logv1.Op{Op: &logv1.Op_EvictActor{EvictActor: op}}) == fsm.CodeOK
+}
+
+// Blockers: why evictions that are due do not happen. The codes are public (callboard.v1.Blocker).
+const (
+	blockedDelay        = "delay"
+	blockedRate         = "rate"
+	blockedForced       = "forced_moves"
+	blockedNoCapacity   = "no_capacity"
+	blockedPaused       = "paused"
+	blockedReceipts     = "receipts"
+	blockedDisconnected = "runner_disconnected"
+	blockedSilent       = "runner_silent"
+	blockedCalledOff    = "called_off"
+)
+
+// outlook is what the pace of a pool allows next: an actor to be evicted now, or when to look again and why not now.
+type outlook struct {
+	actor   *fsm.Actor
+	runner  *fsm.Runner
+	atMs    int64  // cluster clock; 0: something must happen first
+	blocked string // one of the blockers; empty: an actor may be evicted if there is room
+}
+
+// lookAhead finds the next planned eviction of a pool, but for whether there is room.
+func lookAhead(st *fsm.State, p *fsm.Pool) outlook {
+	bucket := st.Bucket(p)
+	switch {
+	case !bucket.HasToken() && bucket.Nanos < 0:
+		return outlook{atMs: bucket.TokenMs(p.EvictionRateMicros()), blocked: blockedForced}
+	case !bucket.HasToken():
+		return outlook{atMs: bucket.TokenMs(p.EvictionRateMicros()), blocked: blockedRate}
+	case st.PoolStats(p).Unreceived >= p.MaxUnreceived():
+		return outlook{blocked: blockedReceipts}
+	}
+	if p.WindowSize() > 0 {
+		return nextNamed(st, p)
+	}
+	return nextUnnamed(st, p)
+}
+
+// nextNamed is lookAhead for a pool that names its actors ahead.
+func nextNamed(st *fsm.State, p *fsm.Pool) outlook {
+	for a := range st.NamedActors(p) {
+		r := st.RunnerByNumber(a.Runner)
+		if a.EvictMs > st.ClockMs() {
+			return outlook{atMs: a.EvictMs, blocked: blockedRate}
+		}
+		if why := passedOver(st, p, r); why.blocked != "" {
+			return why
+		}
+		return outlook{actor: a, runner: r}
+	}
+	// Nobody is named. Of those that could be, all wait for the same thing.
+	if next := nextUnnamed(st, p); next.actor == nil {
+		return next
+	}
+	return outlook{blocked: blockedRate, atMs: st.ClockMs() + 1} // they are named in the next entry
+}
+
+// nextUnnamed is lookAhead for a pool that does not name its actors.
+func nextUnnamed(st *fsm.State, p *fsm.Pool) outlook {
+	first := outlook{blocked: blockedDisconnected}
+	for r := range st.Evictable(p) {
+		why := passedOver(st, p, r)
+		if why.blocked == "" {
+			if a := firstOf(st, p, r); a != nil {
+				return outlook{actor: a, runner: r}
+			}
+			continue
+		}
+		if first.blocked == blockedDisconnected || why.atMs != 0 && (first.atMs == 0 || why.atMs < first.atMs) {
+			first = why
+		}
+	}
+	return first
+}
+
+// passedOver says why a runner is not emptied now: its turn has not come, its rollout is paused, or it does not answer.
+func passedOver(st *fsm.State, p *fsm.Pool, r *fsm.Runner) outlook {
+	if !r.Planned() || !r.Connected {
+		return outlook{blocked: blockedDisconnected}
+	}
+	if r.Drain.Cause == fsm.DrainNewerVersion {
+		switch open := st.OpenRollout(p); {
+		case open == nil:
+			return outlook{blocked: blockedCalledOff}
+		case open.Paused:
+			return outlook{blocked: blockedPaused}
+		}
+	}
+	if begins := r.Drain.StartMs + p.EvictionDelayMs(); begins > st.ClockMs() {
+		return outlook{blocked: blockedDelay, atMs: begins}
+	}
+	if since, ok := st.UnreceivedSinceMs(r); ok && st.ClockMs()-since >= receiptOverdueMs {
+		return outlook{blocked: blockedSilent}
+	}
+	return outlook{}
+}
+
+// firstOf returns the actor that a runner gives up first; nil: there is none that may be moved.
+func firstOf(st *fsm.State, p *fsm.Pool, r *fsm.Runner) *fsm.Actor {
+	for a := range st.ActorsOf(r, 0) {
+		if movable(st, p, r, a) {
+			return a
+		}
+	}
+	return nil
+}
+
+// movable tells whether an actor of a draining runner may be moved: it is not on its way already, and its rollout has not moved it before.
+func movable(st *fsm.State, p *fsm.Pool, r *fsm.Runner, a *fsm.Actor) bool {
+	if a.Phase == fsm.Stopping {
+		return false
+	}
+	open := st.OpenRollout(p)
+	return r.Drain.Cause != fsm.DrainNewerVersion || open != nil && a.MovedIn != open.ID
+}
+
+// roomFor returns the runner that an actor would be moved to; nil: there is no room for it that no pending actor may use. Among equals
+// the seed says which.
+func roomFor(st *fsm.State, p *fsm.Pool, a *fsm.Actor, from *fsm.Runner, seed uint32) *fsm.Runner {
+	floor := a.FloorVersion
+	if open := st.OpenRollout(p); open != nil && from.Drain.Cause == fsm.DrainNewerVersion {
+		floor = max(floor, open.Version)
+	}
+	newest, some := st.NewestVersion(p)
+	for to := range st.Candidates(p, seed) {
+		switch {
+		case to.Draining(), to.Version < floor && some && newest >= floor:
+			return nil
+		case st.FirstPending(p, to.Version) != nil:
+			return nil
+		}
+		return to
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package scheduler
+
+import (
+	"crypto/sha256"
+
+	"github.com/callboard/callboard/fsm"
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+)
+
+// A forecast runs the scheduler ahead in virtual time on a copy of the state, as if nothing else happened: nobody asks for anything,
+// runners live and answer at once, actors stop and start in no time. It is how rollouts are planned and their ends foretold.
+
+// How far a forecast goes. What is left then is extrapolated.
+const (
+	statusSteps = 2_000
+	planSteps   = 20_000
+)
+
+// forecast is what a run ahead came to. Times are cluster clock.
+type forecast struct {
+	startMs  int64
+	turns    []int64 // when actors were evicted, in order
+	endMs    int64   // when the last one had left
+	left     uint32  // actors that are on outdated runners still
+	runners  uint32  // that drained
+	blocked  bool    // nothing moves any more, and something is left
+	estimate bool    // the end is extrapolated
+	view     *fsm.View
+}
+
+// foretell runs ahead until every outdated runner of a pool has given up its actors, or nothing moves any more.
+func foretell(v *fsm.View, pool fsm.PoolID, steps int, setUp func(*fsm.Tx)) forecast {
+	f := forecast{startMs: v.ClockMs(), endMs: v.ClockMs()}
+	at, wall := v.ClockMs(), v.WallMs()
+	seed := sha256.Sum256([]byte(pool.Name))
+	toAnswer := onTheWay(v, v.Pool(pool))
+	for n := 0; ; n++ {
+		tx := v.Begin(at, wall+at-f.startMs)
+		s := &step{tx: tx, seed: seed, draws: uint64(n) << 32}
+		if n == 0 && setUp != nil {
+			setUp(tx)
+		}
+		p := tx.Pool(pool)
+		s.hearAll(p)
+		if s.answerAll(toAnswer) {
+			f.endMs = at
+		}
+		s.endWait(p)
+		s.rollouts()
+		s.drain()
+		s.evict()
+		s.place()
+		toAnswer = f.count(s.out.Ops, at)
+		v = tx.Seal(v.Index() + 1)
+		f.left = outdatedActors(v, v.Pool(pool))
+		switch waits := v.RolloutWaitMs(v.Pool(pool)); {
+		case len(toAnswer) > 0:
+			at++ // the next step answers
+		case f.left == 0 && !s.out.Unfinished:
+			f.view = v
+			return f
+		case s.out.Unfinished:
+			at++
+		case s.wakeMs > at:
+			at = s.wakeMs
+		case waits > at:
+			at = waits
+		default:
+			f.view, f.blocked = v, true
+			return f
+		}
+		if n >= steps {
+			return f.extrapolate(v, pool)
+		}
+	}
+}
+
+// count notes what a step decided, and returns the actors that it started or stopped.
+func (f *forecast) count(ops []*logv1.Op, at int64) []fsm.ActorID {
+	var ids []fsm.ActorID
+	for _, op := range ops {
+		switch o := op.GetOp().(type) {
+		case *logv1.Op_EvictActor:
+			f.turns = append(f.turns, at)
+			ids = append(ids, fsm.ActorID(o.EvictActor.GetRef().GetActorId()))
+		case *logv1.Op_AssignActor:
+			ids = append(ids, fsm.ActorID(o.AssignActor.GetRef().GetActorId()))
+		case *logv1.Op_StartDrain:
+			f.runners++
+		}
+	}
+	return ids
+}
+
+func (f forecast) extrapolate(v *fsm.View, pool fsm.PoolID) forecast {
+	f.view, f.estimate = v, true
+	f.endMs = v.ClockMs() + int64(f.left)*1_000_000_000/int64(v.Pool(pool).EvictionRateMicros())
+	return f
+}
+
+// hearAll lets every connected runner of a pool be heard.
+func (s *step) hearAll(p *fsm.Pool) {
+	var numbers []uint32
+	for r := range s.tx.PoolRunners(p) {
+		if r.Connected && s.tx.SilentMs(r) > 0 {
+			numbers = append(numbers, r.Number)
+		}
+	}
+	s.seen(numbers)
+}
+
+// onTheWay lists the actors of a pool that are starting or stopping.
+func onTheWay(v *fsm.View, p *fsm.Pool) []fsm.ActorID {
+	var ids []fsm.ActorID
+	for r := range v.PoolRunners(p) {
+		for a := range v.ActorsOf(r, 0) {
+			if a.Phase != fsm.Running {
+				ids = append(ids, a.ID)
+			}
+		}
+	}
+	return ids
+}
+
+// answerAll lets runners answer: what was told to stop has stopped, what was started runs.
+func (s *step) answerAll(ids []fsm.ActorID) (stopped bool) {
+	for _, id := range ids {
+		switch a := s.tx.Actor(id); {
+		case a == nil:
+		case a.Phase == fsm.Stopping:
+			stopped = s.endLife(a, ending{clean: true, cause: logv1.StopCause_STOP_CAUSE_CONFIRMED}) || stopped
+		case a.Phase == fsm.Starting:
+			s.do(&logv1.Op{Op: &logv1.Op_ActorRunning{ActorRunning: &logv1.ActorRunning{Ref: refOp(a.Ref())}}})
+		}
+	}
+	return stopped
+}
+
+func (s *step) endWait(p *fsm.Pool) {
+	if until := s.tx.RolloutWaitMs(p); until != 0 && until <= s.tx.ClockMs() {
+		s.do(&logv1.Op{Op: &logv1.Op_EndRolloutWait{EndRolloutWait: &logv1.EndRolloutWait{NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name}}})
+	}
+}
+
+// outdatedActors counts the actors on runners that drain for a newer version, or will when the pool has waited long enough.
+func outdatedActors(v *fsm.View, p *fsm.Pool) uint32 {
+	var n uint32
+	newest, _ := v.NewestVersion(p)
+	for r := range v.PoolRunners(p) {
+		if r.Drain.Cause == fsm.DrainNewerVersion || p.DrainOn() && !r.Draining() && r.Version < newest {
+			n += r.Held
+		}
+	}
+	return n
+}

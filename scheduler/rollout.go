@@ -1,0 +1,119 @@
+package scheduler
+
+import (
+	"fmt"
+
+	"github.com/callboard/callboard/fsm"
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+)
+
+// The standing rule of versions: in a pool that drains, every runner drains that is older than the highest version among its connected
+// runners that do not drain themselves. The drains that one version causes are its rollout. It is called off when no runner of the
+// version is left, or when the drain is switched off; one that is merely disconnected still counts.
+
+// rollouts holds the rule in every pool whose runners or config changed.
+func (s *step) rollouts() {
+	for _, p := range s.tx.DirtyPools() {
+		s.callOff(p)
+		s.rollOut(p)
+	}
+}
+
+// callOff ends what no newer version is left for.
+func (s *step) callOff(p *fsm.Pool) {
+	open := s.tx.OpenRollout(p)
+	newest, some := s.tx.NewestVersion(p)
+	switch {
+	case open == nil:
+	case !p.DrainOn():
+		s.closeRollout(p, fsm.RolloutCalledOff, "drain_on_version_upgrade was switched off")
+	case !some || newest < open.Version:
+		s.closeRollout(p, fsm.RolloutCalledOff, fmt.Sprintf("no runner of version %d or newer is left", open.Version))
+	}
+	outdated, any := s.tx.NewestOutdated(p)
+	if !any || p.DrainOn() && some && newest > outdated {
+		return
+	}
+	var back []*fsm.Runner
+	for r := range s.tx.PoolRunners(p) {
+		if r.Drain.Cause == fsm.DrainNewerVersion && (!p.DrainOn() || !some || newest <= r.Version) {
+			back = append(back, r)
+		}
+	}
+	for _, r := range back {
+		s.cancelDrain(r)
+	}
+}
+
+// rollOut drains what is outdated.
+func (s *step) rollOut(p *fsm.Pool) {
+	open := s.tx.OpenRollout(p)
+	target, some := s.tx.NewestConnected(p)
+	if open != nil && (!some || open.Version > target) {
+		target, some = open.Version, true // while it is open its version counts as connected
+	}
+	if !p.DrainOn() || !some {
+		return
+	}
+	oldest, any := s.tx.OldestVersion(p)
+	outdated := any && oldest < target
+	unled := open == nil && s.tx.PoolStats(p).Unfinished > 0 // one that stood by was given actors as a last resort
+	if !outdated && !unled || s.tx.RolloutWaitMs(p) != 0 {
+		return
+	}
+	var older []*fsm.Runner
+	begin := unled || open != nil && open.Version < target
+	for r := range s.tx.PoolRunners(p) {
+		if r.Version >= target {
+			break
+		}
+		if !r.Draining() {
+			older = append(older, r)
+			begin = begin || open == nil && !s.standsBy(r)
+		}
+	}
+	if begin {
+		s.do(&logv1.Op{Op: &logv1.Op_OpenRollout{OpenRollout: &logv1.OpenRollout{NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name, Version: target}}})
+		s.warnRising(p)
+	}
+	for _, r := range older {
+		s.do(&logv1.Op{Op: &logv1.Op_StartDrain{StartDrain: &logv1.StartDrain{
+			RunnerId: r.ID[:], Cause: uint32(fsm.DrainNewerVersion), Standby: s.standsBy(r), Reason: fmt.Sprintf("version %d is there", target),
+		}}})
+	}
+}
+
+// standsBy tells whether a runner comes when it is outdated already: it has nothing to give up, and waits in case it is needed.
+func (s *step) standsBy(r *fsm.Runner) bool { return s.newcomers[r.Number] && r.Held == 0 }
+
+// closeRollouts ends the rollouts that nothing is left of.
+func (s *step) closeRollouts() {
+	for _, p := range s.tx.DirtyPools() {
+		if s.tx.OpenRollout(p) != nil && s.tx.PoolStats(p).Unfinished == 0 {
+			s.closeRollout(p, fsm.RolloutDone, "")
+		}
+	}
+}
+
+func (s *step) closeRollout(p *fsm.Pool, state fsm.RolloutState, reason string) {
+	s.do(&logv1.Op{Op: &logv1.Op_CloseRollout{CloseRollout: &logv1.CloseRollout{
+		NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name, State: uint32(state), Reason: reason,
+	}}})
+	for {
+		old := s.tx.ExcessRollout(p)
+		if old == nil || !s.forgetRollout(old) {
+			return
+		}
+	}
+}
+
+func (s *step) forgetRollout(r *fsm.Rollout) bool {
+	p := s.tx.RolloutPool(r)
+	return s.do(&logv1.Op{Op: &logv1.Op_ForgetRollout{ForgetRollout: &logv1.ForgetRollout{NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name, Id: r.ID}}}) == fsm.CodeOK
+}
+
+// cancelDrain calls a drain off. What is named to be moved stays; what has been told to stop goes on stopping.
+func (s *step) cancelDrain(r *fsm.Runner) {
+	s.unname(s.tx.RunnerPool(r), s.namedOn(r))
+	s.do(&logv1.Op{Op: &logv1.Op_CancelDrain{CancelDrain: &logv1.CancelDrain{RunnerId: r.ID[:]}}})
+}

@@ -1,0 +1,83 @@
+package scheduler
+
+import (
+	"fmt"
+
+	"github.com/callboard/callboard/fsm"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+)
+
+// Warning is something that was accepted and is probably not meant.
+type Warning struct {
+	Code    string
+	Message string
+}
+
+// The codes of warnings.
+const (
+	WarnDrainOn          = "drain_turned_on"
+	WarnVersionZero      = "version_not_configured"
+	WarnVersionIsStart   = "version_is_start_time"
+	WarnVersionsRising   = "versions_rising"
+	versionIsStartWithin = 5 // seconds
+	risingRollouts       = 3
+	risingWithinMs       = 10 * 60_000
+)
+
+func (s *step) warn(code, format string, args ...any) string {
+	text := fmt.Sprintf(format, args...)
+	s.out.Warnings = append(s.out.Warnings, Warning{code, text})
+	return text
+}
+
+// warnDrainOn says what it does to connected runners that a pool drains from now on.
+func (s *step) warnDrainOn(before, now *fsm.Pool) []string {
+	if before == nil || before.DrainOn() || !now.DrainOn() || s.tx.PoolStats(now).Connected == 0 {
+		return nil
+	}
+	older := 0
+	newest, _ := s.tx.NewestConnected(now)
+	for r := range s.tx.PoolRunners(now) {
+		if r.Version >= newest {
+			break
+		}
+		older++
+	}
+	what := "none of them is outdated yet"
+	if older > 0 {
+		what = fmt.Sprintf("%d are older than version %d and give up their actors", older, newest)
+	}
+	return []string{s.warn(WarnDrainOn, "drain_on_version_upgrade is on from now on for the %d connected runners of pool %q: %s",
+		s.tx.PoolStats(now).Connected, now.ID.Name, what)}
+}
+
+// warnVersion says of a runner that has just registered what is odd about its version.
+func (s *step) warnVersion(p *fsm.Pool, h *callboardv1.Hello) []string {
+	var texts []string
+	if n := s.tx.RegisteredAt(p, 0); h.GetVersion() == 0 && p.DrainOn() && n > 1 {
+		texts = append(texts, s.warn(WarnVersionZero,
+			"%d runners of pool %q have version 0, which means that none is configured: no rollout will tell new ones from old ones; set RIVET_RUNNER_VERSION when you build", n, p.ID.Name))
+	}
+	if away := h.GetProcessStartUnixMs()/1000 - int64(h.GetVersion()); h.GetVersion() != 0 && away >= -versionIsStartWithin && away <= versionIsStartWithin {
+		texts = append(texts, s.warn(WarnVersionIsStart,
+			"version %d of runner %q in pool %q is the time at which the process started: every restart would be a new version and move every actor; set the version when you build, not when you run",
+			h.GetVersion(), clipText(h.GetKey()), p.ID.Name))
+	}
+	return texts
+}
+
+// warnRising says that rollouts of a pool follow each other within minutes.
+func (s *step) warnRising(p *fsm.Pool) {
+	n := 0
+	for r := range s.tx.Rollouts(p, 0) {
+		if s.tx.ClockMs()-r.StartMs > risingWithinMs || n > risingRollouts {
+			break
+		}
+		n++
+	}
+	if n == risingRollouts {
+		s.warn(WarnVersionsRising,
+			"the newest version of pool %q has risen %d times within %d minutes: is a value of the moment used as version? Every rise moves every actor",
+			p.ID.Name, n, risingWithinMs/60_000)
+	}
+}

@@ -1,0 +1,176 @@
+package scheduler
+
+import (
+	"sort"
+
+	"github.com/callboard/callboard/fsm"
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
+)
+
+// A pool with an eviction period names the actors that it will move, a window at a time: as many as its rate moves in a period, each with
+// its turn, the turns 1/rate apart. They and their runners are told ahead. A turn whose actor leaves by itself is given to the next actor
+// that is not named yet.
+
+// name keeps the window of a pool filled.
+func (s *step) name(p *fsm.Pool) {
+	s.unnamePassedOver(p)
+	size, bucket := p.WindowSize(), s.tx.Bucket(p)
+	if bucket.WindowTurns > 0 && (size == 0 || bucket.WindowRateMicros != p.EvictionRateMicros() || bucket.WindowTurns != size) {
+		s.unname(p, s.namedIn(p)) // the pace has changed: everybody gets a new turn
+		bucket = s.tx.Bucket(p)
+	}
+	if size == 0 {
+		return
+	}
+	runners := s.nameable(p)
+	if len(runners) == 0 {
+		return
+	}
+	named := int(s.tx.PoolStats(p).Named)
+	left := turnsAfter(bucket, s.tx.ClockMs())
+	if left > 0 {
+		if named < left && int(s.tx.PoolStats(p).Evictable) > named {
+			s.fill(p, bucket, s.freeTurns(p, bucket, left), runners)
+		}
+		return
+	}
+	if named > 0 {
+		return // they are late, and go first
+	}
+	bucket.WindowFromMs = max(s.tx.ClockMs(), bucket.TokenMs(p.EvictionRateMicros()))
+	begins := runners[0].Drain.StartMs
+	for _, r := range runners {
+		begins = min(begins, r.Drain.StartMs)
+	}
+	bucket.WindowFromMs = max(bucket.WindowFromMs, begins+p.EvictionDelayMs())
+	bucket.WindowTurns, bucket.WindowRateMicros = size, p.EvictionRateMicros()
+	turns := make([]int64, size)
+	for i := range turns {
+		turns[i] = bucket.TurnMs(uint32(i))
+	}
+	s.fill(p, bucket, turns, runners)
+}
+
+// turnsAfter returns how many turns of a window lie ahead.
+func turnsAfter(b fsm.Bucket, clockMs int64) int {
+	return int(b.WindowTurns) - sort.Search(int(b.WindowTurns), func(i int) bool { return b.TurnMs(uint32(i)) > clockMs })
+}
+
+// freeTurns returns the last turns of a window, as many as lie ahead, without those that somebody has.
+func (s *step) freeTurns(p *fsm.Pool, b fsm.Bucket, ahead int) []int64 {
+	taken := map[int64]int{}
+	for a := range s.tx.NamedActors(p) {
+		taken[a.EvictMs]++
+	}
+	var free []int64
+	for turn := int(b.WindowTurns) - ahead; turn < int(b.WindowTurns); turn++ {
+		at := b.TurnMs(uint32(turn))
+		if taken[at] > 0 {
+			taken[at]-- // fast turns may share a millisecond
+			continue
+		}
+		free = append(free, at)
+	}
+	return free
+}
+
+// nameable returns the runners whose actors may be named now, in the order in which they are emptied.
+func (s *step) nameable(p *fsm.Pool) []*fsm.Runner {
+	var runners []*fsm.Runner
+	for r := range s.tx.Evictable(p) {
+		if why := passedOver(&s.tx.State, p, r).blocked; why == "" || why == blockedDelay {
+			runners = append(runners, r)
+		}
+	}
+	return runners
+}
+
+// fill gives turns to the actors that come next.
+func (s *step) fill(p *fsm.Pool, bucket fsm.Bucket, turns []int64, runners []*fsm.Runner) {
+	op := &logv1.PlanEvictions{NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name, WindowFromMs: bucket.WindowFromMs, WindowTurns: bucket.WindowTurns}
+	unnamed := make([][]*fsm.Actor, len(runners))
+	for i, r := range runners {
+		unnamed[i] = s.unnamedOf(p, r, len(turns))
+	}
+	for _, at := range turns {
+		for i, r := range runners {
+			if len(unnamed[i]) > 0 && at >= r.Drain.StartMs+p.EvictionDelayMs() {
+				op.Evictions = append(op.Evictions, &logv1.PlannedEviction{Ref: refOp(unnamed[i][0].Ref()), AtMs: at})
+				unnamed[i] = unnamed[i][1:]
+				break
+			}
+		}
+	}
+	if len(op.GetEvictions()) > 0 {
+		s.do(&logv1.Op{Op: &logv1.Op_PlanEvictions{PlanEvictions: op}})
+	}
+}
+
+// unnamedOf returns the next actors of a runner that are not named, at most limit.
+func (s *step) unnamedOf(p *fsm.Pool, r *fsm.Runner, limit int) []*fsm.Actor {
+	var actors []*fsm.Actor
+	for a := range s.tx.ActorsOf(r, 0) {
+		if len(actors) == limit {
+			break
+		}
+		if !a.Named() && movable(&s.tx.State, p, r, a) {
+			actors = append(actors, a)
+		}
+	}
+	return actors
+}
+
+// unnamePassedOver takes the turns of a runner that has none: one that is not connected or does not answer, or whose rollout is paused.
+func (s *step) unnamePassedOver(p *fsm.Pool) {
+	for {
+		var head *fsm.Runner
+		for a := range s.tx.NamedActors(p) {
+			head = s.tx.RunnerByNumber(a.Runner)
+			break
+		}
+		if head == nil {
+			return
+		}
+		if why := passedOver(&s.tx.State, p, head).blocked; why == "" || why == blockedDelay {
+			return
+		}
+		s.unname(p, s.namedOn(head))
+	}
+}
+
+func (s *step) namedOn(r *fsm.Runner) []*fsm.Actor {
+	var named []*fsm.Actor
+	if s.tx.PoolStats(s.tx.RunnerPool(r)).Named == 0 {
+		return nil
+	}
+	for a := range s.tx.ActorsOf(r, 0) {
+		if a.Named() {
+			named = append(named, a)
+		}
+	}
+	return named
+}
+
+func (s *step) namedIn(p *fsm.Pool) []*fsm.Actor {
+	var named []*fsm.Actor
+	for a := range s.tx.NamedActors(p) {
+		named = append(named, a)
+	}
+	return named
+}
+
+// unname takes the turns of actors. When nobody is named any more, the window ends.
+func (s *step) unname(p *fsm.Pool, named []*fsm.Actor) {
+	bucket := s.tx.Bucket(p)
+	if len(named) == 0 && bucket.WindowTurns == 0 {
+		return
+	}
+	op := &logv1.PlanEvictions{NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name}
+	if len(named) < int(s.tx.PoolStats(p).Named) {
+		op.WindowFromMs, op.WindowTurns = bucket.WindowFromMs, bucket.WindowTurns
+	}
+	for _, a := range named {
+		op.Evictions = append(op.Evictions, &logv1.PlannedEviction{Ref: refOp(a.Ref())})
+	}
+	s.do(&logv1.Op{Op: &logv1.Op_PlanEvictions{PlanEvictions: op}})
+}
