@@ -83,6 +83,10 @@ bench-failover: ## Kill the leader of three real nodes 20 times under writes, en
 bench-go: ## Run the Go benchmarks (compare within one run; machines differ)
 	go test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: bench-runners
+bench-runners: ## Measure what 10 000 runners cost three real nodes (minutes; a quiet machine; ulimit -n 11000)
+	CALLBOARD_CROWD=10000 CALLBOARD_JEPSEN_STRICT=1 go test ./jepsen/real -run '^TestTenThousandRunners$$' -v -count=1 -timeout 30m
+
 .PHONY: lint
 lint: $(GOLANGCI_LINT) $(BUF) ## Check style and likely mistakes, in Go and in the protos
 	$(BIN)/golangci-lint run
