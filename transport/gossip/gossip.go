@@ -115,7 +115,7 @@ func (o Options) config(roster *roster) (*memberlist.Config, error) {
 	config.DeadNodeReclaimTime = deadNodeReclaim
 	config.MsgpackUseNewTimeFormat = true
 	config.Logger = standardLog(o.Log)
-	config.Delegate, config.Events, config.Conflict = roster, roster, roster
+	config.Delegate, config.Events, config.Conflict, config.Alive, config.Merge = roster, roster, roster, roster, roster
 	if o.tune != nil {
 		o.tune(config)
 	}

@@ -164,6 +164,30 @@ func TestALabelKeepsOthersOut(t *testing.T) {
 	await(t, n1, alive(peer("n1")))
 }
 
+// A node of another cluster has an address that this cluster still calls: both stay among themselves, each with its own n1. One that has
+// no cluster yet may meet any.
+func TestClustersStayApart(t *testing.T) {
+	of := func(cluster, name string) Peer {
+		p := peer(name)
+		p.ClusterID, p.NodeID = cluster, cluster+name
+		return p
+	}
+	a1, a2, b1, b2 := of("a", "n1"), of("a", "n2"), of("b", "n1"), of("b", "n3")
+	first, _ := start(t, a1, "127.0.0.1:0")
+	other, _ := start(t, b1, "127.0.0.1:0", first.Addr())
+	otherToo, _ := start(t, b2, "127.0.0.1:0", other.Addr(), first.Addr())
+	await(t, other, alive(b1), alive(b2))
+	await(t, otherToo, alive(b1), alive(b2))
+	second, _ := start(t, a2, "127.0.0.1:0", first.Addr(), other.Addr(), otherToo.Addr())
+	await(t, first, alive(a1), alive(a2))
+	await(t, second, alive(a1), alive(a2))
+	blank := peer("n4")
+	newcomer, _ := start(t, blank, "127.0.0.1:0", first.Addr())
+	await(t, newcomer, alive(a1), alive(a2), alive(blank))
+	await(t, second, alive(a1), alive(a2), alive(blank))
+	await(t, other, alive(b1), alive(b2))
+}
+
 func TestListenRefuses(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -2,6 +2,8 @@ package gossip
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -119,6 +121,55 @@ func (r *roster) NotifyLeave(node *memberlist.Node) {
 
 func (r *roster) NotifyConflict(existing, other *memberlist.Node) {
 	r.note("two nodes use the name " + other.Name + ": " + existing.Address() + " and " + other.Address() + "; give each its own --name")
+}
+
+// NotifyAlive keeps the nodes of another cluster out. One of them may have the address of a member that is no more; mixed up with this
+// cluster's, they would take each other's names.
+func (r *roster) NotifyAlive(node *memberlist.Node) error {
+	if r.kin(node) == otherCluster {
+		return fmt.Errorf("%s belongs to another cluster", node.Name)
+	}
+	return nil
+}
+
+// NotifyMerge refuses to exchange members with a node that knows another cluster and nobody of this one.
+func (r *roster) NotifyMerge(nodes []*memberlist.Node) error {
+	other := false
+	for _, node := range nodes {
+		switch r.kin(node) {
+		case ownCluster:
+			return nil
+		case otherCluster:
+			other = true
+		case noCluster: // it may join either
+		}
+	}
+	if other {
+		return errors.New("these are the members of another cluster")
+	}
+	return nil
+}
+
+type kinship int
+
+const (
+	noCluster kinship = iota
+	ownCluster
+	otherCluster
+)
+
+// kin tells whether a node belongs to this cluster. One without a cluster, or seen by one, may come to belong to any.
+func (r *roster) kin(node *memberlist.Node) kinship {
+	self, err1 := decode("", *r.meta.Load())
+	peer, err2 := decode(node.Name, node.Meta)
+	switch {
+	case err1 != nil || err2 != nil || self.ClusterID == "" || peer.ClusterID == "":
+		return noCluster
+	case self.ClusterID == peer.ClusterID:
+		return ownCluster
+	default:
+		return otherCluster
+	}
 }
 
 func (r *roster) NodeMeta(int) []byte               { return *r.meta.Load() }
