@@ -83,6 +83,50 @@ func TestSilentRunnerIsLostOnTime(t *testing.T) {
 	}
 }
 
+// The same while every node is restarted, killed or in order: what the silent runner had used up of its time stays used up.
+func TestSilentRunnerIsLostThoughAllRestart(t *testing.T) {
+	for name, end := range map[string]func(c *testCluster, node string){"killed": (*testCluster).kill, "in order": (*testCluster).stopNode} {
+		t.Run(name, func(t *testing.T) {
+			inCluster(t, 3, func(t *testing.T, c *testCluster) {
+				r := c.run(runner.Config{Key: "silent", Slots: 10})
+				defer r.end()
+				c.populate(3, r)
+				id := c.onlyRunner().ID
+				last := &sight{}
+				for range 1400 {
+					c.lastSeen(id, last)
+					time.Sleep(lookEvery)
+				}
+				c.silence("silent")
+				for range 1000 {
+					c.lastSeen(id, last)
+					time.Sleep(lookEvery)
+				}
+				const away = 3 * time.Second
+				began := time.Now()
+				for _, node := range c.names {
+					end(c, node)
+				}
+				ending := time.Since(began) // in order it takes a while, and is led for some of it
+				time.Sleep(away)
+				for _, node := range c.names {
+					c.start(node)
+				}
+				lostAfter, leaderless := c.untilLost(id, last, nil)
+				least, most := lostThreshold+away-2*lookEvery, lostThreshold+2*time.Second+away+ending+leaderless
+				t.Logf("lost %v after its last heartbeat; without a leader for at least %v of it", lostAfter, away+leaderless)
+				if lostAfter < least || lostAfter > most {
+					t.Errorf("lost %v after its last heartbeat, want %v to %v", lostAfter, least, most)
+				}
+				if r.running() != 0 {
+					t.Errorf("%d actors still run at the runner when it is declared lost", r.running())
+				}
+				c.heal()
+			})
+		})
+	}
+}
+
 // untilLost kills leaders at the given times after the silence began, starts them again a second later, and returns how long after
 // its last heartbeat the runner was lost, and for how long there was no leader.
 func (c *testCluster) untilLost(id fsm.RunnerID, last *sight, killAt []time.Duration) (lostAfter, leaderless time.Duration) {
@@ -162,7 +206,9 @@ func TestNoQuorumForAMinute(t *testing.T) {
 				t.Errorf("runner %s was ended (%d)", r.Key, r.End)
 			}
 		}
+		restarts := 0
 		for a := range v.Actors(v.Namespace("default"), "counter", 0) {
+			restarts += int(a.Generation) - 1
 			if a.Generation != 2 {
 				t.Errorf("actor %s is in its generation %d, want 2", a.Key, a.Generation)
 			}
@@ -171,6 +217,7 @@ func TestNoQuorumForAMinute(t *testing.T) {
 			}
 		}
 		neverTwice(t, all...)
+		t.Logf("a minute without a quorum cost %d actors %d restarts", runners, restarts)
 	})
 }
 

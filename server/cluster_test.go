@@ -41,6 +41,9 @@ type testCluster struct {
 
 	tune func(*raft.Config)       // for nodes that start from now on
 	wall map[string]time.Duration // how wrong the wall clocks are
+
+	stalls map[string]chan struct{} // by node: as leader it decides nothing until this is closed
+	lags   map[string]time.Duration // by node: how long it takes to apply what is committed
 }
 
 type testNode struct {
@@ -78,6 +81,7 @@ func newTestCluster(t *testing.T, n int, tune func(*raft.Config)) *testCluster {
 	c := &testCluster{
 		t: t, network: raftnet.NewMemory(), nodes: map[string]*testNode{}, disks: map[string]*raftnet.Disk{},
 		doors: map[string]*bufconn.Listener{}, cuts: map[string]chan struct{}{}, wall: map[string]time.Duration{}, tune: tune,
+		stalls: map[string]chan struct{}{}, lags: map[string]time.Duration{},
 		log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level})),
 	}
 	var servers []raft.Server
@@ -127,10 +131,14 @@ func (c *testCluster) dialFrom(ctx context.Context, from, addr string) (net.Conn
 	}
 	to, _, _ := strings.Cut(addr, ":")
 	conn := &cuttable{cut: func() chan struct{} { return c.cutBetween(from, to) }, closed: make(chan struct{})}
-	if err := conn.pass(); err != nil {
+	givenUp := context.AfterFunc(ctx, conn.giveUp)
+	err := conn.pass()
+	if !givenUp() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
 		return nil, err
 	}
-	var err error
 	conn.Conn, err = door.DialContext(ctx)
 	return conn, err
 }
@@ -139,6 +147,16 @@ func (c *testCluster) cutBetween(a, b string) chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.cuts[min(a, b)+"|"+max(a, b)]
+}
+
+// part cuts two nodes, or a node and a runner, off from each other, silently and in both directions.
+func (c *testCluster) part(a, b string) {
+	c.network.CutBoth(a, b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if pair := min(a, b) + "|" + max(a, b); c.cuts[pair] == nil {
+		c.cuts[pair] = make(chan struct{})
+	}
 }
 
 // isolate parts a node from all others, silently and in both directions; runners still reach it.
@@ -214,9 +232,11 @@ func (c *cuttable) Write(b []byte) (int, error) {
 }
 
 func (c *cuttable) Close() error {
-	c.once.Do(func() { close(c.closed) })
+	c.giveUp()
 	return c.Conn.Close()
 }
+
+func (c *cuttable) giveUp() { c.once.Do(func() { close(c.closed) }) }
 
 // start starts a node on its disk, for the first time or again.
 func (c *testCluster) start(name string) {
@@ -227,7 +247,10 @@ func (c *testCluster) start(name string) {
 		name: name, id: name, log: c.log.With("node", name), registry: n.told, timing: raftnet.DefaultTiming(),
 		stores: c.disks[name].Open(), transport: c.network.Join(name), directory: c,
 		dial:  func(ctx context.Context, addr string) (net.Conn, error) { return c.dialFrom(ctx, name, addr) },
-		addrs: c.addrs, tune: c.tune, wall: func() time.Time { return time.Now().Add(c.wall[name]) },
+		addrs: c.addrs, tune: c.tune, wall: func() time.Time { c.standStill(name); return time.Now().Add(c.wall[name]) },
+		fsm: func(machine raft.FSM) raft.FSM {
+			return laggard{machine, func() time.Duration { return c.lagOf(name) }}
+		},
 	})
 	if err != nil {
 		c.t.Fatal(err)
@@ -386,7 +409,12 @@ func (c *testCluster) runWith(clock runner.Clock, cfg runner.Config) *testRunner
 	if cfg.Key == "" {
 		cfg.Key = "runner"
 	}
-	cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return c.dialFrom(ctx, cfg.Key, addr) }
+	return c.runAs(cfg.Key, clock, cfg)
+}
+
+// runAs is runWith with another name in the network than the key.
+func (c *testCluster) runAs(name string, clock runner.Clock, cfg runner.Config) *testRunner {
+	cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return c.dialFrom(ctx, name, addr) }
 	cfg.Clock, cfg.IgnoreSignals, cfg.Logger = clock, true, c.log.With("runner", cfg.Key)
 	if cfg.Endpoint == "" {
 		cfg.Endpoint = strings.Join(c.addrs(), ",")

@@ -22,8 +22,9 @@ type parts struct {
 	log       *slog.Logger
 	registry  prometheus.Registerer
 	timing    raftnet.Timing
-	wall      func() time.Time   // nil: time.Now
-	tune      func(*raft.Config) // nil: as it is
+	wall      func() time.Time        // nil: time.Now
+	tune      func(*raft.Config)      // nil: as it is
+	fsm       func(raft.FSM) raft.FSM // nil: as it is
 	stores    *raftnet.Stores
 	transport raft.Transport
 	directory directory
@@ -53,7 +54,11 @@ func newCore(p parts) (*core, error) {
 	if p.wall == nil {
 		p.wall = time.Now
 	}
-	r, err := raft.NewRaft(config, c.replica, p.stores.Log, p.stores.Stable, p.stores.Snapshots, p.transport)
+	var machine raft.FSM = c.replica
+	if p.fsm != nil {
+		machine = p.fsm(machine)
+	}
+	r, err := raft.NewRaft(config, machine, p.stores.Log, p.stores.Stable, p.stores.Snapshots, p.transport)
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
 	}
