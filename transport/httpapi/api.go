@@ -123,7 +123,7 @@ func (p ReadParams) consistency() callboardv1.Consistency {
 
 // PageParams are in every list.
 type PageParams struct {
-	Limit  uint32 `query:"limit" doc:"How many items a page has: 1 to 1000; 0 is the default."`
+	Limit  uint32 `query:"limit" maximum:"1000" doc:"How many items a page has: 1 to 1000; 0 is the default."`
 	Cursor string `query:"cursor" doc:"pagination.cursor of the page before."`
 }
 

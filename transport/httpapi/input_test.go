@@ -37,6 +37,7 @@ func TestBadInputIsRefusedByName(t *testing.T) {
 		{"GET", "/actors?namespace=default&name=a&key=", "", 400, "actor.empty_key", "key"},
 		{"GET", "/actors?namespace=default&name=a&limit=-1", "", 400, "api.bad_request", "limit"},
 		{"GET", "/actors?namespace=default&name=a&limit=1001", "", 400, "api.bad_request", "limit"},
+		{"GET", "/actors?namespace=default&name=a&limit=4294967297", "", 400, "api.bad_request", "limit"},
 		{"GET", "/actors?namespace=default&name=a&limit=x", "", 400, "api.bad_request", "limit"},
 		{"GET", "/actors?namespace=default&name=a&cursor=1234", "", 400, "api.bad_request", "cursor"},
 		{"GET", "/actors?namespace=default&name=a&include_destroyed=perhaps", "", 400, "api.bad_request", "include_destroyed"},
