@@ -149,3 +149,18 @@ func (e *engine) View(ctx context.Context, consistency callboardv1.Consistency) 
 func (e *engine) Wait(ctx context.Context, enough func(*fsm.View) bool) (*fsm.View, error) {
 	return e.replica.Wait(ctx, enough)
 }
+
+// RolloutStatus describes a rollout of a View.
+func (e *engine) RolloutStatus(v *fsm.View, r *fsm.Rollout) *callboardv1.Rollout {
+	return scheduler.RolloutStatus(v, r)
+}
+
+// DrainStatus describes how a runner gives up its actors; nil: it does not.
+func (e *engine) DrainStatus(v *fsm.View, r *fsm.Runner) *callboardv1.Drain {
+	return scheduler.DrainStatus(v, r)
+}
+
+// Plan tells what a version would do to a pool.
+func (e *engine) Plan(v *fsm.View, p *fsm.Pool, version uint32, slots uint64) *callboardv1.RolloutPlan {
+	return scheduler.Plan(v, p, version, slots)
+}

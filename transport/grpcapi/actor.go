@@ -47,6 +47,7 @@ func (r *actorReader) message(a *fsm.Actor) *callboardv1.Actor {
 		RescheduleTs:        a.RescheduleMs,
 		DestroyTs:           a.DestroyMs,
 		AlarmTs:             a.AlarmMs,
+		EvictTs:             wallAt(r.view, a.EvictMs),
 		InputBytes:          uint32(len(a.Input)),
 		StateBytes:          uint32(len(a.Saved)),
 		Error:               r.trouble(a),
@@ -130,6 +131,14 @@ func troubleSentence(t *fsm.Trouble) string {
 		return sentence + " (" + t.Message + ")"
 	}
 	return sentence
+}
+
+// wallAt turns a cluster clock into a wall clock, for display; 0 stays 0.
+func wallAt(v *fsm.View, clockMs int64) int64 {
+	if clockMs == 0 {
+		return 0
+	}
+	return v.WallAt(clockMs)
 }
 
 // clockTime shows a wall clock time in a sentence.

@@ -120,6 +120,17 @@ func (s *actorService) Sleep(ctx context.Context, req *callboardv1.SleepRequest)
 	return &callboardv1.SleepResponse{Actor: actor, Index: index}, nil
 }
 
+// Reschedule moves an actor now, outside its pool's eviction rate, and answers when that is decided, before it has stopped.
+func (s *actorService) Reschedule(ctx context.Context, req *callboardv1.RescheduleRequest) (*callboardv1.RescheduleResponse, error) {
+	actor, index, err := s.change(ctx, req.GetNamespace(), req.GetActorId(), req.GetIdempotencyKey(), &nodev1.Command{Command: &nodev1.Command_RescheduleActor{
+		RescheduleActor: &callboardv1.RescheduleRequest{Namespace: req.GetNamespace(), ActorId: req.GetActorId()},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return &callboardv1.RescheduleResponse{Actor: actor, Index: index}, nil
+}
+
 // change submits a command about one actor and answers with the actor as the command left it, or later.
 func (s *actorService) change(ctx context.Context, namespace, actorID, idempotencyKey string, command *nodev1.Command) (*callboardv1.Actor, uint64, error) {
 	if err := problem(checkNamespace(namespace)); err != nil {

@@ -239,7 +239,7 @@ func TestPoolsShowWhatHolds(t *testing.T) {
 	if p.GetFreeSlots() != 2 || p.GetTotalSlots() != 3 || p.GetLiveActors() != 1 || p.GetConnectedRunners() != 1 || p.GetNewestVersion() != 1 || p.GetAutoCreated() {
 		t.Errorf("counts: %v", p)
 	}
-	if c.DrainOnVersionUpgrade == nil || c.GetDrainOnVersionUpgrade() || c.ActorEvictionDelay == nil || c.GetActorEvictionDelay() != 0 ||
+	if !c.GetDrainOnVersionUpgrade() || c.ActorEvictionDelay == nil || c.GetActorEvictionDelay() != 0 ||
 		c.ActorEvictionPeriod == nil || c.GetActorEvictionRateMicros() != 1_000_000 || c.GetRunnerLostThreshold() != 15 ||
 		c.GetPlacement() != callboardv1.Placement_PLACEMENT_BINPACK || c.GetMetadataJson() != `{"a":1}` {
 		t.Errorf("defaults: %v", c)

@@ -20,6 +20,12 @@ type Engine interface {
 	// Wait returns the first View, from the current one on, that satisfies the condition. The condition must be cheap: it is
 	// asked for every View.
 	Wait(ctx context.Context, condition func(*fsm.View) bool) (*fsm.View, error)
+	// RolloutStatus describes a rollout of a View.
+	RolloutStatus(v *fsm.View, r *fsm.Rollout) *callboardv1.Rollout
+	// DrainStatus describes how a runner gives up its actors; nil: it does not.
+	DrainStatus(v *fsm.View, r *fsm.Runner) *callboardv1.Drain
+	// Plan tells what a version would do to a pool if runners with that many slots brought it. It changes nothing.
+	Plan(v *fsm.View, p *fsm.Pool, version uint32, slots uint64) *callboardv1.RolloutPlan
 }
 
 // Cluster is what the API needs to know about the nodes.
@@ -38,16 +44,20 @@ type Cluster interface {
 type API struct {
 	engine  Engine
 	cluster Cluster
+	ahead   chan struct{} // full while somebody runs the scheduler ahead
 }
 
 // New returns the public services of a node.
-func New(engine Engine, cluster Cluster) *API { return &API{engine: engine, cluster: cluster} }
+func New(engine Engine, cluster Cluster) *API {
+	return &API{engine: engine, cluster: cluster, ahead: make(chan struct{}, 1)}
+}
 
 // Register puts every service on a gRPC server.
 func (a *API) Register(s grpc.ServiceRegistrar) {
 	callboardv1.RegisterActorServiceServer(s, a.Actors())
 	callboardv1.RegisterPoolServiceServer(s, a.Pools())
 	callboardv1.RegisterRunnerServiceServer(s, a.Runners())
+	callboardv1.RegisterRolloutServiceServer(s, a.Rollouts())
 	callboardv1.RegisterNamespaceServiceServer(s, a.Namespaces())
 	callboardv1.RegisterClusterServiceServer(s, a.ClusterInfo())
 }
@@ -63,6 +73,10 @@ type (
 	}
 	runnerService struct {
 		callboardv1.UnimplementedRunnerServiceServer
+		*API
+	}
+	rolloutService struct {
+		callboardv1.UnimplementedRolloutServiceServer
 		*API
 	}
 	namespaceService struct {
@@ -83,6 +97,9 @@ func (a *API) Pools() callboardv1.PoolServiceServer { return &poolService{API: a
 
 // Runners returns the service for runners.
 func (a *API) Runners() callboardv1.RunnerServiceServer { return &runnerService{API: a} }
+
+// Rollouts returns the service for rollouts.
+func (a *API) Rollouts() callboardv1.RolloutServiceServer { return &rolloutService{API: a} }
 
 // Namespaces returns the service for namespaces.
 func (a *API) Namespaces() callboardv1.NamespaceServiceServer { return &namespaceService{API: a} }

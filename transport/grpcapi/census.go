@@ -51,9 +51,10 @@ func (p *poolCount) add(r *fsm.Runner, ineligible string) {
 	if r.Placeable() {
 		p.newest = max(p.newest, r.Version)
 	}
-	switch ineligible {
-	case "draining":
+	if r.Draining() {
 		p.draining++
+	}
+	switch ineligible {
 	case "disconnected":
 		p.disconnected++
 	case "silent":
@@ -86,6 +87,9 @@ func whyWaiting(v *fsm.View, a *fsm.Actor) string {
 // whyPending says in one sentence why an actor waits, and what would help.
 func (p poolCount) whyPending(a *fsm.Actor, pool string) string {
 	switch {
+	case a.Paced():
+		return fmt.Sprintf("eviction_paced: what ran on its lost runner is placed again one after the other, at the pace of pool %s, and its turn is at %s; a wake has it go first",
+			pool, clockTime(a.RescheduleMs))
 	case p.registered == 0:
 		return fmt.Sprintf("no runner of pool %s is registered: start one", pool)
 	case p.connected == 0:

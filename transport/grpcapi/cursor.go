@@ -21,6 +21,7 @@ const (
 	listRunnerNames
 	listNamespaces
 	listPoolConfigs
+	listRollouts
 )
 
 // question names what is listed: the kind and everything that selects items.

@@ -3,6 +3,7 @@ package grpcapi
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/callboard/callboard/fsm"
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
@@ -23,7 +24,7 @@ func (s *actorService) Explain(ctx context.Context, req *callboardv1.ExplainRequ
 	if err != nil {
 		return nil, err
 	}
-	e := explanation{view: view, ns: ns, actor: a, pool: view.ActorPool(a), reader: readActors(view)}
+	e := explanation{API: s.API, view: view, ns: ns, actor: a, pool: view.ActorPool(a), reader: readActors(view)}
 	answer := &callboardv1.ExplainResponse{Actor: e.reader.message(a), Decision: e.decision(), Index: view.Index()}
 	answer.Summary = e.summary(answer.GetActor())
 	answer.Steps = e.steps(answer.GetActor())
@@ -43,6 +44,7 @@ func (s *actorService) Explain(ctx context.Context, req *callboardv1.ExplainRequ
 }
 
 type explanation struct {
+	*API
 	view   *fsm.View
 	ns     *fsm.Namespace
 	actor  *fsm.Actor
@@ -108,6 +110,14 @@ func (e *explanation) steps(m *callboardv1.Actor) []string {
 			steps = append(steps, fmt.Sprintf("it last ran on version %d and goes lower only when no runner of that version or newer is registered", a.FloorVersion))
 		}
 	}
+	if r := e.view.RunnerByNumber(a.Runner); a.Runner != 0 && r != nil && r.Draining() {
+		d := e.engine.DrainStatus(e.view, r)
+		steps = append(steps, fmt.Sprintf("its runner drains (%s): %d of %d actors have moved, %d are moving, %d have not been asked yet",
+			strings.ToLower(strings.TrimPrefix(d.GetCause().String(), "DRAIN_CAUSE_")), d.GetMoved(), d.GetTotal(), d.GetMoving(), d.GetLeft()))
+		for _, b := range d.GetBlockedBy() {
+			steps = append(steps, "evictions wait: "+b.GetCode()+": "+b.GetMessage())
+		}
+	}
 	if m.GetError() != nil {
 		steps = append(steps, "last trouble: "+m.GetError().GetMessage())
 	}
@@ -135,6 +145,12 @@ func (e *explanation) decision() *callboardv1.Decision {
 // next tells when something happens by itself, and what.
 func (e *explanation) next() (atMs int64, what string) {
 	a := e.actor
+	switch {
+	case a.Named():
+		return e.view.WallAt(a.EvictMs), "its turn comes: its draining runner is asked to give it up"
+	case a.Paced():
+		return a.RescheduleMs, "its turn comes: it is placed again"
+	}
 	switch a.Phase {
 	case fsm.Starting:
 		return e.view.WallAt(a.DueMs), "unless it reports by then that it runs, it is stopped and placed again"

@@ -65,7 +65,23 @@ func TestBadInputIsRefusedByName(t *testing.T) {
 		}
 	}
 	key := func(n int) *string { s := strings.Repeat("k", n); return &s }
-	yes, rate, tooFast, short, long := true, uint64(1), uint64(1e12), uint32(9), uint32(601)
+	tooFast, short, long := uint64(1e11+1), uint32(9), uint32(601)
+	drain := func(change func(*callboardv1.DrainRequest)) func() error {
+		return func() error {
+			req := &callboardv1.DrainRequest{Namespace: "default", RunnerId: someID}
+			change(req)
+			_, err := api.Runners().Drain(ctx, req)
+			return err
+		}
+	}
+	plan := func(change func(*callboardv1.PlanRequest)) func() error {
+		return func() error {
+			req := &callboardv1.PlanRequest{Namespace: "default", Pool: "p", Version: 2}
+			change(req)
+			_, err := api.Rollouts().Plan(ctx, req)
+			return err
+		}
+	}
 	tests := []struct {
 		name        string
 		call        func() error
@@ -159,10 +175,6 @@ func TestBadInputIsRefusedByName(t *testing.T) {
 			_, err := api.Pools().Delete(ctx, &callboardv1.PoolServiceDeleteRequest{Namespace: "default", Name: "q"})
 			return err
 		}, "pool.not_found", ""},
-		{"pool: drain is not built", putPool(&poolConfig{DrainOnVersionUpgrade: &yes}), "pool.not_built", "drain_on_version_upgrade"},
-		{"pool: delay is not built", putPool(&poolConfig{ActorEvictionDelay: new(uint32)}), "pool.not_built", "actor_eviction_delay"},
-		{"pool: period is not built", putPool(&poolConfig{ActorEvictionPeriod: new(uint32)}), "pool.not_built", "actor_eviction_period"},
-		{"pool: rate is not built", putPool(&poolConfig{ActorEvictionRateMicros: &rate}), "pool.not_built", "actor_eviction_rate"},
 		{"pool: rate 0", putPool(&poolConfig{ActorEvictionRateMicros: new(uint64)}), "runner_config.invalid", "actor_eviction_rate"},
 		{"pool: rate too high", putPool(&poolConfig{ActorEvictionRateMicros: &tooFast}), "runner_config.invalid", "actor_eviction_rate"},
 		{"pool: threshold too short", putPool(&poolConfig{RunnerLostThreshold: &short}), "runner_config.invalid", "runner_lost_threshold"},
@@ -183,6 +195,65 @@ func TestBadInputIsRefusedByName(t *testing.T) {
 			_, err := api.Runners().Get(ctx, &callboardv1.RunnerServiceGetRequest{Namespace: "default", RunnerId: someID})
 			return err
 		}, "runner.not_found", ""},
+
+		{"drain: no namespace", drain(func(r *callboardv1.DrainRequest) { r.Namespace = "" }), "api.bad_request", "namespace"},
+		{"drain: no id", drain(func(r *callboardv1.DrainRequest) { r.RunnerId = "" }), "api.bad_request", "runner_id"},
+		{"drain: unknown id", drain(func(*callboardv1.DrainRequest) {}), "runner.not_found", ""},
+		{"drain: unknown namespace", drain(func(r *callboardv1.DrainRequest) { r.Namespace = "elsewhere" }), "namespace.not_found", ""},
+		{"drain: long reason", drain(func(r *callboardv1.DrainRequest) { r.Reason = strings.Repeat("r", 257) }), "api.bad_request", "reason"},
+		{"drain: reason is no UTF-8", drain(func(r *callboardv1.DrainRequest) { r.Reason = "\xff" }), "api.bad_request", "reason"},
+		{"drain: idempotency key", drain(func(r *callboardv1.DrainRequest) { r.IdempotencyKey = *key(129) }), "api.bad_request", "idempotency_key"},
+		{"undrain: unknown id", func() error {
+			_, err := api.Runners().Undrain(ctx, &callboardv1.UndrainRequest{Namespace: "default", RunnerId: someID})
+			return err
+		}, "runner.not_found", ""},
+		{"reschedule: unknown id", func() error {
+			_, err := api.Actors().Reschedule(ctx, &callboardv1.RescheduleRequest{Namespace: "default", ActorId: someID})
+			return err
+		}, "actor.not_found", ""},
+		{"rollout: no pool", func() error {
+			_, err := api.Rollouts().Get(ctx, &callboardv1.RolloutServiceGetRequest{Namespace: "default"})
+			return err
+		}, "api.bad_request", "pool"},
+		{"rollout: unknown pool", func() error {
+			_, err := api.Rollouts().Get(ctx, &callboardv1.RolloutServiceGetRequest{Namespace: "default", Pool: "q"})
+			return err
+		}, "pool.not_found", ""},
+		{"rollout: there is none", func() error {
+			_, err := api.Rollouts().Get(ctx, &callboardv1.RolloutServiceGetRequest{Namespace: "default", Pool: "p"})
+			return err
+		}, "pool.no_rollout", ""},
+		{"rollout: unknown id", func() error {
+			_, err := api.Rollouts().Get(ctx, &callboardv1.RolloutServiceGetRequest{Namespace: "default", Pool: "p", Id: 1<<64 - 1})
+			return err
+		}, "pool.no_rollout", ""},
+		{"rollouts: limit", func() error {
+			_, err := api.Rollouts().List(ctx, &callboardv1.RolloutServiceListRequest{Namespace: "default", Pool: "p", Limit: 1001})
+			return err
+		}, "api.bad_request", "limit"},
+		{"rollouts: cursor", func() error {
+			_, err := api.Rollouts().List(ctx, &callboardv1.RolloutServiceListRequest{Namespace: "default", Pool: "p", Cursor: "x"})
+			return err
+		}, "api.bad_request", "cursor"},
+		{"pause: no pool", func() error {
+			_, err := api.Rollouts().Pause(ctx, &callboardv1.PauseRequest{Namespace: "default"})
+			return err
+		}, "api.bad_request", "pool"},
+		{"pause: long reason", func() error {
+			_, err := api.Rollouts().Pause(ctx, &callboardv1.PauseRequest{Namespace: "default", Pool: "p", Reason: strings.Repeat("r", 257)})
+			return err
+		}, "api.bad_request", "reason"},
+		{"pause: nothing to pause", func() error {
+			_, err := api.Rollouts().Pause(ctx, &callboardv1.PauseRequest{Namespace: "default", Pool: "p"})
+			return err
+		}, "pool.no_rollout", ""},
+		{"resume: nothing to resume", func() error {
+			_, err := api.Rollouts().Resume(ctx, &callboardv1.ResumeRequest{Namespace: "default", Pool: "p"})
+			return err
+		}, "pool.no_rollout", ""},
+		{"plan: pool with a slash", plan(func(r *callboardv1.PlanRequest) { r.Pool = "a/b" }), "api.bad_request", "pool"},
+		{"plan: unknown pool", plan(func(r *callboardv1.PlanRequest) { r.Pool = "q" }), "pool.not_found", ""},
+		{"plan: too many slots", plan(func(r *callboardv1.PlanRequest) { r.Slots = maxPlanSlots + 1 }), "api.bad_request", "slots"},
 
 		{"namespace: no name", func() error {
 			_, err := api.Namespaces().Create(ctx, &callboardv1.NamespaceServiceCreateRequest{})

@@ -37,6 +37,17 @@ func create(t testing.TB, api *API, name, key string) *callboardv1.Actor {
 	return answer.GetActor()
 }
 
+// coexist lets the versions of a pool run side by side.
+var coexist = &callboardv1.PoolConfig{DrainOnVersionUpgrade: new(bool)}
+
+// configure writes the config of pool p.
+func configure(t testing.TB, api *API, config *callboardv1.PoolConfig) {
+	t.Helper()
+	if _, err := api.Pools().Put(t.Context(), &callboardv1.PoolServicePutRequest{Namespace: "default", Name: "p", Config: config}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func get(t testing.TB, api *API, id string) *callboardv1.Actor {
 	t.Helper()
 	answer, err := api.Actors().Get(t.Context(), &callboardv1.GetRequest{Namespace: "default", ActorId: id})

@@ -11,7 +11,7 @@ import (
 // poolMessage returns a pool as callers see it. Its config is nil when there is none: deleted, or never written.
 func poolMessage(v *fsm.View, ns *fsm.Namespace, p *fsm.Pool, count poolCount) *callboardv1.Pool {
 	stats := v.PoolStats(p)
-	return &callboardv1.Pool{
+	m := &callboardv1.Pool{
 		Namespace:        ns.Name,
 		Name:             p.ID.Name,
 		Config:           effectiveConfig(v, p),
@@ -22,7 +22,12 @@ func poolMessage(v *fsm.View, ns *fsm.Namespace, p *fsm.Pool, count poolCount) *
 		FreeSlots:        count.freeSlots,
 		PendingActors:    uint64(stats.Pending),
 		LiveActors:       uint64(stats.Live),
+		DrainingRunners:  uint32(count.draining),
 	}
+	if r := v.OpenRollout(p); r != nil {
+		m.RolloutId = r.ID
+	}
+	return m
 }
 
 // poolThere tells whether a pool is shown: one that is deleted stays until its runners and actors have gone.
@@ -56,11 +61,19 @@ func (s *poolService) Get(ctx context.Context, req *callboardv1.PoolServiceGetRe
 	if err != nil {
 		return nil, err
 	}
-	p := view.Pool(fsm.PoolID{Namespace: ns.ID, Name: req.GetName()})
-	if p == nil || !poolThere(view, p) {
-		return nil, callboardv1.Refuse("pool", "not_found", "there is no pool %s in namespace %s: see `callboard pool list`", req.GetName(), ns.Name).With("pool", req.GetName())
+	p, err := findPool(view, ns, req.GetName())
+	if err != nil {
+		return nil, err
 	}
 	return &callboardv1.PoolServiceGetResponse{Pool: poolMessage(view, ns, p, takeCensus(view, ns).pool(p.ID.Name)), Index: view.Index()}, nil
+}
+
+func findPool(v *fsm.View, ns *fsm.Namespace, name string) (*fsm.Pool, error) {
+	p := v.Pool(fsm.PoolID{Namespace: ns.ID, Name: name})
+	if p == nil || !poolThere(v, p) {
+		return nil, callboardv1.Refuse("pool", "not_found", "there is no pool %s in namespace %s: see `callboard pool list`", name, ns.Name).With("pool", name)
+	}
+	return p, nil
 }
 
 // checkPoolItself checks the name of a pool that a request is about.

@@ -11,32 +11,18 @@ import (
 const (
 	minLostThresholdS   = 10
 	maxLostThresholdS   = 600
-	minRateMicros       = 1         // 1e-6 actors a second
-	maxRateMicros       = 1e5 * 1e6 // 1e5 actors a second
-	defaultRateMicros   = 1_000_000
 	maxPoolMetadataSize = 64 << 10
 )
 
-// notBuilt lists the fields whose behaviour this build does not have yet, with the writes that ask for it. What is accepted is kept:
-// so they are refused by name. A field that gets its behaviour loses its row.
-var notBuilt = []struct {
-	field string
-	asked func(c *callboardv1.PoolConfig) bool
-}{
-	{"drain_on_version_upgrade", func(c *callboardv1.PoolConfig) bool { return c.GetDrainOnVersionUpgrade() }},
-	{"actor_eviction_delay", func(c *callboardv1.PoolConfig) bool { return c.ActorEvictionDelay != nil }},
-	{"actor_eviction_period", func(c *callboardv1.PoolConfig) bool { return c.ActorEvictionPeriod != nil }},
-	{"actor_eviction_rate", func(c *callboardv1.PoolConfig) bool { return c.ActorEvictionRateMicros != nil }},
-}
-
-// checkPoolConfig refuses values out of range first, so that a wrong value is told as wrong also before its field is built.
+// checkPoolConfig refuses what no pool can have.
 func checkPoolConfig(c *callboardv1.PoolConfig) *callboardv1.Error {
 	if c == nil {
 		return nil
 	}
-	if c.ActorEvictionRateMicros != nil && (c.GetActorEvictionRateMicros() < minRateMicros || c.GetActorEvictionRateMicros() > maxRateMicros) {
+	if rate := c.GetActorEvictionRateMicros(); c.ActorEvictionRateMicros != nil && (rate < fsm.MinEvictionRateMicros || rate > fsm.MaxEvictionRateMicros) {
 		return invalidConfig("actor_eviction_rate",
-			"actor_eviction_rate is out of range: want 0.000001 to 100000 actors a second; to stop evictions use `rollout pause`, for no limit `unlimited`")
+			"actor_eviction_rate is %g: want 0.000001 to 100000 actors a second; `rollout pause` stops evictions, and `unlimited` on the command line is 100000",
+			float64(rate)/1e6)
 	}
 	if t := c.GetRunnerLostThreshold(); c.RunnerLostThreshold != nil && (t < minLostThresholdS || t > maxLostThresholdS) {
 		return invalidConfig("runner_lost_threshold", "runner_lost_threshold is %d s: want %d to %d s", t, minLostThresholdS, maxLostThresholdS)
@@ -49,12 +35,6 @@ func checkPoolConfig(c *callboardv1.PoolConfig) *callboardv1.Error {
 	}
 	if c.GetMetadataJson() != "" && !json.Valid([]byte(c.GetMetadataJson())) {
 		return invalidConfig("metadata", "metadata is not valid JSON")
-	}
-	for _, row := range notBuilt {
-		if row.asked(c) {
-			return callboardv1.Refuse("pool", "not_built",
-				"this build does not do %s yet, and does not accept what it would not do: leave the field out", row.field).With("field", row.field)
-		}
 	}
 	return nil
 }
@@ -71,18 +51,14 @@ func effectiveConfig(v *fsm.View, p *fsm.Pool) *callboardv1.PoolConfig {
 		return nil
 	}
 	var (
-		// Reads show false until version drains are built: the default of a written config is then true.
-		drain      = c.GetDrainOnVersionUpgrade()
-		delay      = c.GetEvictionDelayS()
-		period     = c.GetEvictionPeriodS()
-		rate       = uint64(defaultRateMicros)
+		drain      = p.DrainOn()
+		delayS     = uint32(p.EvictionDelayMs() / 1000)
+		periodS    = uint32(p.EvictionPeriodMs() / 1000)
+		rate       = p.EvictionRateMicros()
 		thresholdS = uint32(v.LostThresholdMs(p) / 1000)
 	)
-	if c.EvictionRateMicrosPerS != nil {
-		rate = c.GetEvictionRateMicrosPerS()
-	}
 	return &callboardv1.PoolConfig{
-		DrainOnVersionUpgrade: &drain, ActorEvictionDelay: &delay, ActorEvictionPeriod: &period, ActorEvictionRateMicros: &rate,
+		DrainOnVersionUpgrade: &drain, ActorEvictionDelay: &delayS, ActorEvictionPeriod: &periodS, ActorEvictionRateMicros: &rate,
 		RunnerLostThreshold: &thresholdS, Placement: callboardv1.Placement(p.Placement()), MetadataJson: c.GetMetadataJson(),
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // runnerMessage returns a runner as callers see it.
-func runnerMessage(v *fsm.View, r *fsm.Runner) *callboardv1.Runner {
+func (a *API) runnerMessage(v *fsm.View, r *fsm.Runner) *callboardv1.Runner {
 	ns := v.RunnerNamespace(r)
 	return &callboardv1.Runner{
 		RunnerId:         r.ID.String(),
@@ -35,6 +35,7 @@ func runnerMessage(v *fsm.View, r *fsm.Runner) *callboardv1.Runner {
 		LeaseAgeMs:       v.SilentMs(r),
 		AdvertisedAddr:   r.AdvertisedAddr,
 		IneligibleReason: v.Ineligible(r),
+		Drain:            a.engine.DrainStatus(v, r),
 	}
 }
 
@@ -92,7 +93,7 @@ func (s *runnerService) List(ctx context.Context, req *callboardv1.RunnerService
 			answer.NextCursor = q.cursorAtSeq(last)
 			break
 		}
-		answer.Runners = append(answer.Runners, runnerMessage(view, r))
+		answer.Runners = append(answer.Runners, s.runnerMessage(view, r))
 		last = r.Seq
 	}
 	return answer, nil
@@ -138,7 +139,7 @@ func (s *runnerService) Get(ctx context.Context, req *callboardv1.RunnerServiceG
 	if err != nil {
 		return nil, err
 	}
-	return &callboardv1.RunnerServiceGetResponse{Runner: runnerMessage(view, r), Index: view.Index()}, nil
+	return &callboardv1.RunnerServiceGetResponse{Runner: s.runnerMessage(view, r), Index: view.Index()}, nil
 }
 
 func findRunner(v *fsm.View, ns *fsm.Namespace, id fsm.RunnerID) (*fsm.Runner, error) {

@@ -17,6 +17,7 @@ const (
 	maxActorIDs       = 32
 	maxRunnerIDs      = 1000
 	maxDisplayName    = 256
+	maxReason         = 256
 	maxCursor         = 1024
 	defaultWait       = 30 * time.Second
 	maxWait           = 10 * time.Minute
@@ -120,6 +121,17 @@ func checkIdempotencyKey(key string) *callboardv1.Error {
 		if key[i] <= ' ' || key[i] > '~' {
 			return badField("idempotency_key", "the idempotency key has byte 0x%02x at %d: only printable ASCII without space is allowed", key[i], i)
 		}
+	}
+	return nil
+}
+
+// checkReason checks what somebody gives as the reason of a drain or a pause: it is kept and shown.
+func checkReason(reason string) *callboardv1.Error {
+	if len(reason) > maxReason {
+		return badField("reason", "reason has %d bytes, and at most %d are allowed: say it in short", len(reason), maxReason)
+	}
+	if !utf8.ValidString(reason) {
+		return badField("reason", "reason is not valid UTF-8")
 	}
 	return nil
 }

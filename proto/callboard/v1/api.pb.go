@@ -2504,7 +2504,7 @@ type PlanRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
-	Version       uint32                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"` // higher than the pool's newest
+	Version       uint32                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"` // one that is not newer than what the pool has moves nothing
 	Slots         uint64                 `protobuf:"varint,4,opt,name=slots,proto3" json:"slots,omitempty"`     // of the new version's runners together; 0: as many as the pool's actors need
 	Consistency   Consistency            `protobuf:"varint,5,opt,name=consistency,proto3,enum=callboard.v1.Consistency" json:"consistency,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -27,6 +27,8 @@ type Engine struct {
 	draws   uint64
 	minted  uint64
 	failing []error
+	// OnEntry hears of every entry, if it is set.
+	OnEntry func(before, after *fsm.View, ops []*logv1.Op)
 	// Submitted holds every command that came, in order.
 	submitted []*nodev1.SubmitRequest
 }
@@ -106,6 +108,21 @@ func (e *Engine) Wait(ctx context.Context, condition func(*fsm.View) bool) (*fsm
 	}
 }
 
+// RolloutStatus is the scheduler's.
+func (e *Engine) RolloutStatus(v *fsm.View, r *fsm.Rollout) *callboardv1.Rollout {
+	return scheduler.RolloutStatus(v, r)
+}
+
+// DrainStatus is the scheduler's.
+func (e *Engine) DrainStatus(v *fsm.View, r *fsm.Runner) *callboardv1.Drain {
+	return scheduler.DrainStatus(v, r)
+}
+
+// Plan is the scheduler's.
+func (e *Engine) Plan(v *fsm.View, p *fsm.Pool, version uint32, slots uint64) *callboardv1.RolloutPlan {
+	return scheduler.Plan(v, p, version, slots)
+}
+
 // step lets the scheduler decide and applies the entry.
 func (e *Engine) step(in scheduler.Input) scheduler.Output {
 	e.draws++
@@ -128,6 +145,9 @@ func (e *Engine) apply(ops ...*logv1.Op) {
 		if r.Code != fsm.CodeOK {
 			panic(fmt.Sprintf("apitest: %v was refused: %v", ops[i], r.Code))
 		}
+	}
+	if e.OnEntry != nil {
+		e.OnEntry(e.view, next, ops)
 	}
 	e.view = next
 	close(e.moved)

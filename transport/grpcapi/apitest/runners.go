@@ -1,6 +1,8 @@
 package apitest
 
 import (
+	"slices"
+
 	"github.com/callboard/callboard/fsm"
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 	"github.com/callboard/callboard/scheduler"
@@ -14,15 +16,15 @@ func (e *Engine) Do(ops ...*logv1.Op) {
 	e.step(scheduler.Input{})
 }
 
-// Advance moves the cluster clock, with every runner's heartbeat.
-func (e *Engine) Advance(ms int64) {
+// Advance moves the cluster clock, with every runner's heartbeat but those of the silent ones.
+func (e *Engine) Advance(ms int64, silent ...fsm.RunnerID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.clockMs += ms
 	var deltas []uint32
 	var last uint32
 	for number := uint32(1); number < 10_000; number++ {
-		if e.view.RunnerByNumber(number) != nil {
+		if r := e.view.RunnerByNumber(number); r != nil && !slices.Contains(silent, r.ID) {
 			deltas = append(deltas, number-last)
 			last = number
 		}
