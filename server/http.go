@@ -14,7 +14,7 @@ import (
 // httpServer is the public HTTP API over the same services as gRPC.
 func (n *node) httpServer(api *grpcapi.API) *http.Server {
 	return httpapi.NewServer(httpapi.New(httpapi.Config{
-		Actors: api.Actors(), Pools: api.Pools(), Runners: api.Runners(), Namespaces: api.Namespaces(), Cluster: api.ClusterInfo(), Pages: api,
+		Actors: api.Actors(), Pools: api.Pools(), Runners: api.Runners(), Rollouts: api.Rollouts(), Namespaces: api.Namespaces(), Cluster: api.ClusterInfo(), Pages: api,
 		Version: n.cfg.Version, Revision: n.cfg.Revision, GRPCAddrs: n.members.grpcAddrs, Log: n.cfg.Log,
 	}), n.cfg.Log)
 }

@@ -29,6 +29,7 @@ type actorBody struct {
 	RescheduleTs        *int64      `json:"reschedule_ts" nullable:"true"`
 	DestroyTs           *int64      `json:"destroy_ts" nullable:"true"`
 	AlarmTs             *int64      `json:"alarm_ts" nullable:"true"`
+	EvictTs             *int64      `json:"evict_ts" nullable:"true" doc:"When it will be, or was, asked to move."`
 }
 
 type actorError struct {
@@ -44,7 +45,7 @@ func (a *api) actor(m *callboardv1.Actor) actorBody {
 		State: word(m.GetState().String(), "ACTOR_STATE_"), Generation: m.GetGeneration(), RunnerID: text(m.GetRunnerId()), Reason: text(m.GetReason()),
 		CreateTs: m.GetCreateTs(), StartTs: stamp(m.GetStartTs()), ConnectableTs: stamp(m.GetConnectableTs()), SleepTs: stamp(m.GetSleepTs()),
 		PendingAllocationTs: stamp(m.GetPendingAllocationTs()), RescheduleTs: stamp(m.GetRescheduleTs()), DestroyTs: stamp(m.GetDestroyTs()),
-		AlarmTs: stamp(m.GetAlarmTs()),
+		AlarmTs: stamp(m.GetAlarmTs()), EvictTs: stamp(m.GetEvictTs()),
 	}
 	if e := m.GetError(); e != nil {
 		body.Error = &actorError{Code: e.GetCode(), Message: e.GetMessage(), RunnerID: text(e.GetRunnerId())}

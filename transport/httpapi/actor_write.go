@@ -83,6 +83,7 @@ func (a *api) registerActorChanges() {
 	register(a, huma.Operation{OperationID: "actors_get_or_create", Method: http.MethodPut, Path: "/actors", Summary: "Get the actor of a key, or create it", MaxBodyBytes: maxCreateBodyBytes}, a.getOrCreateActor)
 	register(a, huma.Operation{OperationID: "actors_delete", Method: http.MethodDelete, Path: "/actors/{actor_id}", Summary: "Destroy an actor and wait for its end"}, a.destroyActor)
 	register(a, huma.Operation{OperationID: "actors_sleep", Method: http.MethodPost, Path: "/actors/{actor_id}/sleep", Summary: "Put an actor to sleep"}, a.sleepActor)
+	register(a, huma.Operation{OperationID: "actors_reschedule", Method: http.MethodPost, Path: "/actors/{actor_id}/reschedule", Summary: "Move an actor now, outside its pool's eviction rate"}, a.rescheduleActor)
 	register(a, huma.Operation{OperationID: "actors_wake", Method: http.MethodPost, Path: "/actors/{actor_id}/wake", Summary: "Wake a sleeping actor"}, a.wakeActor)
 	register(a, huma.Operation{OperationID: "actors_resolve", Method: http.MethodPost, Path: "/actors/{actor_id}/resolve", Summary: "Wake it if need be, wait until it runs, and say where"}, a.resolveActor)
 }
@@ -167,6 +168,14 @@ func (a *api) sleepActor(ctx context.Context, in *changeInput) (*answer[emptyBod
 
 func (a *api) wakeActor(ctx context.Context, in *changeInput) (*answer[emptyBody], error) {
 	got, err := a.Actors.Wake(ctx, &callboardv1.WakeRequest{Namespace: in.Namespace, ActorId: in.ActorID, IdempotencyKey: in.IdempotencyKey})
+	if err != nil {
+		return nil, err
+	}
+	return &answer[emptyBody]{Index: indexText(got.GetIndex())}, nil
+}
+
+func (a *api) rescheduleActor(ctx context.Context, in *changeInput) (*answer[emptyBody], error) {
+	got, err := a.Actors.Reschedule(ctx, &callboardv1.RescheduleRequest{Namespace: in.Namespace, ActorId: in.ActorID, IdempotencyKey: in.IdempotencyKey})
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ type Config struct {
 	Actors     callboardv1.ActorServiceServer
 	Pools      callboardv1.PoolServiceServer
 	Runners    callboardv1.RunnerServiceServer
+	Rollouts   callboardv1.RolloutServiceServer
 	Namespaces callboardv1.NamespaceServiceServer
 	Cluster    callboardv1.ClusterServiceServer
 	Pages      Pages
@@ -61,6 +62,8 @@ func New(config Config) http.Handler {
 	a.registerActors()
 	a.registerActorChanges()
 	a.registerRunners()
+	a.registerDrains()
+	a.registerRollouts()
 	a.registerNamespaces()
 	a.registerRunnerConfigs()
 	a.registerCluster()

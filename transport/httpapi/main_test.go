@@ -25,7 +25,7 @@ func newHandler(slots uint32) (*apitest.Engine, http.Handler) {
 	}
 	api := grpcapi.New(e, &apitest.Cluster{Leader: "n1"})
 	return e, New(Config{
-		Actors: api.Actors(), Pools: api.Pools(), Runners: api.Runners(), Namespaces: api.Namespaces(), Cluster: api.ClusterInfo(), Pages: api,
+		Actors: api.Actors(), Pools: api.Pools(), Runners: api.Runners(), Rollouts: api.Rollouts(), Namespaces: api.Namespaces(), Cluster: api.ClusterInfo(), Pages: api,
 		Version: "0.0.0-test", Revision: "abc", GRPCAddrs: func() []string { return []string{"127.0.0.1:6421"} },
 	})
 }
@@ -85,4 +85,13 @@ const newActor = `{"name":"a","runner_name_selector":"p","crash_policy":"restart
 func create(t *testing.T, h http.Handler, body string) string {
 	t.Helper()
 	return read[oneActorBody](t, ok(t, call(h, "POST", "/actors?namespace=default", body))).Actor.ActorID
+}
+
+func jsonOf(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

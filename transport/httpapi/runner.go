@@ -34,6 +34,8 @@ type runnerBody struct {
 	LeaseAgeMs       int64  `json:"lease_age_ms" doc:"Cluster time since its last committed heartbeat."`
 	LostThresholdMs  uint32 `json:"lost_threshold_ms" doc:"The silence after which it is lost."`
 	IneligibleReason string `json:"ineligible_reason" doc:"Why it gets no new actors; empty: it does."`
+
+	Drain *drainBody `json:"drain" doc:"Null: it does not drain."`
 }
 
 func (a *api) runner(m *callboardv1.Runner) runnerBody {
@@ -43,6 +45,7 @@ func (a *api) runner(m *callboardv1.Runner) runnerBody {
 		StopTs: stamp(m.GetStopTs()), LastPingTs: m.GetLastPingTs(), LastConnectedTs: stamp(m.GetLastConnectedTs()),
 		State:  strings.ToLower(strings.TrimPrefix(m.GetState().String(), "RUNNER_STATE_")),
 		Holder: m.GetHolder(), LeaseAgeMs: m.GetLeaseAgeMs(), LostThresholdMs: m.GetLostThresholdMs(), IneligibleReason: m.GetIneligibleReason(),
+		Drain: drainOf(m.GetDrain()),
 	}
 	var metadata any
 	if json.Unmarshal([]byte(m.GetMetadataJson()), &metadata) == nil {

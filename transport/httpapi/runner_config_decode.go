@@ -262,16 +262,21 @@ func (f field) seconds() (*uint32, error) {
 	return &s, nil
 }
 
-// rate reads actors a second as micro-actors. What is out of range becomes a value that the operations refuse, with their own words.
+// Rates that a pool can have, in actors a second. The field is a 32-bit float to those who know it: a limit that is written as one is
+// inside.
+const (
+	minRate = float32(1e-6)
+	maxRate = float32(1e5)
+)
+
+// rate reads actors a second as micro-actors.
 func (f field) rate() (*uint64, error) {
-	var v float64
-	if err := json.Unmarshal(f.raw, &v); err != nil {
-		return nil, invalid(f.path, "want a number of actors a second")
+	v, err := strconv.ParseFloat(string(f.raw), 64) // what is no number in JSON, such as "NaN", is none here
+	if err != nil || float32(v) < minRate || float32(v) > maxRate {
+		return nil, invalid(f.path, "want a number of actors a second, 0.000001 to 100000, and it is %s; `rollout pause` stops evictions, and `unlimited` on the command line is 100000",
+			clip(string(f.raw)))
 	}
-	micros := uint64(0)
-	if v > 0 {
-		micros = uint64(math.Round(min(v, 1e12) * 1e6))
-	}
+	micros := max(1, min(uint64(math.Round(v*1e6)), 1e5*1e6))
 	return &micros, nil
 }
 

@@ -144,6 +144,7 @@ func TestAnswersHaveTheShapesThatClientsKnow(t *testing.T) {
 		{"MetadataGetResponse", "GET", "/metadata", ""},
 		{"HealthResponse", "GET", "/health", ""},
 		{"DatacentersListResponse", "GET", "/datacenters", ""},
+		{"ActorsRescheduleResponse", "POST", "/actors/" + running + "/reschedule?namespace=default", "{}"},
 		{"ActorsSleepResponse", "POST", "/actors/" + running + "/sleep?namespace=default", "{}"},
 	} {
 		answer := ok(t, call(h, test.method, test.path, test.body, "Content-Type", "application/json"))
@@ -154,7 +155,7 @@ func TestAnswersHaveTheShapesThatClientsKnow(t *testing.T) {
 }
 
 // addedToRunners is what only this engine tells of a runner.
-var addedToRunners = []string{"state", "holder", "lease_age_ms", "lost_threshold_ms", "ineligible_reason"}
+var addedToRunners = []string{"state", "holder", "lease_age_ms", "lost_threshold_ms", "ineligible_reason", "drain"}
 
 // TestTheShapeCheckCanFail breaks an answer in every way that the check should see.
 func TestTheShapeCheckCanFail(t *testing.T) {
