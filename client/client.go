@@ -21,6 +21,7 @@ type Client struct {
 	Actors     callboardv1.ActorServiceClient
 	Pools      callboardv1.PoolServiceClient
 	Runners    callboardv1.RunnerServiceClient
+	Rollouts   callboardv1.RolloutServiceClient
 	Namespaces callboardv1.NamespaceServiceClient
 	Cluster    callboardv1.ClusterServiceClient
 
@@ -71,6 +72,7 @@ func New(addrs []string, opts ...Option) (*Client, error) {
 	c.Actors = callboardv1.NewActorServiceClient(c)
 	c.Pools = callboardv1.NewPoolServiceClient(c)
 	c.Runners = callboardv1.NewRunnerServiceClient(c)
+	c.Rollouts = callboardv1.NewRolloutServiceClient(c)
 	c.Namespaces = callboardv1.NewNamespaceServiceClient(c)
 	c.Cluster = callboardv1.NewClusterServiceClient(c)
 	return c, nil

@@ -12,7 +12,7 @@ import (
 func actorCommand(g *globals) *cobra.Command {
 	return group("actor", "Create, look at, wake and end actors",
 		actorCreateCommand(g), actorGetOrCreateCommand(g), actorListCommand(g), actorShowCommand(g), actorExplainCommand(g),
-		actorSleepCommand(g), actorWakeCommand(g), actorResolveCommand(g), actorDestroyCommand(g))
+		actorSleepCommand(g), actorWakeCommand(g), actorResolveCommand(g), actorRescheduleCommand(g), actorDestroyCommand(g))
 }
 
 const actorIDArgument = "ACTOR_ID"
@@ -133,6 +133,7 @@ func (g *globals) printActor(answer actorAnswer) error {
 			{"asleep since", a.SleepTs},
 			{"placed again at", a.RescheduleTs},
 			{"alarm at", a.AlarmTs},
+			{"moves at", a.EvictTs},
 			{"destroyed at", a.DestroyTs},
 		} {
 			if when.ts != nil {

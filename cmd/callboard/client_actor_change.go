@@ -44,6 +44,21 @@ func actorWakeCommand(g *globals) *cobra.Command {
 	return cmd
 }
 
+func actorRescheduleCommand(g *globals) *cobra.Command {
+	var key string
+	cmd := leaf("reschedule", "Move an actor now, outside its pool's eviction rate", []string{actorIDArgument}, func(cmd *cobra.Command, args []string) error {
+		return g.call(cmd, func(ctx context.Context, c *client.Client) error {
+			answer, err := c.Actors.Reschedule(ctx, &callboardv1.RescheduleRequest{ActorId: args[0], IdempotencyKey: key})
+			if err != nil {
+				return err
+			}
+			return g.printActor(actorAnswer{Actor: actorOf(answer.GetActor()), Index: answer.GetIndex()})
+		})
+	})
+	addIdempotencyKey(cmd, &key)
+	return cmd
+}
+
 func actorResolveCommand(g *globals) *cobra.Command {
 	return leaf("resolve", "Say where an actor runs; wakes it if need be and waits until it runs", []string{actorIDArgument}, func(cmd *cobra.Command, args []string) error {
 		return g.waiting(cmd, func(ctx context.Context, c *client.Client, timeoutMs uint32) error {

@@ -22,6 +22,7 @@ type actorJSON struct {
 	RescheduleTs        *int64          `json:"reschedule_ts"`
 	DestroyTs           *int64          `json:"destroy_ts"`
 	AlarmTs             *int64          `json:"alarm_ts"`
+	EvictTs             *int64          `json:"evict_ts"`
 	InputBytes          uint32          `json:"input_bytes"`
 	StateBytes          uint32          `json:"state_bytes"`
 	Reason              string          `json:"reason"`
@@ -40,7 +41,7 @@ func actorOf(a *callboardv1.Actor) actorJSON {
 		CrashPolicy: enumText(a.GetCrashPolicy().String(), "CRASH_POLICY_"), State: enumText(a.GetState().String(), "ACTOR_STATE_"),
 		Generation: a.GetGeneration(), CreateTs: ts(a.GetCreateTs()), StartTs: ts(a.GetStartTs()), ConnectableTs: ts(a.GetConnectableTs()),
 		SleepTs: ts(a.GetSleepTs()), PendingAllocationTs: ts(a.GetPendingAllocationTs()), RescheduleTs: ts(a.GetRescheduleTs()),
-		DestroyTs: ts(a.GetDestroyTs()), AlarmTs: ts(a.GetAlarmTs()), InputBytes: a.GetInputBytes(), StateBytes: a.GetStateBytes(), Reason: a.GetReason(),
+		DestroyTs: ts(a.GetDestroyTs()), AlarmTs: ts(a.GetAlarmTs()), EvictTs: ts(a.GetEvictTs()), InputBytes: a.GetInputBytes(), StateBytes: a.GetStateBytes(), Reason: a.GetReason(),
 	}
 	if a.GetRunnerId() != "" {
 		j.RunnerID = &a.RunnerId

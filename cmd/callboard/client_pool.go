@@ -23,6 +23,8 @@ type poolJSON struct {
 	FreeSlots        uint64          `json:"free_slots"`
 	PendingActors    uint64          `json:"pending_actors"`
 	LiveActors       uint64          `json:"live_actors"`
+	RolloutID        *uint64         `json:"rollout_id"`
+	DrainingRunners  uint32          `json:"draining_runners"`
 }
 
 type poolConfigJSON struct {
@@ -39,7 +41,10 @@ func poolOf(p *callboardv1.Pool) poolJSON {
 	j := poolJSON{
 		Namespace: p.GetNamespace(), Name: p.GetName(), AutoCreated: p.GetAutoCreated(), ConnectedRunners: p.GetConnectedRunners(),
 		NewestVersion: p.GetNewestVersion(), TotalSlots: p.GetTotalSlots(), FreeSlots: p.GetFreeSlots(),
-		PendingActors: p.GetPendingActors(), LiveActors: p.GetLiveActors(),
+		PendingActors: p.GetPendingActors(), LiveActors: p.GetLiveActors(), DrainingRunners: p.GetDrainingRunners(),
+	}
+	if p.GetRolloutId() != 0 {
+		j.RolloutID = &p.RolloutId
 	}
 	if c := p.GetConfig(); c != nil {
 		j.Config = &poolConfigJSON{
@@ -71,9 +76,9 @@ func poolListCommand(g *globals) *cobra.Command {
 				answer.Pools = append(answer.Pools, poolOf(p))
 			}
 			return g.print(answer, func(t *table) {
-				t.row("POOL", "RUNNERS", "NEWEST VERSION", "SLOTS FREE", "ACTORS", "PENDING", "CONFIG")
+				t.row("POOL", "RUNNERS", "NEWEST VERSION", "SLOTS FREE", "ACTORS", "PENDING", "CONFIG", "VERSION UPGRADE", "ROLLOUT")
 				for _, p := range answer.Pools {
-					t.row(p.Name, p.ConnectedRunners, p.NewestVersion, fmt.Sprintf("%d of %d", p.FreeSlots, p.TotalSlots), p.LiveActors, p.PendingActors, p.configNote())
+					t.row(p.Name, p.ConnectedRunners, p.NewestVersion, fmt.Sprintf("%d of %d", p.FreeSlots, p.TotalSlots), p.LiveActors, p.PendingActors, p.configNote(), p.upgradeNote(), p.rolloutText())
 				}
 			})
 		})
@@ -92,6 +97,21 @@ func (j poolJSON) configNote() string {
 	default:
 		return "written"
 	}
+}
+
+// upgradeNote says what a newer version does to the actors of older ones.
+func (j poolJSON) upgradeNote() string {
+	if j.Config == nil || !j.Config.DrainOnVersionUpgrade {
+		return "coexists"
+	}
+	return "moves " + rateText(j.Config.ActorEvictionRate)
+}
+
+func (j poolJSON) rolloutText() string {
+	if j.RolloutID == nil {
+		return ""
+	}
+	return fmt.Sprintf("%d open", *j.RolloutID)
 }
 
 func poolShowCommand(g *globals) *cobra.Command {
@@ -121,16 +141,18 @@ func (g *globals) printPool(answer poolAnswer) error {
 		t.row("pool", p.Name)
 		t.row("namespace", p.Namespace)
 		t.row("runners connected", p.ConnectedRunners)
+		t.row("runners draining", p.DrainingRunners)
 		t.row("newest version", p.NewestVersion)
 		t.row("slots free", fmt.Sprintf("%d of %d", p.FreeSlots, p.TotalSlots))
 		t.row("actors", p.LiveActors)
 		t.row("pending", p.PendingActors)
+		t.row("rollout", p.rolloutText())
 		t.row("config", p.configNote())
 		if c := p.Config; c != nil {
 			t.row("  drain_on_version_upgrade", c.DrainOnVersionUpgrade)
 			t.row("  actor_eviction_delay", fmt.Sprintf("%d s", c.ActorEvictionDelay))
 			t.row("  actor_eviction_period", fmt.Sprintf("%d s", c.ActorEvictionPeriod))
-			t.row("  actor_eviction_rate", fmt.Sprintf("%g actors/s", c.ActorEvictionRate))
+			t.row("  actor_eviction_rate", rateText(c.ActorEvictionRate))
 			t.row("  runner_lost_threshold", fmt.Sprintf("%d s", c.RunnerLostThreshold))
 			t.row("  placement", c.Placement)
 			t.row("  metadata", string(c.Metadata))

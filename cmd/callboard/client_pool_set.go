@@ -37,10 +37,10 @@ func poolSetCommand(g *globals) *cobra.Command {
 		})
 	})
 	flags := cmd.Flags()
-	flags.BoolVar(&f.drain, "drain-on-version-upgrade", false, "runners of older versions give up their actors")
-	flags.Uint32Var(&f.delay, "actor-eviction-delay", 0, "`seconds` after the begin of a drain before its first eviction")
-	flags.Uint32Var(&f.period, "actor-eviction-period", 0, "`seconds` of look-ahead of planned evictions")
-	flags.StringVar(&f.rate, "actor-eviction-rate", "1", "planned evictions a second, or unlimited")
+	flags.BoolVar(&f.drain, "drain-on-version-upgrade", true, "runners of older versions give up their actors; =false: versions coexist")
+	flags.Uint32Var(&f.delay, "eviction-delay", 0, "`seconds` after the begin of a drain before its first eviction")
+	flags.Uint32Var(&f.period, "eviction-period", 0, "`seconds` of look-ahead of planned evictions, and within which the actors of one lost runner start again")
+	flags.StringVar(&f.rate, "eviction-rate", "1", "planned evictions a second, or unlimited")
 	flags.Uint32Var(&f.lost, "runner-lost-threshold", 0, "`seconds` of silence after which a runner is lost; default: the cluster's")
 	flags.StringVar(&f.placement, "placement", "spread", "how actors fill the runners of one version: spread or binpack")
 	flags.StringVar(&f.metadata, "metadata", "", "any `JSON`, kept and shown")
@@ -55,16 +55,16 @@ func (f *poolFlags) config(cmd *cobra.Command) (*callboardv1.PoolConfig, error) 
 	if given("drain-on-version-upgrade") {
 		config.DrainOnVersionUpgrade = &f.drain
 	}
-	if given("actor-eviction-delay") {
+	if given("eviction-delay") {
 		config.ActorEvictionDelay = &f.delay
 	}
-	if given("actor-eviction-period") {
+	if given("eviction-period") {
 		config.ActorEvictionPeriod = &f.period
 	}
 	if given("runner-lost-threshold") {
 		config.RunnerLostThreshold = &f.lost
 	}
-	if given("actor-eviction-rate") {
+	if given("eviction-rate") {
 		micros, err := rateMicros(cmd, f.rate)
 		if err != nil {
 			return nil, err
@@ -88,7 +88,7 @@ func rateMicros(cmd *cobra.Command, text string) (uint64, error) {
 	}
 	rate, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(rate) || rate < 1e-6 || rate > unlimitedRate {
-		return 0, usage(cmd, "--actor-eviction-rate %s: want 0.000001 to 100000 actors a second, or unlimited; to stop evictions use `callboard rollout pause`", text)
+		return 0, usage(cmd, "--eviction-rate %s: want 0.000001 to 100000 actors a second, or unlimited; to stop evictions use `callboard rollout pause`", text)
 	}
 	return uint64(math.Round(rate * 1e6)), nil
 }

@@ -35,6 +35,7 @@ type runnerJSON struct {
 	StopTs           *int64          `json:"stop_ts"`
 	LastPingTs       *int64          `json:"last_ping_ts"`
 	LastConnectedTs  *int64          `json:"last_connected_ts"`
+	Drain            *drainJSON      `json:"drain"`
 }
 
 func runnerOf(r *callboardv1.Runner) runnerJSON {
@@ -45,6 +46,7 @@ func runnerOf(r *callboardv1.Runner) runnerJSON {
 		DrainCause: enumText(r.GetDrainCause().String(), "DRAIN_CAUSE_"), Holder: r.GetHolder(), AdvertisedAddr: r.GetAdvertisedAddr(),
 		Metadata: rawJSON(r.GetMetadataJson()), LostThresholdMs: r.GetLostThresholdMs(), LeaseAgeMs: r.GetLeaseAgeMs(),
 		CreateTs: ts(r.GetCreateTs()), DrainTs: ts(r.GetDrainTs()), StopTs: ts(r.GetStopTs()), LastPingTs: ts(r.GetLastPingTs()), LastConnectedTs: ts(r.GetLastConnectedTs()),
+		Drain: drainOf(r.GetDrain()),
 	}
 }
 
@@ -95,10 +97,10 @@ func (g *globals) listRunners(ctx context.Context, c *client.Client, req *callbo
 		answer.NextCursor = &req.Cursor
 	}
 	return g.print(answer, func(t *table) {
-		t.row("RUNNER ID", "POOL", "KEY", "VERSION", "STATE", "SLOTS USED", "LAST HEARD", "HOLDER", "NO NEW ACTORS")
+		t.row("RUNNER ID", "POOL", "KEY", "VERSION", "STATE", "SLOTS USED", "LAST HEARD", "HOLDER", "NO NEW ACTORS", "DRAIN")
 		for _, r := range answer.Runners {
 			t.row(r.RunnerID, r.Pool, r.Key, r.Version, r.State, fmt.Sprintf("%d/%d", r.TotalSlots-min(r.TotalSlots, r.RemainingSlots), r.TotalSlots),
-				r.lastHeard(), r.Holder, r.IneligibleReason)
+				r.lastHeard(), r.Holder, r.IneligibleReason, r.Drain.progress())
 		}
 		if answer.NextCursor != nil {
 			g.progress("There are more: --limit 0 lists all.")
@@ -116,7 +118,7 @@ func (j runnerJSON) lastHeard() string {
 
 func runnerShowCommand(g *globals) *cobra.Command {
 	var stale bool
-	cmd := leaf("show", "Show one runner", []string{"RUNNER_ID"}, func(cmd *cobra.Command, args []string) error {
+	cmd := leaf("show", "Show one runner", []string{runnerIDArgument}, func(cmd *cobra.Command, args []string) error {
 		return g.call(cmd, func(ctx context.Context, c *client.Client) error {
 			answer, err := c.Runners.Get(ctx, &callboardv1.RunnerServiceGetRequest{RunnerId: args[0], Consistency: consistency(stale)})
 			if err != nil {
@@ -157,9 +159,37 @@ func (g *globals) printRunner(r runnerJSON, index uint64) error {
 		if r.DrainTs != nil {
 			t.row("drains since", clockTime(*r.DrainTs))
 		}
+		drainRows(t, r.Drain)
 		if r.StopTs != nil {
 			t.row("ended at", clockTime(*r.StopTs))
 		}
 		t.row("metadata", string(r.Metadata))
 	})
+}
+
+func drainRows(t *table, d *drainJSON) {
+	if d == nil {
+		return
+	}
+	if d.Reason != "" {
+		t.row("reason of the drain", d.Reason)
+	}
+	if d.DeadlineTs != nil {
+		t.row("moves at once after", clockTime(*d.DeadlineTs))
+	}
+	if d.Force {
+		t.row("forced", "moves whether or not there is room")
+	}
+	t.row("drain", d.progress())
+	for _, b := range d.BlockedBy {
+		t.row("blocked by", b.sentence())
+	}
+	if d.FinishTs != nil {
+		t.row("drained at", clockTime(*d.FinishTs))
+	}
+	safe := "no"
+	if d.SafeToTerminate {
+		safe = "yes"
+	}
+	t.row("safe to terminate", safe)
 }

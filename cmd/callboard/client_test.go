@@ -191,7 +191,6 @@ func TestExitCodes(t *testing.T) {
 	const someID = "01977420-dc00-7000-8000-0000000000ff"
 	fails(t, c.run("actor", "show", someID), exitRefused, "there is no actor", "Code: actor.not_found")
 	fails(t, c.run("actor", "show", "x"), exitRefused, "actor_id", "Code: api.bad_request")
-	fails(t, c.run("pool", "set", "p", "--drain-on-version-upgrade"), exitRefused, "drain_on_version_upgrade", "Code: pool.not_built")
 	fails(t, c.run("--namespace", "elsewhere", "actor", "list", "--name", "a"), exitRefused, "namespace", "Code: namespace.not_found")
 	for _, args := range [][]string{
 		{"actor"[:4]},
@@ -215,8 +214,22 @@ func TestExitCodes(t *testing.T) {
 		{"operator", "config", "set", "x"},
 		{"operator", "config", "set", "x=1", "x=2"},
 		{"operator", "config", "get", "colour"},
-		{"pool", "set", "p", "--actor-eviction-rate", "0"},
+		{"pool", "set", "p", "--eviction-rate", "0"},
+		{"pool", "set", "p", "--eviction-rate", "NaN"},
+		{"pool", "set", "p", "--eviction-delay", "-1"},
 		{"pool", "set", "p", "--placement", "random"},
+		{"runner", "drain"},
+		{"runner", "drain", someID, "--deadline", "0s"},
+		{"runner", "drain", someID, "--deadline", "-1m"},
+		{"runner", "drain", someID, "--deadline", "2000h"},
+		{"runner", "undrain"},
+		{"rollout", "stat"},
+		{"rollout", "status"},
+		{"rollout", "status", "p", "--id", "x"},
+		{"rollout", "plan", "p"},
+		{"rollout", "plan", "p", "--to", "1763850000000"},
+		{"rollout", "plan", "p", "--to", "2", "--slots", "-1"},
+		{"actor", "reschedule"},
 		{"runner", "--slots", "0"},
 		{"runner", "--version", "1763850000000"},
 		{"runner", "lst"},
@@ -290,7 +303,7 @@ func TestPoolsRunnersNamespacesAndOperators(t *testing.T) {
 	if pool.Config == nil || pool.Config.Placement != "binpack" || strings.Join(strings.Fields(string(pool.Config.Metadata)), "") != `{"a":1}` || pool.Config.ActorEvictionRate != 1 || pool.FreeSlots != 3 {
 		t.Errorf("pool show: %+v", pool)
 	}
-	if out := c.ok(t, "pool", "list"); !regexp.MustCompile(`(?m)^p +1 +1 +3 of 3 +0 +0 +written$`).MatchString(out) {
+	if out := c.ok(t, "pool", "list"); !regexp.MustCompile(`(?m)^p +1 +1 +3 of 3 +0 +0 +written +moves 1/s +-$`).MatchString(out) {
 		t.Errorf("pool list:\n%s", out)
 	}
 	if out := c.ok(t, "pool", "delete", "p"); !strings.Contains(out, "is deleted") {
@@ -366,7 +379,7 @@ func TestVersionHelpAndCompletion(t *testing.T) {
 	if r := callboard("completion", "bash"); r.code != exitOK || !strings.Contains(r.out, "bash completion") {
 		t.Errorf("completion: %d", r.code)
 	}
-	for _, group := range []string{"actor", "pool", "namespace", "operator"} {
+	for _, group := range []string{"actor", "pool", "rollout", "namespace", "operator"} {
 		if r := callboard(group); r.code != exitOK || !strings.Contains(r.out, "Available Commands") {
 			t.Errorf("%s: %d\n%s", group, r.code, r.out)
 		}

@@ -18,6 +18,7 @@ const (
 	exitUsage       = 2
 	exitUnknown     = 3
 	exitUnreachable = 4
+	exitWouldMove   = 10 // rollout plan
 )
 
 // usageError is a command line that cannot be meant.

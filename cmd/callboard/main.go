@@ -20,6 +20,11 @@ func run(args []string, out, errOut io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+	return execute(ctx, args, out, errOut)
+}
+
+// execute is run without the signals.
+func execute(ctx context.Context, args []string, out, errOut io.Writer) int {
 	root, globals := newRoot(out, errOut)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -39,7 +44,8 @@ func newRoot(out, errOut io.Writer) (*cobra.Command, *globals) {
 	root.Long = `Callboard places actors on runners, moves them to newer runner versions at a limited rate, notices lost runners,
 and puts idle actors to sleep and wakes them.
 
-Exit codes: 0 ok, 1 refused, 2 usage, 3 the outcome is unknown, 4 no node can be reached.`
+Exit codes: 0 ok, 1 refused, 2 usage, 3 the outcome is unknown, 4 no node can be reached,
+10 a planned rollout would move something.`
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetOut(out)
 	root.SetErr(errOut)
@@ -51,7 +57,7 @@ Exit codes: 0 ok, 1 refused, 2 usage, 3 the outcome is unknown, 4 no node can be
 	g.addFlags(root)
 	root.AddCommand(
 		devCommand(g), serverCommand(g),
-		actorCommand(g), runnerCommand(g), poolCommand(g), namespaceCommand(g), statusCommand(g), operatorCommand(g), versionCommand(g),
+		actorCommand(g), runnerCommand(g), poolCommand(g), rolloutCommand(g), namespaceCommand(g), statusCommand(g), operatorCommand(g), versionCommand(g),
 	)
 	return root, g
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,9 +17,22 @@ func (g *globals) print(answer any, show func(t *table)) error {
 		enc.SetEscapeHTML(false)
 		return enc.Encode(answer)
 	}
-	t := &table{tabs: tabwriter.NewWriter(g.out, 0, 0, 2, ' ', 0)}
+	t := newTable(g.out)
 	show(t)
 	return t.tabs.Flush()
+}
+
+// render is what print would write for people.
+func render(show func(t *table)) string {
+	var b strings.Builder
+	t := newTable(&b)
+	show(t)
+	_ = t.tabs.Flush() // a builder takes everything
+	return b.String()
+}
+
+func newTable(out io.Writer) *table {
+	return &table{tabs: tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
 }
 
 // table aligns columns.
