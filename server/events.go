@@ -10,18 +10,19 @@ import (
 	"github.com/callboard/callboard/scheduler"
 )
 
-// events tells what happened to runners: a line in the leader's log and a counter each.
+// events tells what happened to runners and rollouts: a line in the leader's log and a counter each.
 type events struct {
 	log     *slog.Logger
 	runners *prometheus.CounterVec
 	fenced  prometheus.Counter
 	placed  prometheus.Counter
 	warned  *prometheus.CounterVec
+	moves   moves
 }
 
 func newEvents(log *slog.Logger, registry prometheus.Registerer) *events {
 	e := &events{
-		log: log,
+		log: log, moves: newMoves(registry),
 		runners: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "callboard_runner_events_total",
 			Help: "What happened to runners, as decided by this node while it led: connected, resumed, returned, disconnected, fenced, replaced, lost, brake, stopped.",
@@ -41,6 +42,7 @@ func newEvents(log *slog.Logger, registry prometheus.Registerer) *events {
 func (e *events) tell(before, v *fsm.View, ops []*logv1.Op) {
 	var fenced fences
 	for _, op := range ops {
+		e.tellMove(before, v, op)
 		switch o := op.GetOp().(type) {
 		case *logv1.Op_RegisterRunner:
 			e.registered(v, o.RegisterRunner)

@@ -1,0 +1,103 @@
+package server
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+	"github.com/callboard/callboard/transport/grpcapi"
+	"github.com/callboard/callboard/transport/grpcapi/apitest"
+)
+
+// TestRolloutsAndDrainsAreTold: each thing that happens to a rollout or a drain moves its counter and leaves its line in the log.
+func TestRolloutsAndDrainsAreTold(t *testing.T) {
+	var log bytes.Buffer
+	registry := prometheus.NewRegistry()
+	e := newEvents(slog.New(slog.NewTextHandler(&log, nil)), registry)
+	engine := apitest.New()
+	engine.OnEntry = e.tell
+	api := grpcapi.New(engine, &apitest.Cluster{Leader: "n1"})
+	must := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	configure := func(drain bool) {
+		t.Helper()
+		_, err := api.Pools().Put(t.Context(), &callboardv1.PoolServicePutRequest{Namespace: "default", Name: "p", Config: &callboardv1.PoolConfig{DrainOnVersionUpgrade: &drain}})
+		must(nil, err)
+	}
+	run := func(seconds int) {
+		for range seconds {
+			engine.ReportStopped()
+			engine.ReportRunning()
+			engine.Advance(1000)
+		}
+	}
+	configure(true)
+	engine.AddRunner("p", "v1", 1, 10)
+	for range 4 {
+		must(api.Actors().Create(t.Context(), &callboardv1.CreateRequest{Namespace: "default", Name: "a", Pool: "p"}))
+	}
+	engine.ReportRunning()
+	engine.AddRunner("p", "v2", 2, 10)
+	must(api.Rollouts().Pause(t.Context(), &callboardv1.PauseRequest{Namespace: "default", Pool: "p", Reason: "lunch"}))
+	must(api.Rollouts().Resume(t.Context(), &callboardv1.ResumeRequest{Namespace: "default", Pool: "p"}))
+	engine.AddRunner("p", "v3", 3, 10)
+	run(10)
+	alone := engine.AddRunner("q", "alone", 1, 10)
+	must(api.Runners().Drain(t.Context(), &callboardv1.DrainRequest{Namespace: "default", RunnerId: alone.String(), Reason: "disk", Force: true}))
+	must(api.Runners().Undrain(t.Context(), &callboardv1.UndrainRequest{Namespace: "default", RunnerId: alone.String()}))
+	engine.AddRunner("p", "v4", 4, 10)
+	configure(false)
+
+	counted := gather(t, registry)
+	for counter, want := range map[string]float64{
+		"callboard_rollout_events_total opened": 3, "callboard_rollout_events_total paused": 1, "callboard_rollout_events_total resumed": 1,
+		"callboard_rollout_events_total superseded": 1, "callboard_rollout_events_total done": 1, "callboard_rollout_events_total called_off": 1,
+		"callboard_drain_events_total operator started": 1, "callboard_drain_events_total operator cancelled": 1,
+		"callboard_drain_events_total newer_version finished": 2, "callboard_drain_events_total newer_version cancelled": 3,
+	} {
+		if got := counted[counter]; got != want {
+			t.Errorf("%s is %v, want %v", counter, got, want)
+		}
+	}
+	if got := counted["callboard_evictions_total planned"]; got < 4 {
+		t.Errorf("%v planned evictions, want 4 or more", got)
+	}
+	for _, line := range []string{
+		`msg="rollout opened" pool=p namespace=default rollout=1 version=2 moved=0`, `msg="rollout paused" pool=p namespace=default rollout=1 version=2`, "reason=lunch",
+		`msg="rollout superseded" pool=p namespace=default rollout=1 version=2`, `msg="rollout done" pool=p namespace=default rollout=2 version=3`,
+		`level=WARN msg="rollout called off" pool=p namespace=default rollout=3 version=4`, `msg="drain started"`, "cause=newer_version",
+		"cause=operator actors=0 reason=disk force=true", `msg="drain cancelled"`, `msg="drain finished"`,
+	} {
+		if !strings.Contains(log.String(), line) {
+			t.Errorf("no %s in\n%s", line, log.String())
+		}
+	}
+}
+
+// gather reads every counter: its name and the values of its labels, sorted by label.
+func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			name := family.GetName()
+			for _, label := range m.GetLabel() {
+				name += " " + label.GetValue()
+			}
+			counted[name] = m.GetCounter().GetValue()
+		}
+	}
+	return counted
+}
