@@ -2,6 +2,7 @@ package server
 
 import (
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -46,7 +47,7 @@ func (e *events) tellMove(before, after *fsm.View, op *logv1.Op) {
 				e.rollout(after, "superseded", id, open.ID)
 			}
 		}
-		e.rollout(after, "opened", id, 0)
+		e.rollout(after, "opened", id, 0, whatBinds(after, id)...)
 	case *logv1.Op_PauseRollout:
 		event := "resumed"
 		if o.PauseRollout.GetPaused() {
@@ -107,6 +108,19 @@ func (e *events) rollout(v *fsm.View, event string, pool fsm.PoolID, id uint64, 
 			"pool", pool.Name, "namespace", v.PoolNamespace(p).Name, "rollout", r.ID, "version", r.Version, "moved", r.Moved, "lost", r.Lost, "left", r.Left,
 		}, more...)...)
 		return
+	}
+}
+
+// whatBinds tells of a rollout that begins how many actors wait, what rate binds them, and how long they take at that.
+func whatBinds(v *fsm.View, id fsm.PoolID) []any {
+	p := v.Pool(id)
+	if p == nil {
+		return nil
+	}
+	waiting, micros := v.PoolStats(p).Evictable, p.EvictionRateMicros()
+	return []any{
+		"waiting", waiting, "rate", float64(micros) / 1e6, "rate_is_default", p.Config == nil || p.Config.EvictionRateMicrosPerS == nil,
+		"takes", time.Duration(float64(waiting) / float64(micros) * 1e6 * float64(time.Second)).Truncate(time.Millisecond),
 	}
 }
 

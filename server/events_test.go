@@ -71,7 +71,8 @@ func TestRolloutsAndDrainsAreTold(t *testing.T) {
 		t.Errorf("%v planned evictions, want 4 or more", got)
 	}
 	for _, line := range []string{
-		`msg="rollout opened" pool=p namespace=default rollout=1 version=2 moved=0`, `msg="rollout paused" pool=p namespace=default rollout=1 version=2`, "reason=lunch",
+		`msg="rollout opened" pool=p namespace=default rollout=1 version=2 moved=0 lost=0 left=0 waiting=3 rate=1 rate_is_default=true takes=3s`,
+		`msg="rollout paused" pool=p namespace=default rollout=1 version=2`, "reason=lunch",
 		`msg="rollout superseded" pool=p namespace=default rollout=1 version=2`, `msg="rollout done" pool=p namespace=default rollout=2 version=3`,
 		`level=WARN msg="rollout called off" pool=p namespace=default rollout=3 version=4`, `msg="drain started"`, "cause=newer_version",
 		"cause=operator actors=0 reason=disk force=true", `msg="drain cancelled"`, `msg="drain finished"`,
