@@ -24,11 +24,16 @@ type model struct {
 	retryResetMs    int64
 	seenMs          int64
 	runnerSeq       int
+	rolloutSeq      int
 }
 
 type modelPool struct {
-	written bool
-	binpack bool
+	written           bool
+	binpack           bool
+	rate              uint64
+	delayMs, periodMs int64
+	bucket            modelBucket
+	rollouts          []*modelRollout
 }
 
 type modelRunner struct {
@@ -41,7 +46,8 @@ type modelRunner struct {
 	connected            bool
 	end                  string // "", stopped, lost
 	endedMs              int64
-	drain                uint32
+	drain                modelDrain
+	moves                Moves
 	orphans              map[string]bool // actor/generation; whether its actor waits
 	attempt              uint32
 	replacedBy           string
@@ -63,6 +69,10 @@ type modelActor struct {
 	input, saved               string
 	savedVersion               uint32
 	trouble                    modelTrouble
+	evictMs                    int64
+	unreceived, byRollout      bool
+	movedIn                    int
+	promise                    string // runner
 }
 
 type modelTrouble struct {
@@ -99,10 +109,21 @@ func (m *model) held(id string) (slots, stopping int) {
 	return slots + len(m.runners[id].orphans), stopping + len(m.runners[id].orphans)
 }
 
-func (m *model) free(id string) int {
-	slots, _ := m.held(id)
-	return max(0, int(m.runners[id].slots)-slots)
+// promised counts the slots that a runner keeps for actors on the move.
+func (m *model) promised(id string) (n int) {
+	for _, a := range m.actors {
+		n += count(a.promise == id)
+	}
+	return n
 }
+
+// used is what of its slots a runner cannot give away.
+func (m *model) used(id string) int {
+	slots, _ := m.held(id)
+	return slots + m.promised(id)
+}
+
+func (m *model) free(id string) int { return max(0, int(m.runners[id].slots)-m.used(id)) }
 
 // lostMs is when it is lost if nothing is heard of it.
 // hear ends a silence, and with it what the brake gave.
@@ -133,10 +154,12 @@ func (m *model) waitsFor(id string) (n int) {
 
 func (a *modelActor) nextGeneration() uint64 { return max(a.generation, a.claimed) + 1 }
 
-func (r *modelRunner) placeable() bool { return r.end == "" && r.connected && r.drain == 0 }
+func (r *modelRunner) placeable() bool { return r.end == "" && r.connected && r.drain.cause == 0 }
 
 // lastResort tells whether it is given actors when nobody else can be.
-func (r *modelRunner) lastResort() bool { return r.end == "" && r.connected && r.drain == 1 }
+func (r *modelRunner) lastResort() bool {
+	return r.end == "" && r.connected && r.drain.cause == 1 && !r.drain.finished
+}
 
 // drainWeights: newer version, operator, shutdown, replaced, lost, changed url, end of the request.
 var drainWeights = [...]int{0, 1, 3, 5, 6, 0, 2, 4}
@@ -181,7 +204,8 @@ func (m *model) do(op *logv1.Op) bool {
 		if p == nil || !p.written {
 			return false
 		}
-		*p = modelPool{}
+		p.written, p.binpack = false, false
+		p.configure(nil)
 		return true
 	case *logv1.Op_RememberOutcome:
 		if _, known := m.outcomes[o.RememberOutcome.GetKey()]; known || o.RememberOutcome.GetKey() == "" {
@@ -194,6 +218,9 @@ func (m *model) do(op *logv1.Op) bool {
 		return true
 	}
 	if legal, known := m.doRunner(op); known {
+		return legal
+	}
+	if legal, known := m.doDrain(op); known {
 		return legal
 	}
 	return m.doActor(op)
@@ -222,7 +249,13 @@ func (m *model) putPool(op *logv1.PutPool) bool {
 	if !m.namespaces[textOf(padded(op.GetNamespaceId()))] || !ValidPoolName(op.GetName()) {
 		return false
 	}
-	m.pools[poolOf(op)] = &modelPool{written: true, binpack: op.GetConfig().GetPlacement() == 2}
+	p := m.pools[poolOf(op)]
+	if p == nil {
+		p = &modelPool{}
+		m.pools[poolOf(op)] = p
+	}
+	p.written, p.binpack = true, op.GetConfig().GetPlacement() == 2
+	p.configure(op.GetConfig())
 	return true
 }
 
@@ -319,18 +352,13 @@ func (m *model) doRunner(op *logv1.Op) (legal, known bool) {
 		if r := m.runners[id]; r == nil || r.end == "" {
 			return false, true
 		}
-		if slots, _ := m.held(id); slots > 0 {
+		if m.used(id) > 0 {
 			return false, true
+		}
+		if p := m.pools[m.runners[id].inPool()]; p.bucket.emptying == id {
+			p.bucket.emptying = ""
 		}
 		delete(m.runners, id)
-		return true, true
-	case *logv1.Op_StartDrain:
-		_, r := m.live(o.StartDrain.GetRunnerId(), nil)
-		cause := o.StartDrain.GetCause()
-		if r == nil || cause < 1 || cause > 7 || cause == 5 || drainWeights[cause] < drainWeights[r.drain] {
-			return false, true
-		}
-		r.drain = cause
 		return true, true
 	}
 	return false, false
@@ -399,8 +427,14 @@ func (m *model) doActor(op *logv1.Op) bool {
 	case *logv1.Op_AssignActor:
 		return m.assign(o.AssignActor)
 	case *logv1.Op_EnqueueActor:
-		_, a := m.find(o.EnqueueActor.GetActorId(), nil, "backing_off")
-		return a != nil && m.pend(a)
+		_, a := m.find(o.EnqueueActor.GetActorId(), nil, "backing_off", "pending")
+		if a == nil || a.phase == "pending" && a.dueMs == 0 {
+			return false
+		}
+		if a.phase == "pending" {
+			m.pools[a.inPool()].take()
+		}
+		return m.pend(a)
 	case *logv1.Op_ActorRunning:
 		_, a := m.find(nil, o.ActorRunning.GetRef(), "starting")
 		if a != nil {
@@ -504,9 +538,13 @@ func (m *model) bury(a *modelActor) bool {
 func (m *model) assign(op *logv1.AssignActor) bool {
 	id, a := m.find(op.GetRef().GetActorId(), nil, "pending")
 	rid, r := m.live(op.GetRunnerId(), op.GetSessionId())
-	if a == nil || r == nil || op.GetRef().GetGeneration() != a.nextGeneration() || !r.placeable() && !r.lastResort() || r.namespace != a.namespace || r.pool != a.pool ||
+	if a == nil || r == nil || a.dueMs != 0 || op.GetRef().GetGeneration() != a.nextGeneration() || !r.placeable() && !r.lastResort() || r.namespace != a.namespace || r.pool != a.pool ||
 		m.free(rid) == 0 || m.waitsFor(id) > 0 || r.isOrphan(fmt.Sprint(id, "/", a.nextGeneration())) || op.GetStartDeadlineMs() <= m.clockMs {
 		return false
+	}
+	if r.drain.cause != 0 {
+		r.drain.standby = false
+		r.drain.total++
 	}
 	a.phase, a.generation, a.claimed, a.runner, a.floor, a.dueMs = "starting", a.nextGeneration(), 0, rid, r.version, op.GetStartDeadlineMs()
 	return true
@@ -523,7 +561,9 @@ func (m *model) stop(op *logv1.StopActor) bool {
 		if a.destroying || reason == a.reason && !a.wakeKept || reason != uint32(StopDestroy) && reason != uint32(StopSleep) {
 			return false
 		}
+		a.promise = ""
 	} else {
+		a.evictMs = 0
 		a.phase, a.limitMs = "stopping", op.GetDeadlineMs()-m.clockMs
 		a.dueMs = op.GetDeadlineMs() + m.runners[a.runner].thresholdMs + a.limitMs/10
 	}
@@ -537,15 +577,26 @@ func (m *model) stop(op *logv1.StopActor) bool {
 func (m *model) stopped(op *logv1.ActorStopped) bool {
 	_, a := m.find(nil, op.GetRef(), "starting", "running", "stopping")
 	next := map[logv1.NextState]string{1: "pending", 2: "backing_off", 3: "sleeping", 4: "destroyed"}[op.GetNext()]
+	paced := next == "pending" && op.GetRescheduleMs() != 0
 	if a == nil || next == "" || op.GetCause() == 0 || a.destroying && next != "destroyed" || a.wakeKept && next == "sleeping" ||
-		next == "backing_off" && op.GetRescheduleMs() <= m.clockMs {
+		(paced || next == "backing_off") && op.GetRescheduleMs() <= m.clockMs || op.GetForced() && next != "pending" && next != "backing_off" {
 		return false
 	}
+	if op.GetForced() {
+		m.countMove(a.runner)
+		if next == "pending" && !paced {
+			m.pools[a.inPool()].take()
+		}
+	}
+	m.countLeft(a, op.GetCause() == logv1.StopCause_STOP_CAUSE_LOST)
+	a.evictMs, a.unreceived, a.byRollout, a.promise = 0, false, false, ""
 	m.remember(a, op)
 	a.runner, a.reason, a.limitMs, a.wakeKept = "", 0, 0, false
 	switch next {
 	case "pending":
-		m.pend(a)
+		if m.pend(a); paced {
+			a.dueMs, a.queueSeq = op.GetRescheduleMs(), 0
+		}
 	case "backing_off":
 		a.phase, a.dueMs = next, op.GetRescheduleMs()
 	case "sleeping":
@@ -588,12 +639,12 @@ func (m *model) remember(a *modelActor, op *logv1.ActorStopped) {
 func (m *model) queue(pool string, version uint32) []string {
 	var ids []string
 	for id, a := range m.actors {
-		if a.phase != "pending" || a.namespace+"/"+a.pool != pool || m.waitsFor(id) > 0 {
+		if a.phase != "pending" || a.dueMs != 0 || a.inPool() != pool || m.waitsFor(id) > 0 {
 			continue
 		}
 		waitFor := false // is there a runner at the floor or above that it should wait for?
 		for _, r := range m.runners {
-			waitFor = waitFor || r.namespace+"/"+r.pool == pool && r.end == "" && r.drain == 0 && r.version >= a.floor
+			waitFor = waitFor || r.namespace+"/"+r.pool == pool && r.end == "" && r.drain.cause == 0 && r.version >= a.floor
 		}
 		if version >= a.floor || !waitFor {
 			ids = append(ids, id)
@@ -613,13 +664,11 @@ func (m *model) candidates(pool string) []string {
 	}
 	slices.SortFunc(ids, func(a, b string) int {
 		ra, rb := m.runners[a], m.runners[b]
-		heldA, _ := m.held(a)
-		heldB, _ := m.held(b)
-		load := cmp.Compare(heldA*int(rb.slots), heldB*int(ra.slots)) // held/slots, without a fraction
+		load := cmp.Compare(m.used(a)*int(rb.slots), m.used(b)*int(ra.slots)) // used/slots, without a fraction
 		if m.pools[pool].binpack {
 			load = -load
 		}
-		return cmp.Or(cmp.Compare(ra.drain, rb.drain), cmp.Compare(rb.version, ra.version), load, cmp.Compare(m.free(b), m.free(a)), cmp.Compare(ra.number, rb.number))
+		return cmp.Or(count(ra.lastResort())-count(rb.lastResort()), cmp.Compare(rb.version, ra.version), load, cmp.Compare(m.free(b), m.free(a)), cmp.Compare(ra.number, rb.number))
 	})
 	return ids
 }

@@ -26,11 +26,25 @@ func walkAtRandom(t *rapid.T) {
 	w := &walk{t: t, view: NewView(), model: newModel()}
 	w.entry("leader-established node=n1")
 	w.entry("put-namespace games name=games")
-	w.entry("put-pool namespace=default name=p", "put-pool namespace=default name=q placement=binpack", "put-pool namespace=games name=p")
-	for range rapid.IntRange(1, 80).Draw(t, "entries") {
+	w.entry("put-pool namespace=default name=p "+w.drawPace(), "put-pool namespace=default name=q placement=binpack", "put-pool namespace=games name=p")
+	if evenly(t, "furnished", 4) > 0 {
+		w.furnish()
+	}
+	for range 1 + evenly(t, "entries", 60) {
 		w.step()
 	}
 	w.replay()
+}
+
+// furnish makes what a walk would need a hundred steps for: two versions in a pool, and something that runs.
+func (w *walk) furnish() {
+	w.entry("register-runner r1 key=x version=1 slots=4", "register-runner r2 key=y version=2 slots=6", "register-runner r3 key=z version=1 slots=2",
+		"register-runner r4 pool=q slots=3")
+	w.entry("create-actor a1", "create-actor a2 key=k1", "create-actor a3 crash_policy=sleep", "create-actor a4 pool=q", "create-actor a5")
+	w.entry("assign-actor a1/1 r1", "assign-actor a2/1 r1", "assign-actor a3/1 r3", "assign-actor a4/1 r4", "actor-running a1/1", "actor-running a4/1")
+	if evenly(w.t, "rolling out", 2) == 0 {
+		w.entry("open-rollout version=2", "start-drain r1 cause=newer_version", "start-drain r3 cause=newer_version")
+	}
 }
 
 // walk is one random history.
@@ -56,7 +70,7 @@ type savedView struct {
 }
 
 func (w *walk) step() {
-	switch rapid.IntRange(0, 19).Draw(w.t, "step") {
+	switch evenly(w.t, "step", 20) {
 	case 0:
 		w.saved = append(w.saved, savedView{w.view, w.view.Hash(), restore(w.t, &w.view.State), len(w.log)})
 	case 1: // go on with what a restart would have
@@ -65,7 +79,7 @@ func (w *walk) step() {
 		w.entry("leader-established node=n2")
 	default:
 		var lines []string
-		for range rapid.IntRange(1, 4).Draw(w.t, "ops") {
+		for range 1 + evenly(w.t, "ops", 4) {
 			lines = append(lines, w.draw())
 		}
 		w.entry(lines...)
@@ -75,13 +89,14 @@ func (w *walk) step() {
 // entry runs ops as a leader does, then commits them as one entry, and applies that.
 func (w *walk) entry(lines ...string) {
 	m := w.model
-	clockMs := m.clockMs + rapid.SampledFrom([]int64{0, 1, 100, 2_000, 2_000, 20_000, 700_000}).Draw(w.t, "clock")
+	clockMs := m.clockMs + one[int64](w.t, "clock", 0, 1, 100, 100, 900, 2_000, 2_000, 2_000, 9_000, w.leap())
 	wallMs := 1_700_000_000_000 + clockMs + rapid.Int64Range(-5_000, 5_000).Draw(w.t, "wall")
 	elected := strings.HasPrefix(lines[0], "leader-established")
 	if elected {
 		w.term++
 		clockMs = m.clockMs // time without a leader does not count
 	}
+	m.fill(max(0, clockMs-m.clockMs))
 	m.clockMs, m.wallMs = max(m.clockMs, clockMs), max(m.wallMs, wallMs)
 	entry := &logv1.Entry{Format: EntryFormat, Epoch: w.view.epoch, Base: w.view.base, ClockMs: clockMs, WallMs: wallMs}
 
@@ -126,6 +141,9 @@ func (w *walk) entry(lines ...string) {
 	w.compare()
 }
 
+// leap is a long time, now and then.
+func (w *walk) leap() int64 { return one[int64](w.t, "leap", 20_000, 20_000, 700_000, 4_000_000) }
+
 // replay applies the log to an empty state, and its rest to every snapshot.
 func (w *walk) replay() {
 	want := w.view.Hash()
@@ -163,6 +181,7 @@ func (w *walk) sameOrder(live, restored *View) {
 		}
 		return ids
 	}
+	w.same("pools to evict from", poolNames(live.PoolsToEvict()), poolNames(restored.PoolsToEvict()))
 	for pool := range w.model.pools {
 		for seed := range uint32(5) {
 			w.same(fmt.Sprint("candidates of the restored ", pool, " with the seed ", seed), order(live, pool, seed), order(restored, pool, seed))
@@ -192,6 +211,7 @@ func (w *walk) compare() {
 	for pool := range m.pools {
 		w.comparePool(pool)
 	}
+	w.compareDrains()
 	w.compareKeys()
 	w.compareDue()
 	w.compareLists()
@@ -204,9 +224,10 @@ func (w *walk) same(what string, want, got any) {
 }
 
 func (a *modelActor) describe(id string) string {
-	return fmt.Sprintf("%s %s/%s %s[%s] %s gen=%d<%d on=%q rev reason=%d limit=%d due=%d kept=%v destroying=%v place=%d floor=%d alarm=%d in=%q saved=%q@%d %+v",
+	return fmt.Sprintf("%s %s/%s %s[%s] %s gen=%d<%d on=%q rev reason=%d limit=%d due=%d kept=%v destroying=%v place=%d floor=%d alarm=%d in=%q saved=%q@%d %+v evict=%d unreceived=%v rollout=%d/%v promise=%q",
 		id, a.namespace, a.pool, a.name, a.key, a.phase, a.generation, a.claimed, a.runner, a.reason, a.limitMs, a.dueMs, a.wakeKept, a.destroying,
-		a.place(), a.floor, a.alarmMs, a.input, a.saved, a.savedVersion, a.trouble)
+		a.place(), a.floor, a.alarmMs, a.input, a.saved, a.savedVersion, a.trouble,
+		a.evictMs, a.unreceived, a.movedIn, a.byRollout, a.promise)
 }
 
 func (a *modelActor) place() int {
@@ -226,6 +247,10 @@ func (w *walk) describe(a *Actor) string {
 		namespace: textOf(ID(s.ActorNamespace(a).ID)), pool: s.ActorPool(a).ID.Name, name: a.Name, key: a.Key, phase: a.Phase.String(), generation: a.Generation, claimed: a.Claimed,
 		reason: uint32(a.StopReason), limitMs: a.StopLimitMs, dueMs: a.DueMs, wakeKept: a.WakeKept, destroying: a.Destroying,
 		queueSeq: int(a.QueueSeq), floor: a.FloorVersion, alarmMs: a.AlarmMs, input: string(a.Input), saved: string(a.Saved), savedVersion: a.SavedVersion,
+		evictMs: a.EvictMs, unreceived: a.Eviction&evictionUnreceived != 0, movedIn: int(a.MovedIn), byRollout: a.Eviction&evictionByRollout != 0,
+	}
+	if to := s.RunnerByNumber(a.Promise); to != nil {
+		m.promise = textOf(ID(to.ID))
 	}
 	if a.Runner != 0 {
 		m.runner = textOf(ID(s.RunnerByNumber(a.Runner).ID))
@@ -245,8 +270,8 @@ func idText(id ID) string {
 
 func (r *modelRunner) describe(m *model, id string) string {
 	slots, stopping := m.held(id)
-	return fmt.Sprint(id, " ", r.namespace, "/", r.pool, " key=", r.key, " number=", r.number, " version=", r.version, " slots=", r.slots, " held=", slots, "/", stopping,
-		" T=", r.thresholdMs, " seen=", r.seenMs, "/", r.verdictMs, " session=", r.session, " connected=", r.connected, " end=", r.end, r.endedMs, " drain=", r.drain, " replaced by ", r.replacedBy,
+	return fmt.Sprint(id, " ", r.namespace, "/", r.pool, " key=", r.key, " number=", r.number, " version=", r.version, " slots=", r.slots, " held=", slots, "/", stopping, " promised=", m.promised(id),
+		" T=", r.thresholdMs, " seen=", r.seenMs, "/", r.verdictMs, " session=", r.session, " connected=", r.connected, " end=", r.end, r.endedMs, " drain=", r.drain, r.moves, " replaced by ", r.replacedBy,
 		" attempt=", r.attempt, " orphans=", slices.Sorted(maps.Keys(r.orphans)))
 }
 
@@ -260,8 +285,8 @@ func describeRunner(s *State, r *Runner) string {
 	}
 	slices.Sort(orphans)
 	return fmt.Sprint(textOf(ID(r.ID)), " ", textOf(ID(r.Pool.Namespace)), "/", r.Pool.Name, " key=", r.Key, " number=", r.Number, " version=", r.Version, " slots=", r.Slots,
-		" held=", r.Held, "/", r.Stopping, " T=", r.ThresholdMs, " seen=", s.LastSeenMs(r), "/", r.VerdictMs, " session=", textOf(ID(r.Session)), " connected=", r.Connected,
-		" end=", []string{"", "stopped", "lost"}[r.End], r.EndedMs, " drain=", uint32(r.Drain.Cause), " replaced by ", idText(ID(r.ReplacedBy)), " attempt=", r.Attempt, " orphans=", orphans)
+		" held=", r.Held, "/", r.Stopping, " promised=", r.Promised, " T=", r.ThresholdMs, " seen=", s.LastSeenMs(r), "/", r.VerdictMs, " session=", textOf(ID(r.Session)), " connected=", r.Connected,
+		" end=", []string{"", "stopped", "lost"}[r.End], r.EndedMs, " drain=", drainOf(r.Drain), r.Moves, " replaced by ", idText(ID(r.ReplacedBy)), " attempt=", r.Attempt, " orphans=", orphans)
 }
 
 func (w *walk) comparePool(pool string) {
@@ -289,34 +314,17 @@ func (w *walk) comparePool(pool string) {
 		candidates = append(candidates, textOf(ID(r.ID)))
 	}
 	w.sameButEquals(pool, all, candidates)
-	newest, some := uint32(0), false
-	connected, registered := 0, 0
-	for _, r := range m.runners {
-		if r.namespace+"/"+r.pool == pool && r.end == "" {
-			registered++
-			if r.connected {
-				connected++
-			}
-			if r.drain == 0 {
-				newest, some = max(newest, r.version), true
-			}
-		}
-	}
-	version, ok := s.NewestVersion(p)
-	w.same("newest version of "+pool, some, ok)
-	if ok {
-		w.same("newest version of "+pool, newest, version)
-	}
-	stats := s.PoolStats(p)
-	w.same("runners of "+pool, fmt.Sprint(registered, connected), fmt.Sprint(stats.Runners, stats.Connected))
+	w.same("counts of "+pool, fmt.Sprintf("%+v", m.stats(pool)), fmt.Sprintf("%+v", s.PoolStats(p)))
+	w.compareVersions(pool, p)
+	w.comparePace(pool, p)
 }
 
 // sameButEquals compares two orders of candidates. Those that are equal in all but their number may come in any order.
 func (w *walk) sameButEquals(pool string, want, got []string) {
 	rank := func(ids []string) (ranks []string) {
 		for _, id := range ids {
-			held, _ := w.model.held(id)
-			ranks = append(ranks, fmt.Sprint(w.model.runners[id].drain, " ", w.model.runners[id].version, " ", held, "/", w.model.runners[id].slots))
+			r := w.model.runners[id]
+			ranks = append(ranks, fmt.Sprint(r.lastResort(), " ", r.version, " ", w.model.used(id), "/", r.slots))
 		}
 		return ranks
 	}
@@ -360,6 +368,19 @@ func (w *walk) compareDue() {
 		if at <= m.clockMs {
 			want = append(want, fmt.Sprint(at, " ", id))
 		}
+		if m.drainDue(id) && r.drain.deadlineMs <= m.clockMs {
+			want = append(want, fmt.Sprint(r.drain.deadlineMs, " ", id))
+		}
+	}
+	for _, p := range m.pools {
+		for _, r := range p.rollouts {
+			if r.waitMs != 0 && r.waitMs <= m.clockMs {
+				want = append(want, fmt.Sprint(r.waitMs, " rollout ", r.id))
+			}
+			if at := r.endMs + 3_600_000; r.state != "open" && at <= m.clockMs {
+				want = append(want, fmt.Sprint(at, " rollout ", r.id))
+			}
+		}
 	}
 	last := int64(0)
 	for _, d := range s.Due(1000) {
@@ -367,9 +388,12 @@ func (w *walk) compareDue() {
 			w.t.Fatalf("%d is due after %d", d.AtMs, last)
 		}
 		last = d.AtMs
-		if d.Actor != nil {
+		switch {
+		case d.Actor != nil:
 			got = append(got, fmt.Sprint(d.AtMs, " ", textOf(ID(d.Actor.ID))))
-		} else {
+		case d.Rollout != nil:
+			got = append(got, fmt.Sprint(d.AtMs, " rollout ", d.Rollout.ID))
+		default:
 			got = append(got, fmt.Sprint(d.AtMs, " ", textOf(ID(d.Runner.ID))))
 		}
 	}
@@ -440,16 +464,30 @@ func (w *walk) compareLists() {
 	}
 }
 
+func poolNames(pools []*Pool) (names []string) {
+	for _, p := range pools {
+		names = append(names, textOf(ID(p.ID.Namespace))+"/"+p.ID.Name)
+	}
+	return names
+}
+
+// drawPace makes the part of a config that says at what pace actors are evicted.
+func (w *walk) drawPace() string {
+	rate := one[uint64](w.t, "rate", 1, 300_000, 1_000_000, 2_500_000, 1_000_000_000, 100_000_000_000, 0, 1<<60)
+	return fmt.Sprint("eviction_rate_micros_per_s=", rate, " eviction_delay_s=", one(w.t, "delay", 0, 0, 2),
+		" eviction_period_s=", one[uint32](w.t, "period", 0, 1, 60, 1<<32-1))
+}
+
 // draw makes an op that is legal more often than not.
 func (w *walk) draw() string {
 	t, m := w.t, w.model
-	pick := func(label string, of ...string) string { return rapid.SampledFrom(of).Draw(t, label) }
+	pick := func(label string, of ...string) string { return one(t, label, of...) }
 	oneOf := func(label string, ids []string, fallback string) string {
 		slices.Sort(ids)
-		if len(ids) == 0 || rapid.IntRange(0, 9).Draw(t, "stray") == 0 {
+		if len(ids) == 0 || evenly(t, "stray", 20) == 0 {
 			return fallback
 		}
-		return rapid.SampledFrom(ids).Draw(t, label)
+		return one(t, label, ids...)
 	}
 	actorIn := func(phases ...string) string {
 		var ids []string
@@ -465,7 +503,7 @@ func (w *walk) draw() string {
 		if a := m.actors[id]; a != nil {
 			generation = a.generation
 		}
-		switch rapid.IntRange(0, 19).Draw(t, "generation") {
+		switch evenly(t, "generation", 20) {
 		case 0:
 			generation++
 		case 1:
@@ -500,7 +538,10 @@ func (w *walk) draw() string {
 	}
 	anyPool := func() string { return pick("pool", "p", "p", "p", "p", "q", "q", "q", "x") }
 
-	switch rapid.IntRange(0, 43).Draw(t, "op") {
+	if evenly(t, "of a drain", 5) < 2 {
+		return w.drawDrain(pick, oneOf, ref)
+	}
+	switch evenly(t, "op", 44) {
 	case 0, 1, 2, 3, 4:
 		key := pick("key", "", "", "", " key=k1", " key=k1", " key=k2", " key=''")
 		return fmt.Sprint("create-actor ", unused("new actor", func(id string) bool { return m.actors[id] != nil }, "a1", "a2", "a3", "a4", "a5", "a6"), " namespace=", namespace(), " pool=", anyPool(),
@@ -509,7 +550,7 @@ func (w *walk) draw() string {
 		a := actorIn("pending")
 		next := uint64(1)
 		if m.actors[a] != nil {
-			next = m.actors[a].nextGeneration() - 1 + rapid.SampledFrom([]uint64{1, 1, 1, 1, 1, 1, 0, 2}).Draw(t, "next generation")
+			next = m.actors[a].nextGeneration() - 1 + one[uint64](t, "next generation", 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 2)
 		}
 		return fmt.Sprint("assign-actor ", a, "/", next, " ", runner(), session())
 	case 12, 13:
@@ -519,15 +560,14 @@ func (w *walk) draw() string {
 		return fmt.Sprint("stop-actor ", ref(actorIn("starting", "running", "stopping")), " reason=", reason, pick("deadline", "", "", "", " deadline=1"))
 	case 17, 18, 19, 20:
 		next := pick("next", "pending", "backing_off", "backing_off", "sleeping", "destroyed", "unspecified")
-		wait := rapid.SampledFrom([]int64{1, 2_000, 100_000, 0}).Draw(t, "wait")
-		reschedule := ""
-		if next == "backing_off" {
-			reschedule = fmt.Sprint(" reschedule=", m.clockMs+wait)
+		reschedule := fmt.Sprint(" reschedule=", m.clockMs+one[int64](t, "wait", 1, 2_000, 100_000, 0))
+		if next == "pending" {
+			reschedule = pick("turn", "", "", "", reschedule)
 		}
-		return fmt.Sprint("actor-stopped ", ref(actorIn("starting", "running", "stopping")), " next=", next, reschedule,
+		return fmt.Sprint("actor-stopped ", ref(actorIn("starting", "running", "stopping")), " next=", next, reschedule, pick("forced", "", "", " forced"),
 			" cause=", pick("cause", "confirmed", "abandoned", "fenced", "lost", "no_response", "vanished", "finished", "refused"), pick("clean", "", " clean"), pick("penalty", "", " penalty"), pick("prefer", "", " prefer_runner"))
 	case 21:
-		return "enqueue-actor " + actorIn("backing_off")
+		return "enqueue-actor " + actorIn("backing_off", "pending")
 	case 22:
 		return "sleep-actor " + actorIn("pending", "backing_off")
 	case 23, 24:
@@ -560,7 +600,7 @@ func (w *walk) draw() string {
 		of := pick("orphan of", actorIn("pending"), "a1", "a2", "x1")
 		generation := uint64(1)
 		if a := m.actors[of]; a != nil {
-			generation = a.generation + rapid.SampledFrom([]uint64{0, 1, 1, 7}).Draw(t, "orphan generation")
+			generation = a.generation + one[uint64](t, "orphan generation", 0, 1, 1, 7)
 		}
 		if pick("orphan", "hold", "hold", "release") == "release" {
 			return fmt.Sprint("release-orphan ", runner(), " ", of, "/", generation)
@@ -570,11 +610,10 @@ func (w *walk) draw() string {
 		return "forget-runner " + ended()
 	case 40, 41:
 		return pick("rare",
-			fmt.Sprint("hold-verdict ", runner(), session(), " until=", m.clockMs+rapid.SampledFrom([]int64{0, 3_000, 20_000}).Draw(t, "until")),
+			fmt.Sprint("hold-verdict ", runner(), session(), " until=", m.clockMs+one[int64](t, "until", 0, 3_000, 20_000)),
 			"set-runner-threshold "+runner()+" "+pick("new T", "20000", "10000", "0")+session(),
-			fmt.Sprint("start-drain ", runner(), " cause=", pick("cause of the drain", "newer_version", "operator", "shutdown", "replaced", "none", "8")),
 			"put-pool namespace=default name=q placement="+pick("placement", "spread", "binpack"),
-			"put-pool namespace=default name=p placement="+pick("placement of p", "spread", "binpack"),
+			"put-pool namespace=default name=p placement="+pick("placement of p", "spread", "binpack")+" "+w.drawPace(),
 			"put-pool namespace="+namespace()+" name="+pick("pool name", "p", "x", "'a b'"),
 			"delete-pool namespace="+namespace()+" name="+anyPool(),
 			"put-namespace "+pick("new namespace", "games", "toys")+" name="+pick("namespace name", "toys", "Toys"))
