@@ -202,7 +202,7 @@ func (w *walk) drawDrain(pick func(string, ...string) string, oneOf func(string,
 	}
 	op := evenly(t, "op of a drain", 22)
 	switch {
-	case op >= 15 && !ready: // what it takes for an eviction
+	case op >= 15 && !ready && evenly(t, "too early", 3) > 0: // what it takes for an eviction
 		op = one(t, "first", 0, 0, 0, 6, 12)
 	case op == 13 && !forced:
 		op = 3

@@ -559,7 +559,7 @@ func (w *walk) draw() string {
 		reason := pick("reason", "sleep", "destroy", "evict", "reschedule", "no_response", "replaced", "shutdown", "orphan", "none")
 		return fmt.Sprint("stop-actor ", ref(actorIn("starting", "running", "stopping")), " reason=", reason, pick("deadline", "", "", "", " deadline=1"))
 	case 17, 18, 19, 20:
-		next := pick("next", "pending", "backing_off", "backing_off", "sleeping", "destroyed", "unspecified")
+		next := pick("next", "pending", "pending", "pending", "backing_off", "backing_off", "sleeping", "destroyed", "unspecified")
 		reschedule := fmt.Sprint(" reschedule=", m.clockMs+one[int64](t, "wait", 1, 2_000, 100_000, 0))
 		if next == "pending" {
 			reschedule = pick("turn", "", "", "", reschedule)
