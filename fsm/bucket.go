@@ -136,4 +136,7 @@ func (p *Pool) DrainOn() bool {
 }
 
 // putBucket writes a pool's bucket.
-func (tx *Tx) putBucket(p *Pool, b Bucket) { tx.buckets.Set(p.ordinal, b) }
+func (tx *Tx) putBucket(p *Pool, b Bucket) {
+	tx.touchedBuckets = append(tx.touchedBuckets, p.ordinal)
+	tx.buckets.Set(p.ordinal, b)
+}

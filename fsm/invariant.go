@@ -46,7 +46,13 @@ func (s *State) CheckAll() error {
 		})
 	for ordinal := range s.poolCount {
 		c.checkPool(ordinal)
+		c.checkBucket(ordinal)
 	}
+	c.checkRollouts(s.rollouts.All())
+	for ordinal := range s.namespaceCount {
+		c.checkEndedRollouts(ordinal)
+	}
+	c.checkSums()
 	maps.DeleteFunc(c.delta.versions, func(_, counts versionKey) bool { return counts.empty() })
 	if got, want := s.versions.Len(), len(c.delta.versions); got != want {
 		c.differ("the state", "index of versions", want, got)
@@ -83,6 +89,11 @@ func (tx *Tx) Check() error {
 				}
 			}
 		})
+	for _, ordinal := range tx.touchedBuckets {
+		c.checkBucket(ordinal)
+	}
+	c.checkRollouts(slices.Values(tx.touchedRolls))
+	c.checkSums()
 	return c.err()
 }
 
@@ -104,7 +115,7 @@ type checker struct {
 func newChecker(s, before *State) *checker {
 	return &checker{State: s, before: before, delta: tally{
 		held: map[uint32]heldSlots{}, pools: map[uint32]PoolStats{}, versions: map[versionKey]versionKey{}, names: map[nameCountKey]int{}, ended: map[uint32]int{},
-		orphansOf: map[ActorID]int{},
+		moving: map[rolloutKey]int{}, over: map[uint32]int{}, orphansOf: map[ActorID]int{},
 	}}
 }
 
@@ -157,15 +168,16 @@ func (c *checker) checkChanges(runners iter.Seq2[*Runner, *Runner], actors iter.
 	for old, now := range actors {
 		c.checkCounts(old)
 		c.checkCounts(now)
+		c.checkMoving(old)
+		c.checkMoving(now)
 		c.checkOrphans(now)
 	}
 	for _, id := range c.delta.waiting {
 		c.checkOrphans(c.Actor(id))
 	}
-	c.checkSums()
 }
 
-// checkWorld checks what has no Tx-sized counterpart: namespaces, pools, outcomes.
+// checkWorld checks what has no Tx-sized counterpart: namespaces, pools by name, outcomes.
 func (c *checker) checkWorld() {
 	for ordinal := range c.namespaceCount {
 		ns := c.namespaces.Get(ordinal)
@@ -184,7 +196,6 @@ func (c *checker) checkWorld() {
 		}
 		in(c, c.poolsByName, "pools by name", p.ID.Name, poolKey{p.namespace, p.ID.Name, ordinal})
 	}
-	c.checkRollouts()
 	for k := range c.outcomes.All() {
 		in(c, c.outcomesByTime, "outcomes by time", k.key, outcomeTimeKey{k.atMs, k.key})
 	}
@@ -194,42 +205,6 @@ func (c *checker) checkWorld() {
 	}
 	if c.seenMs > c.clockMs {
 		c.differ("the state", "clock of the last heartbeats", fmt.Sprint("at most ", c.clockMs), c.seenMs)
-	}
-}
-
-// checkRollouts checks that of a pool at most the last rollout is open, and that ended ones are found and counted.
-func (c *checker) checkRollouts() {
-	ended := map[uint32]int{} // by namespace ordinal
-	total, waits := 0, 0
-	for k := range c.rollouts.All() {
-		name := fmt.Sprint("rollout ", k.id)
-		p := c.pools.Get(k.pool)
-		if k.row == nil || k.row.ID != k.id || k.row.pool != k.pool || p == nil || k.id > c.rolloutSeq {
-			c.wrong(name, "there is no row, or one of another id or pool, or of an id that was not given out")
-			continue
-		}
-		if k.row.State == RolloutOpen {
-			if last := c.lastRollout(p); last != k.row {
-				c.wrong(name, fmt.Sprintf("it is open, and the rollout %d of its pool came later", last.ID))
-			}
-			continue
-		}
-		ended[p.namespace]++
-		total++
-		in(c, c.agenda, "what falls due", name, k.row.agendaKey())
-		if k.row.WaitMs != 0 {
-			waits++
-			in(c, c.agenda, "what falls due", name, k.row.waitKey())
-		}
-		in(c, c.endedRollouts, "ended rollouts", name, c.endedRolloutKey(k.row))
-	}
-	if total != c.endedRollouts.Len() || waits != int(c.rolloutWaits) {
-		c.differ("the state", "ended rollouts, and those whose successor waits", fmt.Sprint(total, " and ", waits), fmt.Sprint(c.endedRollouts.Len(), " and ", c.rolloutWaits))
-	}
-	for ordinal := range c.namespaceCount {
-		if got, want := int(c.endedRolloutCount.Get(ordinal)), ended[ordinal]; got != want {
-			c.differ(fmt.Sprint("namespace ordinal ", ordinal), "ended rollouts", want, got)
-		}
 	}
 }
 

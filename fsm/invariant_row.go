@@ -126,6 +126,12 @@ func (c *checker) checkActor(a *Actor) {
 	if k.ended != (endedKey{}) {
 		in(c, c.endedActors, "ended actors", name, k.ended)
 	}
+	if k.named != (namedKey{}) {
+		in(c, c.named, "turns", name, k.named)
+	}
+	if k.unreceived != (unreceivedKey{}) {
+		in(c, c.unreceived, "missing receipts", name, k.unreceived)
+	}
 	if k.key != (actorKeyKey{}) {
 		in(c, c.actorsByKey, "keys", name, k.key)
 		c.checkKey(a)
@@ -203,6 +209,10 @@ func (c *checker) checkOnRunner(a *Actor) {
 		c.differ(name, "pool of its runner", a.pool, r.pool)
 	case a.Promise == a.Runner && a.Runner != 0:
 		c.wrong(name, "its own runner has promised a slot for it")
+	case a.Promise != 0 && c.runners.Get(a.Promise) == nil:
+		c.differ(name, "runner that keeps a slot for it", fmt.Sprint("number ", a.Promise), "forgotten")
+	case a.Promise != 0 && c.runners.Get(a.Promise).pool != a.pool:
+		c.differ(name, "pool of the runner that keeps a slot for it", a.pool, c.runners.Get(a.Promise).pool)
 	case a.RunnerRev > r.Rev:
 		c.differ(name, "revision on its runner", fmt.Sprint("at most ", r.Rev), a.RunnerRev)
 	case c.IsOrphan(r, a.Ref()):

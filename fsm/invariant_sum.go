@@ -19,6 +19,8 @@ type tally struct {
 	versions map[versionKey]versionKey // by pool and version alone
 	names    map[nameCountKey]int      // without hash and count
 	ended    map[uint32]int            // by namespace ordinal
+	moving   map[rolloutKey]int        // without rows
+	over     map[uint32]int            // ended rollouts by namespace ordinal
 
 	orphansOf map[ActorID]int // those that actors wait for
 	waiting   []ActorID       // the keys of orphansOf, some of them twice
@@ -28,6 +30,7 @@ type tally struct {
 type lens struct {
 	runnersByID, runnersByKey, runnersBySeq, candidates, drainWork, poolRunners, evictables                          int
 	actorsByID, actorsByName, actorsByKey, queue, assigned, alarms, backoffs, endedActors, agenda, named, unreceived int
+	rollouts, endedRollouts                                                                                          int
 }
 
 func (s *State) lens() lens {
@@ -36,7 +39,7 @@ func (s *State) lens() lens {
 		candidates: s.candidates.Len(), drainWork: s.drainWork.Len(), poolRunners: s.poolRunners.Len(), evictables: s.evictables.Len(),
 		actorsByID: s.actorsByID.Len(), actorsByName: s.actorsByName.Len(), actorsByKey: s.actorsByKey.Len(), queue: s.queue.Len(),
 		assigned: s.assigned.Len(), alarms: s.alarms.Len(), backoffs: s.backoffs.Len(), endedActors: s.endedActors.Len(),
-		agenda: s.agenda.Len() - s.endedRollouts.Len() - int(s.rolloutWaits), named: s.named.Len(), unreceived: s.unreceived.Len(),
+		agenda: s.agenda.Len(), named: s.named.Len(), unreceived: s.unreceived.Len(), rollouts: s.rollouts.Len(), endedRollouts: s.endedRollouts.Len(),
 	}
 }
 
@@ -46,7 +49,7 @@ func (l lens) minus(o lens) lens {
 		l.runnersByID - o.runnersByID, l.runnersByKey - o.runnersByKey, l.runnersBySeq - o.runnersBySeq, l.candidates - o.candidates,
 		l.drainWork - o.drainWork, l.poolRunners - o.poolRunners, l.evictables - o.evictables, l.actorsByID - o.actorsByID, l.actorsByName - o.actorsByName, l.actorsByKey - o.actorsByKey,
 		l.queue - o.queue, l.assigned - o.assigned, l.alarms - o.alarms, l.backoffs - o.backoffs, l.endedActors - o.endedActors, l.agenda - o.agenda,
-		l.named - o.named, l.unreceived - o.unreceived,
+		l.named - o.named, l.unreceived - o.unreceived, l.rollouts - o.rollouts, l.endedRollouts - o.endedRollouts,
 	}
 }
 
@@ -99,6 +102,9 @@ func (c *checker) addActor(a *Actor, by int) {
 	d.lens.unreceived += by * count(a.Eviction&evictionUnreceived != 0)
 	if a.HasKey {
 		d.lens.actorsByKey += by
+	}
+	if a.Eviction&evictionByRollout != 0 {
+		d.moving[rolloutKey{pool: a.pool, id: a.MovedIn}] += by
 	}
 	if a.Promise != 0 {
 		c.hold(a.Promise, heldSlots{promised: by})

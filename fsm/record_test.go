@@ -140,7 +140,8 @@ func drawWorld(t *rapid.T) world {
 	fill(t, w.pool, "ordinal", "namespace")
 	w.pool.ID.Namespace, w.pool.namespace = w.namespace.ID, w.namespace.ordinal
 	tx.addPool(w.pool)
-	fill(t, &w.bucket)
+	fill(t, &w.bucket, "WindowTurns", "WindowRateMicros")
+	w.bucket.WindowTurns, w.bucket.WindowRateMicros = rapid.Uint32Range(1, MaxWindowTurns).Draw(t, "turns"), rapid.Uint64Range(1, MaxEvictionRateMicros).Draw(t, "rate")
 	tx.putBucket(w.pool, w.bucket)
 
 	fill(t, w.runner, "Number", "Slots", "Pool", "Held", "Stopping", "Promised", "pool")
@@ -213,7 +214,7 @@ var (
 	derivedFields = []string{
 		"namespaceCount", "namespacesByName", "namespacesByID", "poolCount", "poolStats", "poolsByName", "versions",
 		"runnersByID", "runnersByKey", "runnersBySeq", "runnerNumbers", "candidates", "poolRunners", "evictables", "drainWork",
-		"rolloutWaits", "endedRollouts", "endedRolloutCount", "named", "unreceived",
+		"endedRollouts", "endedRolloutCount", "named", "unreceived",
 		"actorOrdinals", "actorsByID", "actorsByName", "actorsByKey", "actorNames", "endedActors", "bodies", "queue", "assigned", "alarms", "backoffs", "agenda",
 		"outcomesByTime", "phases", "storedBytes", "endedCount",
 	}
@@ -333,17 +334,27 @@ func TestRestorerRefuses(t *testing.T) {
 		ref := &logv1.Ref{ActorId: someID(9), Generation: generation}
 		return &logv1.Record{Record: &logv1.Record_Orphan{Orphan: &logv1.OrphanRecord{Runner: number, Ref: ref}}}
 	}
+	rollout := func(id uint64, state RolloutState) *logv1.Record {
+		return &logv1.Record{Record: &logv1.Record_Rollout{Rollout: &logv1.RolloutRecord{Id: id, Pool: 1, State: uint32(state)}}}
+	}
+	bucket := func(b *logv1.BucketRecord) []*logv1.Record {
+		p := pool("p", 1)
+		p.GetPool().Bucket = b
+		return []*logv1.Record{{Record: &logv1.Record_State{State: &logv1.StateRecord{}}}, ns("a", 1), p}
+	}
 	outcome := func(key string) *logv1.Record {
 		return &logv1.Record{Record: &logv1.Record_Outcome{Outcome: &logv1.OutcomeRecord{Key: key}}}
 	}
 	state := func(settings ...*logv1.SettingValue) *logv1.Record {
-		return &logv1.Record{Record: &logv1.Record_State{State: &logv1.StateRecord{Settings: settings}}}
+		return &logv1.Record{Record: &logv1.Record_State{State: &logv1.StateRecord{Settings: settings, RolloutSeq: 9}}}
 	}
 	future := &logv1.NamespaceRecord{Id: someID(2), Name: "b"}
 	future.ProtoReflect().SetUnknown(protoreflect.RawFields{0x78, 1})
 	futureDecision := &logv1.Decision{}
 	futureDecision.ProtoReflect().SetUnknown(protoreflect.RawFields{0x78, 1})
 
+	futureBucket := &logv1.BucketRecord{}
+	futureBucket.ProtoReflect().SetUnknown(protoreflect.RawFields{0x78, 1})
 	some := []*logv1.Record{state(), ns("a", 1), pool("p", 1), runner(func(*logv1.RunnerRecord) {})}
 	after := func(more ...*logv1.Record) []*logv1.Record { return slices.Concat(some, more) }
 	runnerAfter := func(change func(*logv1.RunnerRecord)) []*logv1.Record {
@@ -401,6 +412,22 @@ func TestRestorerRefuses(t *testing.T) {
 		{"an orphan twice", after(orphan(1, 1), orphan(1, 1)), "comes after"},
 		{"an outcome twice", after(outcome("a"), outcome("a")), `"a" comes after "a"`},
 		{"an outcome without a key", after(outcome("")), `"" comes after ""`},
+		{"a window that is too great", bucket(&logv1.BucketRecord{WindowTurns: MaxWindowTurns + 1, WindowRateMicros: 1}), "a window of 10001 turns"},
+		{"a window without a rate", bucket(&logv1.BucketRecord{WindowTurns: 1}), "a window of 1 turns for a rate of 0"},
+		{"a window that is too fast", bucket(&logv1.BucketRecord{WindowTurns: 1, WindowRateMicros: MaxEvictionRateMicros + 1}), "a window of 1 turns"},
+		{"a bucket of the future", bucket(futureBucket), "BucketRecord has fields"},
+		{"unknown eviction flags", actorAfter(func(a *logv1.ActorRecord) { a.Eviction = 4 }), "the eviction flags 4"},
+		{"a promise to one that runs", actorAfter(func(a *logv1.ActorRecord) { a.Phase, a.Runner, a.Promise = uint32(Running), 1, 1 }), "running with a slot promised on runner 1"},
+		{"a promise of nobody", actorAfter(func(a *logv1.ActorRecord) { a.Phase, a.Runner, a.Promise = uint32(Stopping), 1, 5 }), "runner of number 5: there is none"},
+		{"a promise of a number below", actorAfter(func(a *logv1.ActorRecord) { a.Phase, a.Runner, a.Promise = uint32(Stopping), 1, 1<<31 }), "there is none"},
+		{"a rollout in no pool", after(&logv1.Record{Record: &logv1.Record_Rollout{Rollout: &logv1.RolloutRecord{Id: 1, Pool: 2, State: 1}}}), "pool 2 of 1"},
+		{"a rollout in no state", after(rollout(1, 0)), "the rollout state 0"},
+		{"a rollout in an unknown state", after(rollout(1, 5)), "the rollout state 5"},
+		{"a rollout without an id", after(rollout(0, RolloutOpen)), "the rollout 0: the last one was 9"},
+		{"a rollout to come", after(rollout(10, RolloutOpen)), "the rollout 10: the last one was 9"},
+		{"a rollout twice", after(rollout(2, RolloutDone), rollout(2, RolloutDone)), "the rollout 2 comes after 2, which is done"},
+		{"a rollout after an open one", after(rollout(2, RolloutOpen), rollout(3, RolloutDone)), "the rollout 3 comes after 2, which is open"},
+		{"an outcome after a rollout", after(rollout(2, RolloutOpen), outcome("a")), "comes after one of kind"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

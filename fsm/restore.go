@@ -175,6 +175,9 @@ func (r *Restorer) addPool(rec *logv1.PoolRecord) error {
 	case r.tx.Pool(PoolID{ns.ID, rec.GetName()}) != nil:
 		return fmt.Errorf("the pool %q comes twice in the namespace %q", rec.GetName(), ns.Name)
 	}
+	if b := rec.GetBucket(); b.GetWindowTurns() > MaxWindowTurns || (b.GetWindowTurns() > 0) != (b.GetWindowRateMicros() > 0) || b.GetWindowRateMicros() > MaxEvictionRateMicros {
+		return fmt.Errorf("the pool %q has a window of %d turns for a rate of %d", rec.GetName(), b.GetWindowTurns(), b.GetWindowRateMicros())
+	}
 	p := &Pool{ID: PoolID{ns.ID, rec.GetName()}, Config: rec.GetConfig(), AutoCreated: rec.GetAutoCreated(), namespace: ns.ordinal}
 	r.tx.addPool(p)
 	if b := rec.GetBucket(); b != nil { // an older build wrote none: its pools begin with a full one

@@ -242,26 +242,33 @@ func (tx *Tx) forgetRollout(op *logv1.ForgetRollout) Result {
 func (tx *Tx) replaceRollout(old, next *Rollout) {
 	if old != nil {
 		tx.rollouts.Delete(rolloutKey{pool: old.pool, id: old.ID})
-		if old.State != RolloutOpen {
-			tx.agenda.Delete(old.agendaKey())
-			if old.WaitMs != 0 {
-				tx.agenda.Delete(old.waitKey())
-				tx.rolloutWaits--
-			}
-			tx.countEndedRollout(old, -1)
-		}
+		tx.indexEnded(old, -1)
 	}
 	if next != nil {
 		tx.rollouts.Put(rolloutKey{pool: next.pool, id: next.ID, row: next})
-		if next.State != RolloutOpen {
-			tx.agenda.Put(next.agendaKey())
-			if next.WaitMs != 0 {
-				tx.agenda.Put(next.waitKey())
-				tx.rolloutWaits++
-			}
-			tx.countEndedRollout(next, +1)
-		}
+		tx.indexEnded(next, +1)
 	}
+	row := next
+	if row == nil {
+		row = old
+	}
+	tx.touchedRolls = append(tx.touchedRolls, rolloutKey{pool: row.pool, id: row.ID})
+}
+
+// indexEnded puts what follows from the end of a rollout, or takes it away; an open one has nothing of that.
+func (tx *Tx) indexEnded(r *Rollout, by int) {
+	if r.State == RolloutOpen {
+		return
+	}
+	change := func(k agendaKey) { tx.agenda.Put(k) }
+	if by < 0 {
+		change = func(k agendaKey) { tx.agenda.Delete(k) }
+	}
+	change(r.agendaKey())
+	if r.WaitMs != 0 {
+		change(r.waitKey())
+	}
+	tx.countEndedRollout(r, by)
 }
 
 // agendaKey says when an ended rollout is forgotten.

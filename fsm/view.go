@@ -49,7 +49,6 @@ type State struct {
 	drainWork     table.Index[uint32] // numbers of runners
 
 	rollouts          table.Index[rolloutKey]
-	rolloutWaits      uint32 // pools that wait for their next rollout
 	endedRollouts     table.Index[endedRolloutKey]
 	endedRolloutCount table.Rows[uint32] // by namespace
 
@@ -128,6 +127,8 @@ type Tx struct {
 	touchedActors  []uint32
 	touchedRunners []uint32
 	touchedSet     map[uint32]bool
+	touchedBuckets []uint32 // ordinals of pools, some more than once
+	touchedRolls   []rolloutKey
 	dirtyPools     []uint32 // pools whose queue or capacity changed
 	dirtySet       map[uint32]bool
 }
