@@ -16,7 +16,7 @@ const maxDrainDeadlineMs = 30 * 24 * 3_600_000
 
 func badReason(reason string) *callboardv1.Error {
 	if len(reason) > maxReason || !utf8.ValidString(reason) {
-		return callboardv1.Refuse("api", "bad_request", "reason: at most %d bytes of UTF-8, got %d", maxReason, len(reason))
+		return callboardv1.Refuse("api", "bad_request", "reason: at most %d bytes of UTF-8, got %d", maxReason, len(reason)).With("field", "reason")
 	}
 	return nil
 }
@@ -27,7 +27,7 @@ func (s *step) drainRunner(r *callboardv1.DrainRequest) Answer {
 		return refuse(refusal)
 	}
 	if r.GetDeadlineMs() > maxDrainDeadlineMs {
-		return refuse(callboardv1.Refuse("api", "bad_request", "deadline_ms: at most %d (30 days), got %d", maxDrainDeadlineMs, r.GetDeadlineMs()))
+		return refuse(callboardv1.Refuse("api", "bad_request", "deadline_ms: at most %d (30 days), got %d", maxDrainDeadlineMs, r.GetDeadlineMs()).With("field", "deadline_ms"))
 	}
 	runner, refusal := s.liveRunner(r.GetNamespace(), r.GetRunnerId())
 	if refusal != nil {

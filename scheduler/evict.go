@@ -8,6 +8,10 @@ import (
 // receiptOverdueMs is how long a runner may take to acknowledge an eviction before others are emptied first.
 const receiptOverdueMs = 2_000
 
+// maxPlannedPerStep bounds how many planned evictions one entry holds. Few at a time keep the gap of each move short: what stops together
+// starts together, and waits for each other.
+const maxPlannedPerStep = 100
+
 // evict has draining runners give up actors at the pace of their pools.
 func (s *step) evict() {
 	for _, p := range s.tx.PoolsToEvict() {
@@ -18,12 +22,16 @@ func (s *step) evict() {
 func (s *step) evictPool(p *fsm.Pool) {
 	s.name(p)
 	queueServed := false
-	for {
+	for n := 0; ; n++ {
 		next := lookAhead(&s.tx.State, p)
 		if next.actor == nil {
 			if next.atMs > s.tx.ClockMs() {
 				s.wakeAt(next.atMs)
 			}
+			return
+		}
+		if n == maxPlannedPerStep {
+			s.wakeAt(s.tx.ClockMs())
 			return
 		}
 		if s.budget.stops == maxStopsPerStep || s.full() {

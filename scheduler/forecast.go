@@ -12,7 +12,7 @@ import (
 
 // How far a forecast goes. What is left then is extrapolated.
 const (
-	statusSteps = 2_000
+	statusSteps = 500
 	planSteps   = 20_000
 )
 
@@ -98,11 +98,11 @@ func (f forecast) extrapolate(v *fsm.View, pool fsm.PoolID) forecast {
 	return f
 }
 
-// hearAll lets every connected runner of a pool be heard.
+// hearAll lets every connected runner of a pool be heard as often as it would be.
 func (s *step) hearAll(p *fsm.Pool) {
 	var numbers []uint32
 	for r := range s.tx.PoolRunners(p) {
-		if r.Connected && s.tx.SilentMs(r) > 0 {
+		if r.Connected && s.tx.SilentMs(r) >= r.ThresholdMs/heartbeatsPerThreshold {
 			numbers = append(numbers, r.Number)
 		}
 	}

@@ -144,11 +144,19 @@ func binds(p *fsm.Pool, actors uint32, blockers []*callboardv1.Blocker) string {
 		origin = " (default)"
 	}
 	if rate == fsm.MaxEvictionRateMicros {
-		return fmt.Sprintf("nothing binds: the rate is unlimited, %d actors move at once", actors)
+		return fmt.Sprintf("nothing binds: the rate is unlimited, %s at once", counted(int(actors), "actor"))
 	}
 	takes := time.Duration(uint64(actors)*1_000_000_000/rate) * time.Millisecond
-	return fmt.Sprintf("%s/s%s binds: %d actors, %s; faster: `callboard pool set %s --eviction-rate N`, or `unlimited`",
-		rateText(rate), origin, actors, spanText(takes), p.ID.Name)
+	return fmt.Sprintf("%s/s%s binds: %s, %s; faster: `callboard pool set %s --eviction-rate N`, or `unlimited`",
+		rateText(rate), origin, counted(int(actors), "actor"), spanText(takes), p.ID.Name)
+}
+
+// counted writes a number of things.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // rateText writes micro-actors a second as actors a second.

@@ -45,10 +45,10 @@ func (s *step) warnDrainOn(before, now *fsm.Pool) []string {
 	}
 	what := "none of them is outdated yet"
 	if older > 0 {
-		what = fmt.Sprintf("%d are older than version %d and give up their actors", older, newest)
+		what = fmt.Sprintf("%d of them older than version %d, to give up the actors there", older, newest)
 	}
-	return []string{s.warn(WarnDrainOn, "drain_on_version_upgrade is on from now on for the %d connected runners of pool %q: %s",
-		s.tx.PoolStats(now).Connected, now.ID.Name, what)}
+	return []string{s.warn(WarnDrainOn, "drain_on_version_upgrade is on from now on for %s of pool %q: %s",
+		counted(int(s.tx.PoolStats(now).Connected), "connected runner"), now.ID.Name, what)}
 }
 
 // warnVersion says of a runner that has just registered what is odd about its version.
