@@ -79,6 +79,10 @@ bench-tools: build ## Build what make bench needs into bin/: the bench, etcd's s
 bench-failover: ## Kill the leader of three real nodes 20 times under writes, end each node 3 times, load them: figures (5 minutes)
 	CALLBOARD_FAILOVERS=$${CALLBOARD_FAILOVERS:-20} go test ./jepsen/real -run '^TestFailoverFigures$$' -count=1 -v -timeout 60m
 
+.PHONY: bench-rollout
+bench-rollout: ## Move 2 000 actors to a newer version with real processes, the leader killed twice, then without a limit (3 minutes)
+	CALLBOARD_ROLLOUT_ACTORS=$${CALLBOARD_ROLLOUT_ACTORS:-2000} CALLBOARD_JEPSEN_STRICT=1 go test ./jepsen/real -run '^TestRollout$$' -count=1 -v -timeout 30m
+
 .PHONY: bench-go
 bench-go: ## Run the Go benchmarks (compare within one run; machines differ)
 	go test -run '^$$' -bench . -benchmem ./...
