@@ -40,7 +40,7 @@ func TestRollout(t *testing.T) {
 		t.Errorf("the plan moves %d actors, want %d", got, n)
 	}
 
-	began := time.Duration(history.Now())
+	began := history.Now()
 	second := s.fleet(2, n)
 	for i := range 2 {
 		s.moved((i + 1) * n / 4)
@@ -58,7 +58,7 @@ func TestRollout(t *testing.T) {
 	s.drained(old)
 
 	s.pace(100_000 * 1_000_000)
-	began = time.Duration(history.Now())
+	began = history.Now()
 	s.fleet(3, n)
 	moves = s.allMoved(n, 3)
 	s.promised(fmt.Sprintf("until %d actors have moved without a limit", n), moves.last-began, 3*time.Second)
