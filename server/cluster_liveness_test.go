@@ -372,14 +372,21 @@ func TestThresholdChangesByHeartbeat(t *testing.T) {
 
 func (c *testCluster) putThreshold(seconds uint32) {
 	c.t.Helper()
+	if err := c.tryThreshold(c.leader(), seconds); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *testCluster) tryThreshold(n *testNode, seconds uint32) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	out, err := c.leader().core.engine.Submit(ctx, &nodev1.SubmitRequest{Command: &nodev1.Command{Command: &nodev1.Command_PutPool{
+	out, err := n.core.engine.Submit(ctx, &nodev1.SubmitRequest{Command: &nodev1.Command{Command: &nodev1.Command_PutPool{
 		PutPool: &callboardv1.PoolServicePutRequest{
 			Namespace: "default", Name: "default", Config: &callboardv1.PoolConfig{RunnerLostThreshold: &seconds},
 		},
 	}}})
-	if err != nil || out.GetRefusal() != nil {
-		c.t.Fatal(err, out.GetRefusal())
+	if refusal := out.GetRefusal(); err == nil && refusal != nil {
+		return refusal
 	}
+	return err
 }

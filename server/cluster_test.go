@@ -42,8 +42,9 @@ type testCluster struct {
 	tune func(*raft.Config)       // for nodes that start from now on
 	wall map[string]time.Duration // how wrong the wall clocks are
 
-	stalls map[string]chan struct{} // by node: as leader it decides nothing until this is closed
-	lags   map[string]time.Duration // by node: how long it takes to apply what is committed
+	stalls map[string]chan struct{}  // by node: as leader it decides nothing until this is closed
+	lags   map[string]time.Duration  // by node: how long it takes to apply what is committed
+	look   func(before, v *fsm.View) // is shown every View of every node
 }
 
 type testNode struct {
@@ -149,6 +150,19 @@ func (c *testCluster) cutBetween(a, b string) chan struct{} {
 	return c.cuts[min(a, b)+"|"+max(a, b)]
 }
 
+// watch has every View of every node shown to a test.
+func (c *testCluster) watch(look func(before, v *fsm.View)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.look = look
+}
+
+func (c *testCluster) looks() func(before, v *fsm.View) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.look
+}
+
 // part cuts two nodes, or a node and a runner, off from each other, silently and in both directions.
 func (c *testCluster) part(a, b string) {
 	c.network.CutBoth(a, b)
@@ -248,8 +262,8 @@ func (c *testCluster) start(name string) {
 		stores: c.disks[name].Open(), transport: c.network.Join(name), directory: c,
 		dial:  func(ctx context.Context, addr string) (net.Conn, error) { return c.dialFrom(ctx, name, addr) },
 		addrs: c.addrs, tune: c.tune, wall: func() time.Time { c.standStill(name); return time.Now().Add(c.wall[name]) },
-		fsm: func(machine raft.FSM) raft.FSM {
-			return laggard{machine, func() time.Duration { return c.lagOf(name) }}
+		fsm: func(r *replica) raft.FSM {
+			return laggard{watcher{r, r, c.looks}, func() time.Duration { return c.lagOf(name) }}
 		},
 	})
 	if err != nil {

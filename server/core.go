@@ -24,7 +24,7 @@ type parts struct {
 	timing    raftnet.Timing
 	wall      func() time.Time        // nil: time.Now
 	tune      func(*raft.Config)      // nil: as it is
-	fsm       func(raft.FSM) raft.FSM // nil: as it is
+	fsm       func(*replica) raft.FSM // nil: the replica itself
 	stores    *raftnet.Stores
 	transport raft.Transport
 	directory directory
@@ -56,7 +56,7 @@ func newCore(p parts) (*core, error) {
 	}
 	var machine raft.FSM = c.replica
 	if p.fsm != nil {
-		machine = p.fsm(machine)
+		machine = p.fsm(c.replica)
 	}
 	r, err := raft.NewRaft(config, machine, p.stores.Log, p.stores.Stable, p.stores.Snapshots, p.transport)
 	if err != nil {
