@@ -92,6 +92,9 @@ func (s *State) Bucket(p *Pool) Bucket {
 	return s.buckets.Get(p.ordinal).at(s.clockMs, p.EvictionRateMicros())
 }
 
+// DrawnMs returns the cluster clock at which a pool's bucket was drawn from last, or else its pace was changed.
+func (s *State) DrawnMs(p *Pool) int64 { return s.buckets.Get(p.ordinal).AtMs }
+
 // EvictionRateMicros returns how many micro-actors a second may be evicted.
 func (p *Pool) EvictionRateMicros() uint64 {
 	if p.Config != nil && p.Config.EvictionRateMicrosPerS != nil {

@@ -8,9 +8,16 @@ import (
 // receiptOverdueMs is how long a runner may take to acknowledge an eviction before others are emptied first.
 const receiptOverdueMs = 2_000
 
-// maxPlannedPerStep bounds how many planned evictions one entry holds. Few at a time keep the gap of each move short: what stops together
-// starts together, and waits for each other.
+// maxPlannedPerStep bounds how many planned evictions of a pool one entry holds. Few at a time keep the gap of each move short: what stops
+// together starts together, and waits for each other.
 const maxPlannedPerStep = 100
+
+// A pool whose rate is above what a cluster moves in a second anyway ("unlimited") is evicted a portion at a time, so that portions do not
+// pile up behind each other: each actor is away for its own move, not for everybody's.
+const (
+	portionsAboveMicros = 10_000_000_000
+	portionEveryMs      = 25
+)
 
 // evict has draining runners give up actors at the pace of their pools.
 func (s *step) evict() {
@@ -31,7 +38,7 @@ func (s *step) evictPool(p *fsm.Pool) {
 			return
 		}
 		if n == maxPlannedPerStep {
-			s.wakeAt(s.tx.ClockMs())
+			s.wakeAt(s.tx.ClockMs() + 1)
 			return
 		}
 		if s.budget.stops == maxStopsPerStep || s.full() {
@@ -85,6 +92,9 @@ type outlook struct {
 // lookAhead finds the next planned eviction of a pool, but for whether there is room.
 func lookAhead(st *fsm.State, p *fsm.Pool) outlook {
 	bucket := st.Bucket(p)
+	if next := st.DrawnMs(p) + portionEveryMs; p.EvictionRateMicros() > portionsAboveMicros && next > st.ClockMs() && st.DrawnMs(p) < st.ClockMs() {
+		return outlook{atMs: next, blocked: blockedRate}
+	}
 	switch {
 	case !bucket.HasToken() && bucket.Nanos < 0:
 		return outlook{atMs: bucket.TokenMs(p.EvictionRateMicros()), blocked: blockedForced}
