@@ -6,6 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/callboard/callboard/jepsen/real"
@@ -45,7 +48,9 @@ func (b *bench) sustained(
 	l := &load{pool: name, workers: workers, clients: clients, arrivals: a, create: create}
 	l.start(ctx)
 	wait(ctx, b.scale.warmUp)
+	profiled := b.profile(ctx, name, c)
 	rate, perActor, err := b.watch(ctx, c, a)
+	err = errors.Join(err, profiled())
 	times, ended := l.end()
 	if err := errors.Join(err, ended); err != nil {
 		return err
@@ -54,6 +59,25 @@ func (b *bench) sustained(
 	b.record.add(name+"/cpu", perActor)
 	b.record.addTimes(name+"/time", times)
 	return b.settled(ctx, name, leader, a)
+}
+
+// profile begins to profile every node for as long as a rate is watched, if that was asked for. Done waits for it.
+func (b *bench) profile(ctx context.Context, name string, c *real.Cluster) (done func() error) {
+	if b.options.profiles == "" {
+		return func() error { return nil }
+	}
+	var all sync.WaitGroup
+	errs := make([]error, len(c.Nodes))
+	for i, n := range c.Nodes {
+		all.Go(func() {
+			var text string
+			url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", n.Addrs.Metrics, max(1, int(b.scale.window.Seconds())-1))
+			if text, errs[i] = get(ctx, url); errs[i] == nil {
+				errs[i] = os.WriteFile(filepath.Join(b.options.profiles, name+"-"+n.ID+".prof"), []byte(text), 0o600)
+			}
+		})
+	}
+	return func() error { all.Wait(); return errors.Join(errs...) }
 }
 
 // watch returns how many actors began to run in a second, and what that cost all nodes together, in milliseconds each.

@@ -53,6 +53,7 @@ type options struct {
 	quick    bool
 	list     bool
 
+	profiles    string
 	outstanding int
 }
 
@@ -65,6 +66,7 @@ func parse() (o options, err error) {
 	flag.StringVar(&o.match, "run", "", "run only the cases that match this expression")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each case runs; the cases take turns")
 	flag.BoolVar(&o.quick, "quick", false, "about two minutes: one round, short, small. Good for a look, not for a page")
+	flag.StringVar(&o.profiles, "profiles", "", "directory for a CPU profile of every node in the sustained cases; empty: none are taken")
 	flag.IntVar(&o.outstanding, "outstanding", 0, "actors under way at once in the sustained cases; 0: as the scale says")
 	flag.BoolVar(&o.list, "list", false, "list the cases")
 	flag.Parse()
@@ -74,8 +76,8 @@ func parse() (o options, err error) {
 	switch {
 	case flag.NArg() > 0:
 		return o, fmt.Errorf("%q is no flag", flag.Arg(0))
-	case o.out != "" && (o.quick || o.match != "" || o.outstanding != 0):
-		return o, errors.New("-out takes a whole run: without -quick, -run and -outstanding")
+	case o.out != "" && (o.quick || o.match != "" || o.outstanding != 0 || o.profiles != ""):
+		return o, errors.New("-out takes a whole run: without -quick, -run, -outstanding and -profiles")
 	case o.rounds < 1:
 		return o, errors.New("-rounds: at least 1")
 	}
