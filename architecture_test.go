@@ -77,7 +77,6 @@ var pureImports = []string{
 	"bytes", "cmp", "container/heap", "crypto/sha256", "encoding/base64", "encoding/binary", "encoding/hex", "encoding/json",
 	"errors", "fmt", "hash", "hash/crc32", "hash/fnv", "iter", "maps", "math", "math/bits", "net/url", "slices", "sort", "strconv",
 	"strings", "time", "unicode", "unicode/utf8",
-	"github.com/google/btree",
 	"google.golang.org/protobuf/...",
 }
 

@@ -1,68 +1,62 @@
 package table
 
-import (
-	"iter"
+import "iter"
 
-	"github.com/google/btree"
-)
-
-const degree = 32
-
-// Index is a persistent ordered set of keys. Make one with NewIndex.
-//
-// Clone changes bookkeeping of the original too, so that clones of one Index must not be made at the same time; reading is safe
-// at any time.
+// Index is an ordered set of keys. A key may hold more than what it is ordered by: then it carries a value, and Put replaces it. What
+// a Clone was made of must not be written any more.
 type Index[K any] struct {
-	tree *btree.BTreeG[K]
+	tree *tree[K]
 }
 
-// NewIndex returns an empty set ordered by less.
+// NewIndex returns an empty index in the given order.
 func NewIndex[K any](less func(a, b K) bool) Index[K] {
-	return Index[K]{tree: btree.NewG(degree, btree.LessFunc[K](less))}
+	return Index[K]{tree: &tree[K]{less: less, owner: new(owner)}}
 }
 
-// Clone returns a set that shares everything with x. Both may be written afterwards.
-func (x Index[K]) Clone() Index[K] { return Index[K]{tree: x.tree.Clone()} }
-
-// Len returns the number of keys.
-func (x Index[K]) Len() int { return x.tree.Len() }
-
-// Put adds a key, replacing one that orders the same.
-func (x Index[K]) Put(key K) { x.tree.ReplaceOrInsert(key) }
-
-// Delete removes the key that orders the same, and tells whether there was one.
-func (x Index[K]) Delete(key K) bool {
-	_, ok := x.tree.Delete(key)
-	return ok
+// Clone returns an independent copy, in constant time. Any number of goroutines may clone the same index.
+func (x Index[K]) Clone() Index[K] {
+	x.tree.owner.shares.Store(true)
+	t := *x.tree
+	t.owner = new(owner)
+	return Index[K]{tree: &t}
 }
 
-// Get returns the stored key that orders the same.
-func (x Index[K]) Get(key K) (K, bool) { return x.tree.Get(key) }
+// Len returns how many keys there are.
+func (x Index[K]) Len() int { return x.tree.len }
 
-// From yields the keys that are not less than from, ascending. The set must not be changed meanwhile.
+// Put adds a key, or replaces the one that is equal to it.
+func (x Index[K]) Put(key K) { x.tree.put(key) }
+
+// Delete removes the key that is equal to it, and tells whether there was one.
+func (x Index[K]) Delete(key K) bool { return x.tree.delete(key) }
+
+// Get returns the key that is equal to it.
+func (x Index[K]) Get(key K) (K, bool) {
+	found, ok := x.tree.first(x.tree.root, key)
+	if !ok || x.tree.less(key, found) {
+		var zero K
+		return zero, false
+	}
+	return found, true
+}
+
+// First returns the first key from the given one on.
+func (x Index[K]) First(from K) (K, bool) { return x.tree.first(x.tree.root, from) }
+
+// From yields the keys from the given one on, in order.
 func (x Index[K]) From(from K) iter.Seq[K] {
-	return func(yield func(K) bool) {
-		x.tree.AscendGreaterOrEqual(from, yield)
-	}
+	return func(yield func(K) bool) { x.tree.ascend(x.tree.root, &from, yield) }
 }
 
-// DownFrom yields the keys that are not greater than from, descending. The set must not be changed meanwhile.
+// DownFrom yields the keys from the given one on backwards.
 func (x Index[K]) DownFrom(from K) iter.Seq[K] {
-	return func(yield func(K) bool) {
-		x.tree.DescendLessOrEqual(from, yield)
-	}
+	return func(yield func(K) bool) { x.tree.descend(x.tree.root, from, yield) }
 }
 
-// All yields every key, ascending.
+// All yields all keys in order.
 func (x Index[K]) All() iter.Seq[K] {
-	return func(yield func(K) bool) { x.tree.Ascend(yield) }
+	return func(yield func(K) bool) { x.tree.ascend(x.tree.root, nil, yield) }
 }
 
-// First returns the least key that is not less than from.
-func (x Index[K]) First(from K) (key K, ok bool) {
-	x.tree.AscendGreaterOrEqual(from, func(k K) bool {
-		key, ok = k, true
-		return false
-	})
-	return key, ok
-}
+// Fill puts keys that are in order and all different. An empty index is built faster so than one by one, and takes less room.
+func (x Index[K]) Fill(keys []K) { x.tree.fill(keys) }

@@ -1,5 +1,7 @@
 package table
 
+import "sync/atomic"
+
 const (
 	pageBits  = 7 // 128 values a page, 128 pages a chunk
 	pageSize  = 1 << pageBits
@@ -17,7 +19,9 @@ type Rows[T any] struct {
 }
 
 // owner is an identity, not a value: it must not be zero-sized, or all owners would share one address.
-type owner struct{ _ byte }
+type owner struct {
+	shares atomic.Bool // what it made is part of a clone, and must not be written any more
+}
 
 type chunk[T any] struct {
 	owner *owner
