@@ -4,6 +4,7 @@ package real
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,12 +12,15 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Link is a network cable that can be cut: whoever dials through it (testrunner -through) names the target in a first line. While it is
 // cut, connections stay open and new ones are accepted, and no byte gets through in either direction.
 type Link struct {
+	target   string // where it leads; empty: the first line of each connection says it
+	marker   []byte // a connection over which it was sent brings no answer any more; nil: none
 	listener net.Listener
 	ctx      context.Context // of all its connections
 	cancel   context.CancelFunc
@@ -27,12 +31,20 @@ type Link struct {
 }
 
 // NewLink makes a link that is whole.
-func (w *World) NewLink() (*Link, error) {
+func (w *World) NewLink() (*Link, error) { return w.newLink("", nil) }
+
+// NewMuteLink makes a link to one address that swallows answers: once a connection has carried a text, nothing comes back on it but its
+// end.
+func (w *World) NewMuteLink(target, marker string) (*Link, error) {
+	return w.newLink(target, []byte(marker))
+}
+
+func (w *World) newLink(target string, marker []byte) (*Link, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") // it stays open as long as the World, so that nobody else gets its port
 	if err != nil {
 		return nil, fmt.Errorf("link: %w", err)
 	}
-	l := &Link{listener: listener, whole: make(chan struct{})}
+	l := &Link{target: target, marker: marker, listener: listener, whole: make(chan struct{})}
 	close(l.whole)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.tasks.Go(l.accept)
@@ -102,10 +114,12 @@ func (l *Link) serve(near net.Conn) error {
 	stop := context.AfterFunc(l.ctx, func() { _ = near.Close() })
 	defer stop()
 	defer func() { _ = near.Close() }()
-	from := bufio.NewReader(near)
-	target, err := from.ReadString('\n')
-	if err != nil {
-		return err
+	from, target := bufio.NewReader(near), l.target
+	if target == "" {
+		var err error
+		if target, err = from.ReadString('\n'); err != nil {
+			return err
+		}
 	}
 	if err := l.pass(); err != nil {
 		return err
@@ -116,9 +130,45 @@ func (l *Link) serve(near net.Conn) error {
 	}
 	stopFar := context.AfterFunc(l.ctx, func() { _ = far.Close() })
 	defer stopFar()
-	l.tasks.Go(func() { _ = l.copy(near, far); _ = near.Close() })
-	err = l.copy(far, from)
+	mute := &muted{marker: l.marker}
+	l.tasks.Go(func() { _ = l.copy(mute.back(near), far); _ = near.Close() })
+	err = l.copy(mute.forth(far), from)
 	return errors.Join(err, far.Close())
+}
+
+// muted is a connection of a link that swallows answers once a text has gone the other way.
+type muted struct {
+	marker []byte
+	sent   atomic.Bool
+}
+
+type writer func(p []byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
+// forth looks for the text in what is sent. It may come in two pieces.
+func (m *muted) forth(to io.Writer) io.Writer {
+	if m.marker == nil {
+		return to
+	}
+	var tail []byte
+	return writer(func(p []byte) (int, error) {
+		tail = append(tail, p...)
+		if bytes.Contains(tail, m.marker) {
+			m.sent.Store(true)
+		}
+		tail = bytes.Clone(tail[max(0, len(tail)-len(m.marker)):])
+		return to.Write(p)
+	})
+}
+
+func (m *muted) back(to io.Writer) io.Writer {
+	return writer(func(p []byte) (int, error) {
+		if m.sent.Load() {
+			return len(p), nil
+		}
+		return to.Write(p)
+	})
 }
 
 func (l *Link) copy(to io.Writer, from io.Reader) error {

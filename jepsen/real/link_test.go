@@ -6,24 +6,26 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"testing"
 	"time"
 )
 
-func TestALinkIsCutAndHealed(t *testing.T) {
-	w := newWorld(t, "")
-	defer func() {
+// newEcho makes a World, and a server that says every line again.
+func newEcho(t *testing.T) (w *World, addr string) {
+	w = newWorld(t, "")
+	t.Cleanup(func() {
 		if err := w.Close(); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = echo.Close() }()
+	t.Cleanup(func() { _ = echo.Close() })
 	go func() { // ends with its listener
 		for {
 			conn, err := echo.Accept()
@@ -32,13 +34,18 @@ func TestALinkIsCutAndHealed(t *testing.T) {
 			}
 			go func() { // ends with its connection
 				lines := bufio.NewScanner(conn)
-				for lines.Scan() {
+				for lines.Scan() && lines.Text() != "end" {
 					_, _ = fmt.Fprintln(conn, lines.Text())
 				}
 				_ = conn.Close()
 			}()
 		}
 	}()
+	return w, echo.Addr().String()
+}
+
+func TestALinkIsCutAndHealed(t *testing.T) {
+	w, echo := newEcho(t)
 	l, err := w.NewLink()
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +75,7 @@ func TestALinkIsCutAndHealed(t *testing.T) {
 			t.Fatalf("heard %q, %v; want %q", got, err, want)
 		}
 	}
-	say(echo.Addr().String()) // where to
+	say(echo) // where to
 	say("one")
 	hear("one", time.Minute)
 	l.Cut()
@@ -80,4 +87,32 @@ func TestALinkIsCutAndHealed(t *testing.T) {
 	hear("two", time.Minute)
 	say("three")
 	hear("three", time.Minute)
+}
+
+func TestAMuteLinkSwallowsAnswers(t *testing.T) {
+	w, echo := newEcho(t)
+	l, err := w.NewMuteLink(echo, "marker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", l.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	back := bufio.NewReader(conn)
+	for _, text := range []string{"one\n", "the mar", "ker\nthree\n", "end\n"} {
+		if _, err := conn.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if text != "one\n" {
+			continue
+		}
+		if got, err := back.ReadString('\n'); err != nil || got != text {
+			t.Fatalf("heard %q, %v", got, err)
+		}
+	}
+	if got, err := io.ReadAll(back); err != nil || len(got) > 0 {
+		t.Errorf("behind the marker it heard %q, %v; want the end of the connection alone", got, err)
+	}
 }
