@@ -35,7 +35,7 @@ func (e *event) answer(err error) {
 	}
 }
 
-// eventQueue holds what actors have to say, in order. A few batches are in flight on a stream; when the stream ends what was not
+// eventQueue holds what actors have to say, in order. One batch is in flight on a stream, or a few when they are full; when the stream ends what was not
 // acknowledged goes out again on the next one. That is safe: saves and alarms of one generation are repeated in their order, and
 // the other events say what is.
 //
@@ -57,6 +57,9 @@ func (q *eventQueue) push(e *event) { q.pending = append(q.pending, e) }
 func (q *eventQueue) next(seq uint64, now time.Duration) []*callboardv1.ActorEvent {
 	if len(q.pending) == 0 || len(q.inFlight) >= maxBatchesInFlight {
 		return nil
+	}
+	if len(q.inFlight) > 0 && len(q.pending) < maxBatchEvents {
+		return nil // the engine decides on one batch of a runner after the other: what comes meanwhile goes together
 	}
 	size, n := 0, 0
 	for n < len(q.pending) && n < maxBatchEvents {
