@@ -618,11 +618,11 @@ func (m *model) remember(a *modelActor, op *logv1.ActorStopped) {
 	}
 	code := map[logv1.StopCause]ErrorCode{1: ErrorCrashed, 2: ErrorAbandoned, 4: ErrorLost, 5: ErrorStopTimeout, 6: ErrorVanished, 8: ErrorRefused}[op.GetCause()]
 	refused := op.GetCause() == 8
-	if refused && !op.GetPenalty() {
-		code = ErrorNone
-	}
 	if a.reason == uint32(StopNoResponse) && op.GetCause() != 7 {
 		code = ErrorNoResponse
+	}
+	if refused && !op.GetPenalty() {
+		code = ErrorNone // nothing ran
 	}
 	if op.GetClean() && !refused && (a.reason != uint32(StopNoResponse) || op.GetCause() == 7) {
 		*t = modelTrouble{preferred: t.preferred}
