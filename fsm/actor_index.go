@@ -339,22 +339,36 @@ func (tx *Tx) hold(number uint32, slots, stopping int) {
 }
 
 func (tx *Tx) countActor(old, next *Actor) {
+	row := next
+	if row == nil {
+		row = old
+	}
+	was, is := countsOf(old), countsOf(next)
+	if was != is {
+		tx.poolStats.Set(row.pool, tx.poolStats.Get(row.pool).plus(was, -1).plus(is, +1))
+	}
 	if old != nil {
-		tx.countOne(old, -1)
+		tx.countPhase(old, -1)
 	}
 	if next != nil {
-		tx.countOne(next, +1)
+		tx.countPhase(next, +1)
 	}
 }
 
-func (tx *Tx) countOne(a *Actor, by int) {
+func (tx *Tx) countPhase(a *Actor, by int) {
 	tx.phases[a.Phase] += uint64(by)
 	tx.storedBytes += int64(by) * int64(len(a.Input)+len(a.Saved))
 	if a.Phase == Destroyed {
 		tx.endedCount.Set(a.namespace, tx.endedCount.Get(a.namespace)+uint32(by))
-		return
 	}
-	tx.poolStats.Set(a.pool, tx.poolStats.Get(a.pool).plus(a.counts(), by))
+}
+
+// countsOf are what an actor adds to the counts of its pool: nothing unless it lives.
+func countsOf(a *Actor) PoolStats {
+	if a == nil || a.Phase == Destroyed {
+		return PoolStats{}
+	}
+	return a.counts()
 }
 
 // counts are what one live actor adds to the counts of its pool.

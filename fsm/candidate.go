@@ -152,69 +152,64 @@ func (s *State) PoolRunners(p *Pool) iter.Seq[*Runner] {
 	}
 }
 
-// replaceRunner writes a runner's row and keeps everything that is derived from it: nil old adds, nil next removes.
+// replaceRunner writes a runner's row and keeps everything that is derived from it: nil old adds, nil next removes. What stays the same is
+// not touched: most changes are of the slots that are held.
 func (tx *Tx) replaceRunner(old, next *Runner) {
 	row := next
 	if row == nil {
 		row = old
 	}
-	tx.unindexRunner(old)
+	was, is := tx.runnerKeysOf(old), tx.runnerKeysOf(next)
 	tx.runners.Set(row.Number, next)
-	tx.indexRunner(next)
+	moveKey(tx.poolRunners, was.pool, is.pool)
+	moveKey(tx.candidates, was.candidate, is.candidate)
+	moveKey(tx.evictables, was.evictable, is.evictable)
+	moveKey(tx.drainWork, was.drainWork, is.drainWork)
+	moveKey(tx.agenda, was.deadline, is.deadline)
+	moveKey(tx.agenda, was.agenda, is.agenda)
+	if was.version != is.version {
+		tx.countVersion(was.version, -1)
+		tx.countVersion(is.version, +1)
+	}
+	if was.counts != is.counts {
+		tx.poolStats.Set(row.pool, tx.poolStats.Get(row.pool).plus(was.counts, -1).plus(is.counts, +1))
+	}
 	tx.touchRunner(row.Number)
 	tx.dirtyPool(row.pool)
 }
 
-func (tx *Tx) unindexRunner(r *Runner) {
-	if r == nil {
-		return
-	}
-	tx.countRunner(r, -1)
-	if r.End == NotEnded {
-		tx.poolRunners.Delete(poolRunnerKey{r.pool, r.Version, r.Number})
-	}
-	if r.candidate() {
-		tx.candidates.Delete(tx.candidateKey(r))
-	}
-	if r.evictable() {
-		tx.evictables.Delete(r.evictableKey())
-	}
-	if r.drainWork() {
-		tx.drainWork.Delete(r.Number)
-	}
-	if r.drainDue() {
-		tx.agenda.Delete(r.drainAgenda())
-	}
-	tx.agenda.Delete(tx.runnerAgenda(r))
+// runnerKeys are the keys under which a row is found, and what it adds to counts; the zero value of a key: not there.
+type runnerKeys struct {
+	pool             poolRunnerKey
+	candidate        candidateKey
+	evictable        evictableKey
+	drainWork        uint32
+	deadline, agenda agendaKey
+	version          versionKey
+	counts           PoolStats
 }
 
-func (tx *Tx) indexRunner(r *Runner) {
+func (s *State) runnerKeysOf(r *Runner) (k runnerKeys) {
 	if r == nil {
-		return
+		return k
 	}
-	tx.countRunner(r, +1)
+	k.agenda, k.version, k.counts = s.runnerAgenda(r), r.versionCounts(), r.counts()
 	if r.End == NotEnded {
-		tx.poolRunners.Put(poolRunnerKey{r.pool, r.Version, r.Number})
+		k.pool = poolRunnerKey{r.pool, r.Version, r.Number}
 	}
 	if r.candidate() {
-		tx.candidates.Put(tx.candidateKey(r))
+		k.candidate = s.candidateKey(r)
 	}
 	if r.evictable() {
-		tx.evictables.Put(r.evictableKey())
+		k.evictable = r.evictableKey()
 	}
 	if r.drainWork() {
-		tx.drainWork.Put(r.Number)
+		k.drainWork = r.Number
 	}
 	if r.drainDue() {
-		tx.agenda.Put(r.drainAgenda())
+		k.deadline = r.drainAgenda()
 	}
-	tx.agenda.Put(tx.runnerAgenda(r))
-}
-
-// countRunner adds a runner to the counts of its pool, or takes it away.
-func (tx *Tx) countRunner(r *Runner, by int) {
-	tx.countVersion(r, by)
-	tx.poolStats.Set(r.pool, tx.poolStats.Get(r.pool).plus(r.counts(), by))
+	return k
 }
 
 // counts are what one runner adds to the counts of its pool.
@@ -248,8 +243,8 @@ func (r *Runner) drainAgenda() agendaKey {
 	return agendaKey{atMs: r.Drain.DeadlineMs, kind: DueDrain, row: r.Number}
 }
 
-func (tx *Tx) countVersion(r *Runner, by int) {
-	is := r.versionCounts()
+// countVersion adds what one runner adds to the counts of its version, or takes it away.
+func (tx *Tx) countVersion(is versionKey, by int) {
 	if is.empty() {
 		return
 	}
