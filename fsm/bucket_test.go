@@ -20,7 +20,7 @@ func TestBucketKeepsThePace(t *testing.T) {
 			w.step()
 			w.sound()
 		}
-		w.everyWindow()
+		everyWindow(t, w.draws)
 	})
 }
 
@@ -33,11 +33,13 @@ type pacedWalk struct {
 	draws   []pacedDraw
 }
 
-// pacedDraw is a draw, and the greatest rate in force since the one before, that one's included.
+// pacedDraw is a draw and the rate that was in force, or a change of the rate.
 type pacedDraw struct {
-	atMs  int64
-	until uint64
+	atMs int64
+	rate uint64
 }
+
+const rateChanged = -1 // in place of a clock
 
 // drawRate draws a rate of any size.
 func drawRate(t *rapid.T) uint64 {
@@ -51,7 +53,7 @@ func (w *pacedWalk) step() {
 		w.bucket = w.bucket.at(w.clockMs, w.rate)
 		w.rate = drawRate(w.t)
 		w.bucket = w.bucket.at(w.clockMs, w.rate)
-		w.inForce()
+		w.draws = append(w.draws, pacedDraw{rateChanged, w.rate})
 	case 1: // a forced move
 		before := w.bucket.at(w.clockMs, w.rate)
 		w.bucket = before.owe(w.rate)
@@ -77,13 +79,8 @@ func (w *pacedWalk) step() {
 func (w *pacedWalk) draw() {
 	if b := w.bucket.at(w.clockMs, w.rate); b.HasToken() {
 		w.bucket = b.draw()
-		w.draws = append(w.draws, pacedDraw{atMs: w.clockMs, until: w.rate})
+		w.draws = append(w.draws, pacedDraw{w.clockMs, w.rate})
 	}
-}
-
-// inForce notes that a rate came into force after the last draw.
-func (w *pacedWalk) inForce() {
-	w.draws = append(w.draws, pacedDraw{atMs: -1, until: w.rate})
 }
 
 func (w *pacedWalk) sound() {
@@ -99,23 +96,23 @@ func (w *pacedWalk) sound() {
 	}
 }
 
-// everyWindow counts the draws between any two: in T at most 1 + rate·(T + 100 ms).
-func (w *pacedWalk) everyWindow() {
-	for i, first := range w.draws {
-		if first.atMs < 0 {
+// everyWindow counts the draws between any two: in T at most 1 + rate·(T + 100 ms), for the greatest rate in force since the first.
+func everyWindow(t *rapid.T, draws []pacedDraw) {
+	for i, first := range draws {
+		if first.atMs == rateChanged {
 			continue
 		}
-		count, rate := int64(0), first.until
-		for _, d := range w.draws[i:] {
-			rate = max(rate, d.until)
-			if d.atMs < 0 {
+		count, rate := int64(0), first.rate
+		for _, d := range draws[i:] {
+			rate = max(rate, d.rate)
+			if d.atMs == rateChanged {
 				continue
 			}
 			count++
 			allowed := new(big.Int).Mul(new(big.Int).SetUint64(rate), big.NewInt(d.atMs-first.atMs+burstMs))
 			allowed.Add(allowed.Div(allowed, big.NewInt(tokenNanos)), big.NewInt(1))
 			if allowed.Cmp(big.NewInt(count)) < 0 {
-				w.t.Fatalf("%d draws from %d to %d, at most %d at a rate of %d", count, first.atMs, d.atMs, allowed, rate)
+				t.Fatalf("%d draws from %d to %d, at most %d at a rate of %d", count, first.atMs, d.atMs, allowed, rate)
 			}
 		}
 	}

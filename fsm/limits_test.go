@@ -89,6 +89,48 @@ func TestExcessEnded(t *testing.T) {
 	}
 }
 
+// So are rollouts.
+func TestExcessRollout(t *testing.T) {
+	v := play("put-namespace games name=games", "put-pool games p", "put-pool default q")
+	tx := v.Begin(v.clockMs, v.wallMs)
+	do := func(line string) {
+		if res := tx.Do(mustOp(&tx.State, line)); res.Code != CodeOK {
+			t.Fatalf("%s: %s", line, res.Code)
+		}
+	}
+	excess := func(namespace, pool string) string {
+		r := tx.ExcessRollout(tx.Pool(PoolID{NamespaceID(idOf(namespace)), pool}))
+		if r == nil {
+			return "none"
+		}
+		return fmt.Sprint(tx.RolloutPool(r).ID.Name, " ", r.ID)
+	}
+	do("open-rollout version=1 pool=q")
+	do("close-rollout state=done pool=q")
+	for version := range MaxRollouts - 1 { // all of them but the last one are superseded
+		do(fmt.Sprint("open-rollout version=", version+1))
+	}
+	do("open-rollout version=1 namespace=games")
+	do("close-rollout state=done namespace=games")
+	do("close-rollout state=called_off")
+	if got := excess("default", "p"); got != "none" {
+		t.Errorf("at the limit: %s", got)
+	}
+	do("open-rollout version=2 pool=q")
+	do("close-rollout state=done pool=q")
+	for _, want := range []string{"q 1", "none"} { // the oldest one, whichever pool it was in
+		if got := excess("default", "p"); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+		if want != "none" {
+			do("forget-rollout id=1 pool=q")
+		}
+	}
+	if got := excess("games", "p"); got != "none" {
+		t.Errorf("another namespace: %s", got)
+	}
+}
+
 // Outcomes are forgotten a thousand at a time, the oldest first, so that no entry takes long.
 func TestForgetOutcomesInBatches(t *testing.T) {
 	v := play()

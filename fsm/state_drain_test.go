@@ -6,6 +6,8 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 )
 
 // What the random walks ask of drains, rollouts and buckets, and the ops that they draw for them.
@@ -14,6 +16,20 @@ func drainOf(d Drain) modelDrain {
 	return modelDrain{
 		cause: uint32(d.Cause), startMs: d.StartMs, deadlineMs: d.DeadlineMs, reason: d.Reason,
 		force: d.Force, overdue: d.Overdue, standby: d.Standby, finished: d.FinishWall != 0, total: d.Total,
+	}
+}
+
+// noteDraw remembers planned evictions, and changes of the pace that they must keep.
+func (w *walk) noteDraw(op *logv1.Op) {
+	m := w.model
+	if o := op.GetEvictActor(); o != nil && !o.GetForced() {
+		pool := m.actors[textOf(padded(o.GetRef().GetActorId()))].inPool()
+		w.draws[pool] = append(w.draws[pool], pacedDraw{m.clockMs, m.pools[pool].rate})
+	}
+	if op.GetPutPool() != nil || op.GetDeletePool() != nil {
+		for pool, p := range m.pools {
+			w.draws[pool] = append(w.draws[pool], pacedDraw{rateChanged, p.rate})
+		}
 	}
 }
 

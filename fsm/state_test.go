@@ -23,7 +23,7 @@ func TestStateAgainstModel(t *testing.T) {
 }
 
 func walkAtRandom(t *rapid.T) {
-	w := &walk{t: t, view: NewView(), model: newModel()}
+	w := &walk{t: t, view: NewView(), model: newModel(), draws: map[string][]pacedDraw{}}
 	w.entry("leader-established node=n1")
 	w.entry("put-namespace games name=games")
 	w.entry("put-pool namespace=default name=p "+w.drawPace(), "put-pool namespace=default name=q placement=binpack", "put-pool namespace=games name=p")
@@ -34,6 +34,9 @@ func walkAtRandom(t *rapid.T) {
 		w.step()
 	}
 	w.replay()
+	for _, draws := range w.draws {
+		everyWindow(t, draws)
+	}
 }
 
 // furnish makes what a walk would need a hundred steps for: two versions in a pool, and something that runs.
@@ -54,7 +57,8 @@ type walk struct {
 	model *model
 	term  uint64
 	log   []loggedEntry
-	saved []savedView // snapshots on the way
+	saved []savedView            // snapshots on the way
+	draws map[string][]pacedDraw // planned evictions by pool
 }
 
 type loggedEntry struct {
@@ -121,6 +125,9 @@ func (w *walk) entry(lines ...string) {
 		}
 		if err := tx.Check(); err != nil {
 			w.t.Fatalf("%s: %v", line, err)
+		}
+		if legal {
+			w.noteDraw(op)
 		}
 		entry.Ops = append(entry.Ops, op)
 	}
