@@ -32,7 +32,6 @@ func (l *loop) commanded(now time.Duration, m linkMessage, d *callboardv1.Desire
 		l.endLink(now, k, fmt.Errorf("%w: it acknowledges no ends", errProtocol))
 		return
 	}
-	l.settledIn = l.settledIn || d.GetComplete()
 	for _, s := range d.GetStart() {
 		l.mayStart(now, &waitingStart{link: k, start: s})
 	}

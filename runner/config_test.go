@@ -215,3 +215,24 @@ func TestAddressBook(t *testing.T) {
 		t.Error("nowhere to go")
 	}
 }
+
+// Every variable that FromEnv looks at is in the manual.
+func TestEveryVariableIsInTheManual(t *testing.T) {
+	manual, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := map[string]bool{}
+	readEnvironment(func(name string) (string, bool) {
+		asked[name] = true
+		return "", false
+	})
+	if len(asked) < 13 {
+		t.Fatalf("it looks at %d variables only", len(asked))
+	}
+	for name := range asked {
+		if strings.HasPrefix(name, "CALLBOARD_") && !strings.Contains(string(manual), "| `"+name+"` |") {
+			t.Errorf("docs/operations.md has no row for %s", name)
+		}
+	}
+}

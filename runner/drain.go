@@ -7,7 +7,7 @@ import (
 )
 
 // drainNoticed takes what the engine says about the drain of this runner: that it drains, that nothing is left, or that it is called
-// off.
+// off. One that comes when a newer version is there already is told that it drains, but not that nothing is left: it stands by.
 func (l *loop) drainNoticed(n *callboardv1.DrainNotice) {
 	l.drainHeard = true
 	if n.GetCancelled() {
@@ -16,10 +16,6 @@ func (l *loop) drainNoticed(n *callboardv1.DrainNotice) {
 		return
 	}
 	cause := drainCauseOf(n.GetCause())
-	if !l.settledIn && cause == DrainNewerVersion {
-		l.standby = true
-		l.log.Info("a newer version is here already; standing by")
-	}
 	l.log.Info("the runner drains", "cause", cause, "drained", n.GetDrained())
 	l.drained = n.GetDrained()
 	l.drain = &Drain{Cause: cause}
@@ -31,7 +27,7 @@ func (l *loop) drainNoticed(n *callboardv1.DrainNotice) {
 
 // calledOff forgets a drain, and what was told ahead of it.
 func (l *loop) calledOff() {
-	l.drain, l.drained, l.standby = nil, false, false
+	l.drain, l.drained = nil, false
 	for _, a := range l.actors {
 		a.evictAt = time.Time{}
 	}

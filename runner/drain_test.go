@@ -58,15 +58,31 @@ func TestDrained(t *testing.T) {
 			s.send(calledOff())
 			s.stop("x", 1, evict)
 		}, false},
-		{"one that came outdated stands by", Exit, func(s *fakeSession) {
-			s.send(drained(true))
+		{"one that comes outdated stands by", Exit, func(s *fakeSession) {
+			s.send(drained(false))
 			s.desire(&callboardv1.Desired{Complete: true})
 		}, false},
-		{"a stand-by that was called up is drained like any other", Exit, func(s *fakeSession) {
+		{"a stand-by that ran an actor as a last resort is drained like any other", Exit, func(s *fakeSession) {
+			s.send(drained(false))
+			s.desire(&callboardv1.Desired{Complete: true})
+			s.start("x")
+			s.stop("x", 1, evict)
 			s.send(drained(true))
+		}, true},
+		{"so is one that was called up", Exit, func(s *fakeSession) {
+			s.send(drained(false))
 			s.desire(&callboardv1.Desired{Complete: true})
 			s.send(calledOff())
 			s.send(drained(true))
+		}, true},
+		{"one that was drained behind a broken stream hears of it on the next", Exit, func(s *fakeSession) {
+			s.send(drained(false))
+			s.desire(&callboardv1.Desired{Complete: true})
+			synctest.Wait()
+			s.end <- nil
+			s = s.engine.session(1)
+			s.send(drained(true))
+			s.desire(&callboardv1.Desired{Complete: true})
 		}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -74,14 +90,13 @@ func TestDrained(t *testing.T) {
 				n := &fakeNet{}
 				e := newFakeEngine(t, n, "a:1")
 				r := startRunner(t, n, Config{WhenDrained: c.when}, untilStopped)
-				s := e.session(0)
-				c.script(s)
+				c.script(e.session(0))
 				time.Sleep(time.Minute)
 				if got := r.ended(); got != c.ends {
 					t.Fatalf("ended: %v", got)
 				}
-				if c.ends && (r.err != nil || !s.saidGoodbye()) {
-					t.Errorf("Run: %v, Goodbye %v", r.err, s.saidGoodbye())
+				if last := e.session(e.sessionCount() - 1); c.ends && (r.err != nil || !last.saidGoodbye()) {
+					t.Errorf("Run: %v, Goodbye %v", r.err, last.saidGoodbye())
 				}
 			})
 		})

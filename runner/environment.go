@@ -16,8 +16,10 @@ import (
 //	RUNNER_METADATA ADVERTISED_ADDR SHUTDOWN_GRACE (a duration, or seconds) ON_STUCK ON_LEASE_LOST WHEN_DRAINED
 //
 // What is not set keeps its default. An error names every variable that is wrong.
-func FromEnv() (Config, error) {
-	e := environment{lookup: os.LookupEnv}
+func FromEnv() (Config, error) { return readEnvironment(os.LookupEnv) }
+
+func readEnvironment(lookup func(string) (string, bool)) (Config, error) {
+	e := environment{lookup: lookup}
 	c := Config{
 		Endpoint:       e.text("ENDPOINT", true),
 		Token:          e.text("TOKEN", true),

@@ -50,8 +50,6 @@ type loop struct {
 	drain        *Drain
 	drained      bool // the engine says that the drain is finished
 	drainHeard   bool // it has spoken of drains on this stream
-	settledIn    bool // a complete set has come: what the engine says is news from now on
-	standby      bool // it was outdated when it came, and waits in case the newer ones go
 
 	// the end
 	shutdown *shutdown

@@ -232,3 +232,56 @@ func TestDestroyWaitsThroughAFailover(t *testing.T) {
 		})
 	}
 }
+
+// A runner that a newer version has drained leaves, or stays on stand-by if it was told to. One that comes outdated stands by. When the
+// newer one is gone those on stand-by take the actors, and the next version drains them like any other.
+func TestWhenDrained(t *testing.T) {
+	inCluster(t, 1, func(t *testing.T, c *testCluster) {
+		c.putPace(pace{rate: 1000})
+		start := func(key string, version uint32, when runner.WhenDrained) *testRunner {
+			r := c.run(runner.Config{Key: key, Version: version, Slots: 100, WhenDrained: when})
+			t.Cleanup(r.end)
+			return r
+		}
+		returned := func(r *testRunner) bool {
+			select {
+			case err := <-r.done:
+				r.done <- err // end waits for it
+				return err == nil
+			default:
+				return false
+			}
+		}
+		const actors = 20
+		leaves, stays := start("leaves", 1, runner.Exit), start("stays", 1, runner.Stay)
+		c.connected(2)
+		c.spawn(actors)
+		c.eventually(10*time.Second, "all run on the two", func() bool { return leaves.running() > 0 && leaves.running()+stays.running() == actors })
+
+		newer := start("newer", 2, runner.Exit)
+		c.eventually(time.Minute, "all run on the newer one", func() bool { return newer.running() == actors })
+		c.eventually(10*time.Second, "the first one has left", func() bool { return returned(leaves) })
+		late := start("late", 1, runner.Exit)
+		c.eventually(10*time.Second, "the late one knows that it is outdated", func() bool { return late.runner.Status().Draining })
+		time.Sleep(time.Minute)
+		for name, r := range map[string]*testRunner{"stays": stays, "late": late} {
+			if returned(r) || !r.runner.Status().Draining || r.running() != 0 {
+				t.Errorf("%s: returned %v, %+v", name, returned(r), r.runner.Status())
+			}
+		}
+
+		newer.runner.Shutdown()
+		c.eventually(time.Minute, "those on stand-by have the actors", func() bool { return stays.running() > 0 && stays.running()+late.running() == actors })
+		c.eventually(10*time.Second, "they know that they are wanted", func() bool {
+			return !stays.runner.Status().Draining && !late.runner.Status().Draining
+		})
+
+		newest := start("newest", 3, runner.Exit)
+		c.eventually(5*time.Minute, "all run on the newest", func() bool { return newest.running() == actors })
+		c.eventually(10*time.Second, "the late one has left", func() bool { return returned(late) })
+		time.Sleep(time.Minute)
+		if returned(stays) {
+			t.Error("the one that was to stay has left")
+		}
+	})
+}
