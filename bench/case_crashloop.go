@@ -92,7 +92,7 @@ func createNamed(name string) func(ctx context.Context, l *load, worker int, n i
 // createBeside runs a load for a window and records its rate and its times.
 func (b *bench) createBeside(ctx context.Context, name string, c *real.Cluster, l *load) error {
 	l.start(ctx)
-	rate, cpu, err := b.watch(ctx, c, l.arrivals)
+	rate, cpu, err := b.watch(ctx, "crash-loop/"+name, c, l.arrivals)
 	times, ended := l.end()
 	b.record.add("crash-loop/"+name+"/rate", rate)
 	b.record.add("crash-loop/"+name+"/cpu", cpu*rate/10) // ms per actor into % of a core

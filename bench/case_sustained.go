@@ -49,7 +49,7 @@ func (b *bench) sustained(
 	l.start(ctx)
 	wait(ctx, b.scale.warmUp)
 	profiled := b.profile(ctx, name, c)
-	rate, perActor, err := b.watch(ctx, c, a)
+	rate, perActor, err := b.watch(ctx, name, c, a)
 	err = errors.Join(err, profiled())
 	times, ended := l.end()
 	if err := errors.Join(err, ended); err != nil {
@@ -81,8 +81,12 @@ func (b *bench) profile(ctx context.Context, name string, c *real.Cluster) (done
 }
 
 // watch returns how many actors began to run in a second, and what that cost all nodes together, in milliseconds each.
-func (b *bench) watch(ctx context.Context, c *real.Cluster, a *arrivals) (rate, perActor float64, err error) {
+func (b *bench) watch(ctx context.Context, name string, c *real.Cluster, a *arrivals) (rate, perActor float64, err error) {
 	cpu, err := cpuOf(processesOf(c)...)
+	if err != nil {
+		return 0, 0, err
+	}
+	own, err := cpuTime(os.Getpid())
 	if err != nil {
 		return 0, 0, err
 	}
@@ -92,6 +96,9 @@ func (b *bench) watch(ctx context.Context, c *real.Cluster, a *arrivals) (rate, 
 	after, err := cpuOf(processesOf(c)...)
 	if err == nil && arrived == 0 {
 		err = errors.New("nothing ran")
+	}
+	if ownAfter, ownErr := cpuTime(os.Getpid()); ownErr == nil {
+		b.record.add(name+"/own-cpu", milliseconds(ownAfter-own)/arrived)
 	}
 	return arrived / took.Seconds(), milliseconds(after-cpu) / arrived, err
 }

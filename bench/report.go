@@ -44,9 +44,11 @@ func tables(s scale) []table {
 			rows: []row{
 				{"one call per actor", "unary/rate", "actors/s", "≥ 5 000"},
 				{"engine CPU per actor", "unary/cpu", "ms", "≤ 1; 0.15"},
+				{"CPU of callers and runners per actor", "unary/own-cpu", "ms", ""},
 				{"until the last one was known to run", "unary/settled", "s", ""},
 				{"1 000 actors per call", "batch/rate", "actors/s", ""},
 				{"engine CPU per actor", "batch/cpu", "ms", ""},
+				{"CPU of callers and runners per actor", "batch/own-cpu", "ms", ""},
 				{"until the last one was known to run", "batch/settled", "s", ""},
 			},
 		},
