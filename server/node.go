@@ -173,6 +173,7 @@ func (n *node) run(ctx context.Context) error {
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return n.core.run(coreCtx) })
 	tasks.Go(func() error { return n.members.run(ctx) })
+	tasks.Go(func() error { return tendGarbage(ctx) })
 	tasks.Go(func() error { return n.bootstrap(ctx) })
 	tasks.Go(n.lobby.run)
 	tasks.Go(func() error { return ignoreClosed(n.grpc.Serve(n.lobby)) })
