@@ -216,8 +216,14 @@ func (w *walk) drawDrain(pick func(string, ...string) string, oneOf func(string,
 			forced = forced || m.runners[a.runner].forced()
 		}
 	}
-	op := evenly(t, "op of a drain", 22)
+	op := evenly(t, "op of a drain", 25)
 	switch {
+	case op >= 23: // the actors of a lost runner, one after the other
+		if waits := actorThat(func(a *modelActor) bool { return a.phase == "pending" && a.dueMs != 0 }); m.actors[waits] != nil && m.actors[waits].dueMs != 0 && op == 23 {
+			return "enqueue-actor " + waits
+		}
+		of := actorThat(func(a *modelActor) bool { return a.onRunner() && !a.destroying })
+		return fmt.Sprint("actor-stopped ", ref(of), " next=", pick("after the loss", "pending", "pending", "backing_off"), " cause=lost forced reschedule=", ahead("its turn", 1, 500, 2_000, 60_000))
 	case op >= 15 && !ready && evenly(t, "too early", 3) > 0: // what it takes for an eviction
 		op = one(t, "first", 0, 0, 0, 6, 12)
 	case op == 13 && !forced:
