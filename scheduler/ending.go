@@ -87,8 +87,8 @@ func (s *step) endLife(a *fsm.Actor, e ending) bool {
 			op.Next = toPending
 		}
 	}
-	if e.cause == logv1.StopCause_STOP_CAUSE_LOST && (op.Next == toPending || op.Next == toBackOff) {
-		op.Forced = true // its runner's actors are placed again one after the other
+	if e.cause == logv1.StopCause_STOP_CAUSE_LOST && a.Phase != fsm.Stopping && (op.Next == toPending || op.Next == toBackOff) {
+		op.Forced = true // its runner's actors are placed again one after the other; those on their way have had their turn
 		if turn := s.turnMs(r); turn > s.tx.ClockMs() {
 			op.RescheduleMs = max(op.RescheduleMs, turn)
 		}

@@ -26,7 +26,10 @@ func (s *step) judge() {
 		case fsm.DueTurn:
 			s.do(&logv1.Op{Op: &logv1.Op_EnqueueActor{EnqueueActor: &logv1.EnqueueActor{ActorId: d.Actor.ID[:]}}})
 		case fsm.DueDrain:
-			s.startDrain(d.Runner, fsm.DrainOperator, d.Runner.Drain.DeadlineMs, d.Runner.Drain.Reason) // what is left moves at once
+			s.do(&logv1.Op{Op: &logv1.Op_StartDrain{StartDrain: &logv1.StartDrain{ // again, with its time over: what is left moves at once
+				RunnerId: d.Runner.ID[:], Cause: uint32(fsm.DrainOperator), DeadlineMs: d.Runner.Drain.DeadlineMs,
+				Reason: d.Runner.Drain.Reason, Force: d.Runner.Drain.Force,
+			}}})
 		case fsm.DueRolloutWait:
 			p := s.tx.RolloutPool(d.Rollout)
 			s.do(&logv1.Op{Op: &logv1.Op_EndRolloutWait{EndRolloutWait: &logv1.EndRolloutWait{NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name}}})

@@ -74,6 +74,7 @@ func (s *step) rollOut(p *fsm.Pool) {
 	}
 	if begin {
 		s.do(&logv1.Op{Op: &logv1.Op_OpenRollout{OpenRollout: &logv1.OpenRollout{NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name, Version: target}}})
+		s.forgetRollouts(p) // the one before may have been superseded
 		s.warnRising(p)
 	}
 	for _, r := range older {
@@ -99,6 +100,11 @@ func (s *step) closeRollout(p *fsm.Pool, state fsm.RolloutState, reason string) 
 	s.do(&logv1.Op{Op: &logv1.Op_CloseRollout{CloseRollout: &logv1.CloseRollout{
 		NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name, State: uint32(state), Reason: reason,
 	}}})
+	s.forgetRollouts(p)
+}
+
+// forgetRollouts drops the oldest ended rollouts of a pool's namespace that are too many to be remembered.
+func (s *step) forgetRollouts(p *fsm.Pool) {
 	for {
 		old := s.tx.ExcessRollout(p)
 		if old == nil || !s.forgetRollout(old) {
