@@ -76,7 +76,7 @@ func startRunners(ctx context.Context, pool string, slots uint32, code runner.Ha
 		all.Wait()
 	}
 	ended := error(nil)
-	_, err = real.Until(ctx, time.Minute, "the runners are connected", func(context.Context) error {
+	_, err = real.Until(ctx, 3*time.Minute, "the runners are connected", func(context.Context) error {
 		select {
 		case ended = <-failed:
 			return nil // never will they be
