@@ -87,6 +87,10 @@ bench-rollout: ## Move 2 000 actors to a newer version with real processes, the 
 bench-go: ## Run the Go benchmarks (compare within one run; machines differ)
 	go test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: mutants
+mutants: ## Take each guard of liveness out, one by one: its tests must fail (15 minutes)
+	CALLBOARD_MUTANTS=all go test . -run '^TestMutantsAreCaught$$' -v -count=1 -timeout 90m
+
 .PHONY: bench-runners
 bench-runners: ## Measure what 10 000 runners cost three real nodes (minutes; a quiet machine; ulimit -n 11000)
 	CALLBOARD_CROWD=10000 CALLBOARD_JEPSEN_STRICT=1 go test ./jepsen/real -run '^TestTenThousandRunners$$' -v -count=1 -timeout 30m

@@ -246,6 +246,26 @@ func TestNothingIsSentBeforeTheViewHasTheSession(t *testing.T) {
 			}
 		})
 	})
+	t.Run("the runner resumes, and the View has an earlier session", func(t *testing.T) {
+		inBubble(t, Config{}, func(t *testing.T, e *engine, host *Host) {
+			first := dial(t, host)
+			first.hello()
+			first.heard()
+			first.cut()
+			time.Sleep(time.Second)
+			e.set(func(e *engine) { e.lagging, e.early = true, true })
+			again := dial(t, host)
+			again.hello()
+			time.Sleep(time.Second)
+			if got := again.heard(); len(got) != 0 {
+				t.Errorf("heard %v before the View had the session", got)
+			}
+			e.set(func(e *engine) { e.lagging = false })
+			if got := again.heard(); len(got) != 2 || !got[0].GetWelcome().GetResumed() {
+				t.Errorf("heard %v, want a Welcome that resumes and the complete set", got)
+			}
+		})
+	})
 	t.Run("it does not", func(t *testing.T) {
 		inBubble(t, Config{}, func(t *testing.T, e *engine, host *Host) {
 			c := lagAfterHello(t, e, host)

@@ -267,6 +267,34 @@ func TestCommandsGoOnWhenTheyAreAcknowledged(t *testing.T) {
 	})
 }
 
+// A runner that does not keep up with its commands gets no acknowledgement before it has been told all of them: its lease would say that
+// it knows what it does not know.
+func TestNoAcknowledgementBeforeTheLastCommand(t *testing.T) {
+	inBubble(t, Config{MaxUnacked: 4}, func(t *testing.T, e *engine, host *Host) {
+		c, _ := welcomed(t, host)
+		c.mu.Lock()
+		c.mute = true
+		c.mu.Unlock()
+		for range 6 {
+			e.create(nil)
+			synctest.Wait()
+		}
+		if n := len(starts(c.heard())); n != 4 {
+			t.Fatalf("%d starts without a receipt, want 4: the window is not full", n)
+		}
+		c.heartbeat()
+		time.Sleep(5 * time.Second)
+		if got := c.heard(); len(got) != 0 {
+			t.Fatalf("heard %v before the runner was told everything", got)
+		}
+		c.ack(5)
+		got := c.heard()
+		if n := len(starts(got)); n != 2 || got[len(got)-1].GetHeartbeatAck().GetSeq() != 1 {
+			t.Errorf("heard %v, want the other 2 starts and then the acknowledgement", got)
+		}
+	})
+}
+
 func TestOrphansAreToldToStop(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, e *engine, host *Host) {
 		c, w := welcomed(t, host)
