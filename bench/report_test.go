@@ -20,7 +20,7 @@ func TestFiguresHaveAPlace(t *testing.T) {
 	if err := os.WriteFile(page, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, figures := range []string{"first", "second"} {
+	for _, figures := range []string{"FIRST FIGURES", "SECOND FIGURES"} {
 		if err := replaceFigures(page, figures); err != nil {
 			t.Fatal(err)
 		}
@@ -29,7 +29,7 @@ func TestFiguresHaveAPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(string(got), "first") || strings.Count(string(got), "second") != 1 || !strings.HasPrefix(string(got), "# Benchmarks") {
+	if strings.Contains(string(got), "FIRST FIGURES") || strings.Count(string(got), "SECOND FIGURES") != 1 || !strings.HasPrefix(string(got), "# Benchmarks") {
 		t.Errorf("the page is\n%s", got)
 	}
 	if err := os.WriteFile(page, []byte("nothing"), 0o600); err != nil {
