@@ -223,10 +223,13 @@ func TestEveryVariableIsInTheManual(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := map[string]bool{}
-	readEnvironment(func(name string) (string, bool) {
+	_, err = readEnvironment(func(name string) (string, bool) {
 		asked[name] = true
 		return "", false
 	})
+	if err != nil {
+		t.Logf("an empty environment is refused, after it was read: %v", err)
+	}
 	if len(asked) < 13 {
 		t.Fatalf("it looks at %d variables only", len(asked))
 	}
