@@ -118,7 +118,7 @@ func (s *step) forgetRollout(r *fsm.Rollout) bool {
 	return s.do(&logv1.Op{Op: &logv1.Op_ForgetRollout{ForgetRollout: &logv1.ForgetRollout{NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name, Id: r.ID}}}) == fsm.CodeOK
 }
 
-// cancelDrain calls a drain off. What is named to be moved stays; what has been told to stop goes on stopping.
+// cancelDrain calls a drain off. Nobody is named to be moved any more; what has been told to stop goes on stopping.
 func (s *step) cancelDrain(r *fsm.Runner) {
 	s.unname(s.tx.RunnerPool(r), s.namedOn(r))
 	s.do(&logv1.Op{Op: &logv1.Op_CancelDrain{CancelDrain: &logv1.CancelDrain{RunnerId: r.ID[:]}}})
