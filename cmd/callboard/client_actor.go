@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -117,8 +119,9 @@ func (g *globals) printActor(answer actorAnswer) error {
 		t.row("pool", a.Pool)
 		t.row("state", a.State)
 		if a.Reason != "" {
-			t.row("reason", a.Reason)
+			t.row("reason", a.ReasonCode+": "+a.Reason)
 		}
+		t.row("next", nextText(a.NextChangeTs, a.NextChange))
 		t.row("generation", a.Generation)
 		t.row("runner id", a.runnerText())
 		t.row("crash policy", a.CrashPolicy)
@@ -130,7 +133,7 @@ func (g *globals) printActor(answer actorAnswer) error {
 			{"first started at", a.StartTs},
 			{"running since", a.ConnectableTs},
 			{"pending since", a.PendingAllocationTs},
-			{"asleep since", a.SleepTs},
+			{"asleep since", a.asleepTs()},
 			{"placed again at", a.RescheduleTs},
 			{"alarm at", a.AlarmTs},
 			{"moves at", a.EvictTs},
@@ -192,11 +195,18 @@ func (g *globals) printExplanation(answer *callboardv1.ExplainResponse) error {
 		for _, step := range j.Steps {
 			t.line("  %s", step)
 		}
-		switch {
-		case j.NextChangeTs != nil:
-			t.line("next: %s: %s", clockTime(*j.NextChangeTs), j.NextChange)
-		case j.NextChange != "":
-			t.line("next: %s", j.NextChange)
-		}
+		t.line("next: %s", nextText(j.NextChangeTs, j.NextChange))
 	})
+}
+
+// nextText says what happens next, and when, if that is known.
+func nextText(ts *int64, what string) string {
+	if ts == nil {
+		return what
+	}
+	text := clockTime(*ts)
+	if left := time.Until(time.UnixMilli(*ts)); left > 0 {
+		text += fmt.Sprintf(" (in %s)", shortTime(left))
+	}
+	return text + ": " + what
 }

@@ -74,7 +74,7 @@ func actorResolveCommand(g *globals) *cobra.Command {
 				Index      uint64 `json:"index"`
 			}{answer.GetActor().GetActorId(), answer.GetActor().GetRunnerId(), answer.GetRunnerAddr(), answer.GetActor().GetGeneration(), answer.GetIndex()}
 			return g.print(j, func(t *table) {
-				t.row("runner address", j.RunnerAddr)
+				t.row("runner address", orElse(j.RunnerAddr, "none: the runner advertises no address"))
 				t.row("runner id", j.RunnerID)
 				t.row("generation", j.Generation)
 			})
@@ -116,3 +116,10 @@ func actorDestroyCommand(g *globals) *cobra.Command {
 }
 
 func byteCount(n uint32) string { return fmt.Sprintf("%d bytes", n) }
+
+func orElse(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
+}

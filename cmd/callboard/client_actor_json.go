@@ -26,6 +26,9 @@ type actorJSON struct {
 	InputBytes          uint32          `json:"input_bytes"`
 	StateBytes          uint32          `json:"state_bytes"`
 	Reason              string          `json:"reason"`
+	ReasonCode          string          `json:"reason_code"`
+	NextChangeTs        *int64          `json:"next_change_ts"`
+	NextChange          string          `json:"next_change"`
 	Error               *actorErrorJSON `json:"error"`
 }
 
@@ -42,6 +45,7 @@ func actorOf(a *callboardv1.Actor) actorJSON {
 		Generation: a.GetGeneration(), CreateTs: ts(a.GetCreateTs()), StartTs: ts(a.GetStartTs()), ConnectableTs: ts(a.GetConnectableTs()),
 		SleepTs: ts(a.GetSleepTs()), PendingAllocationTs: ts(a.GetPendingAllocationTs()), RescheduleTs: ts(a.GetRescheduleTs()),
 		DestroyTs: ts(a.GetDestroyTs()), AlarmTs: ts(a.GetAlarmTs()), EvictTs: ts(a.GetEvictTs()), InputBytes: a.GetInputBytes(), StateBytes: a.GetStateBytes(), Reason: a.GetReason(),
+		ReasonCode: a.GetReasonCode(), NextChangeTs: ts(a.GetNextChangeTs()), NextChange: a.GetNextChange(),
 	}
 	if a.GetRunnerId() != "" {
 		j.RunnerID = &a.RunnerId
@@ -83,4 +87,12 @@ func at(unixMs *int64) int64 {
 		return 0
 	}
 	return *unixMs
+}
+
+// asleepTs is since when it sleeps. While it stops the engine tells when it was asked to.
+func (j actorJSON) asleepTs() *int64 {
+	if j.State != "sleeping" {
+		return nil
+	}
+	return j.SleepTs
 }

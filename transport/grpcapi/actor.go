@@ -1,7 +1,6 @@
 package grpcapi
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/callboard/callboard/fsm"
@@ -58,16 +57,9 @@ func (r *actorReader) message(a *fsm.Actor) *callboardv1.Actor {
 	if runner := r.view.RunnerByNumber(a.Runner); a.Runner != 0 && runner != nil {
 		m.RunnerId = runner.ID.String()
 	}
-	switch a.Phase {
-	case fsm.Pending:
-		m.Reason = whyWaiting(r.view, a)
-		if m.Reason == "" {
-			m.Reason = r.census(ns).pool(pool.ID.Name).whyPending(a, pool.ID.Name)
-		}
-	case fsm.BackingOff:
-		m.Reason = whyBackingOff(a)
-	default: // nothing to explain
-	}
+	why := r.reason(a)
+	m.ReasonCode, m.Reason = why.code, why.text
+	m.NextChangeTs, m.NextChange = nextChange(r.view, a)
 	return m
 }
 
@@ -80,18 +72,6 @@ func (r *actorReader) made(id []byte) *callboardv1.Actor {
 		return r.message(a)
 	}
 	return &callboardv1.Actor{ActorId: fsm.ActorID(id).String(), State: callboardv1.ActorState_ACTOR_STATE_DESTROYED}
-}
-
-func whyBackingOff(a *fsm.Actor) string {
-	var retries uint32
-	if a.Trouble != nil {
-		retries = a.Trouble.Retries
-	}
-	times := "once"
-	if retries > 1 {
-		times = fmt.Sprintf("%d times in a row", retries)
-	}
-	return fmt.Sprintf("it failed %s and is placed again at %s", times, clockTime(a.RescheduleMs))
 }
 
 func (r *actorReader) trouble(a *fsm.Actor) *callboardv1.ActorError {
@@ -127,7 +107,7 @@ func troubleSentence(t *fsm.Trouble) string {
 	default:
 		sentence = "it failed"
 	}
-	if t.Message != "" {
+	if told := t.Code == fsm.ErrorCrashed || t.Code == fsm.ErrorAbandoned || t.Code == fsm.ErrorRefused; told && t.Message != "" {
 		return sentence + " (" + t.Message + ")"
 	}
 	return sentence

@@ -21,9 +21,12 @@ func TestAnActorThroughItsLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := made.GetActor().GetActorId()
-	check := func(state callboardv1.ActorState, good func(a *callboardv1.Actor) bool) {
+	check := func(state callboardv1.ActorState, reasonCode, next string, good func(a *callboardv1.Actor) bool) {
 		t.Helper()
 		a := get(t, api, id)
+		if a.GetReasonCode() != reasonCode || (a.GetReason() != "") != (reasonCode != "") || !strings.Contains(a.GetNextChange(), next) {
+			t.Errorf("%v: reason %s %q, next %q; want %s, %q", state, a.GetReasonCode(), a.GetReason(), a.GetNextChange(), reasonCode, next)
+		}
 		if a.GetState() != state || !good(a) {
 			t.Fatalf("want %v, got %v", state, a)
 		}
@@ -32,37 +35,37 @@ func TestAnActorThroughItsLife(t *testing.T) {
 			t.Fatalf("what never changes: %v", a)
 		}
 	}
-	check(callboardv1.ActorState_ACTOR_STATE_PENDING, func(a *callboardv1.Actor) bool {
+	check(callboardv1.ActorState_ACTOR_STATE_PENDING, "no_runner", "frees a slot", func(a *callboardv1.Actor) bool {
 		return a.GetPendingAllocationTs() > 0 && a.GetRunnerId() == "" && a.GetGeneration() == 0 && strings.Contains(a.GetReason(), "no runner of pool p") && a.GetInputBytes() == 5
 	})
 	runner := e.AddRunner("p", "r", 7, 1)
-	check(callboardv1.ActorState_ACTOR_STATE_STARTING, func(a *callboardv1.Actor) bool {
+	check(callboardv1.ActorState_ACTOR_STATE_STARTING, "", "unless it reports", func(a *callboardv1.Actor) bool {
 		return a.GetRunnerId() == runner.String() && a.GetGeneration() == 1 && a.GetPendingAllocationTs() == 0 && a.GetConnectableTs() == 0 && a.GetReason() == ""
 	})
 	e.ReportRunning()
-	check(callboardv1.ActorState_ACTOR_STATE_RUNNING, func(a *callboardv1.Actor) bool {
+	check(callboardv1.ActorState_ACTOR_STATE_RUNNING, "", "nothing is due", func(a *callboardv1.Actor) bool {
 		return a.GetStartTs() > 0 && a.GetConnectableTs() > 0 && a.GetError() == nil
 	})
 	e.ReportCrashed("it hurt")
-	check(callboardv1.ActorState_ACTOR_STATE_BACKING_OFF, func(a *callboardv1.Actor) bool {
+	check(callboardv1.ActorState_ACTOR_STATE_BACKING_OFF, "backing_off", "back-off ends", func(a *callboardv1.Actor) bool {
 		return a.GetRescheduleTs() > 0 && a.GetConnectableTs() == 0 && a.GetStartTs() > 0 && a.GetRunnerId() == "" && strings.Contains(a.GetReason(), "placed again at") &&
 			a.GetError().GetCode() == "crashed" && strings.Contains(a.GetError().GetMessage(), "it hurt") && a.GetError().GetRunnerId() == runner.String()
 	})
 	e.Advance(6000)
 	e.ReportRunning()
-	check(callboardv1.ActorState_ACTOR_STATE_RUNNING, func(a *callboardv1.Actor) bool { return a.GetGeneration() == 2 })
+	check(callboardv1.ActorState_ACTOR_STATE_RUNNING, "", "nothing is due", func(a *callboardv1.Actor) bool { return a.GetGeneration() == 2 })
 	if _, err := api.Actors().Sleep(t.Context(), &callboardv1.SleepRequest{Namespace: "default", ActorId: id}); err != nil {
 		t.Fatal(err)
 	}
-	check(callboardv1.ActorState_ACTOR_STATE_STOPPING, func(a *callboardv1.Actor) bool { return a.GetSleepTs() > 0 && a.GetRunnerId() != "" })
+	check(callboardv1.ActorState_ACTOR_STATE_STOPPING, "going_to_sleep", "unless its end", func(a *callboardv1.Actor) bool { return a.GetSleepTs() > 0 && a.GetRunnerId() != "" })
 	e.ReportStopped()
-	check(callboardv1.ActorState_ACTOR_STATE_SLEEPING, func(a *callboardv1.Actor) bool {
+	check(callboardv1.ActorState_ACTOR_STATE_SLEEPING, "", "wake it", func(a *callboardv1.Actor) bool {
 		return a.GetSleepTs() > 0 && a.GetRunnerId() == "" && a.GetError() == nil
 	})
 	if answer, err := api.Actors().Destroy(t.Context(), &callboardv1.DestroyRequest{Namespace: "default", ActorId: id}); err != nil || !answer.GetEnded() {
 		t.Fatal(answer, err)
 	}
-	check(callboardv1.ActorState_ACTOR_STATE_DESTROYED, func(a *callboardv1.Actor) bool {
+	check(callboardv1.ActorState_ACTOR_STATE_DESTROYED, "", "forgotten", func(a *callboardv1.Actor) bool {
 		return a.GetDestroyTs() > 0 && a.GetSleepTs() == 0 && a.GetInputBytes() == 0
 	})
 }
@@ -72,13 +75,13 @@ func TestWhyItIsPending(t *testing.T) {
 	e, api := newAPI(1)
 	create(t, api, "a", "")
 	waiting := create(t, api, "a", "")
-	expect := func(want string) {
+	expect := func(code, want string) {
 		t.Helper()
-		if reason := get(t, api, waiting.GetActorId()).GetReason(); !strings.Contains(reason, want) {
-			t.Errorf("%q does not say %q", reason, want)
+		if a := get(t, api, waiting.GetActorId()); a.GetReasonCode() != code || !strings.Contains(a.GetReason(), want) {
+			t.Errorf("%s %q is not %s, or does not say %q", a.GetReasonCode(), a.GetReason(), code, want)
 		}
 	}
-	expect("no free slot in pool p (1 runner, 1 full; 1 slots in all)")
+	expect("no_capacity", "no free slot in pool p (1 runner, 1 full; 1 slots in all)")
 	answer, err := api.Actors().Explain(t.Context(), &callboardv1.ExplainRequest{Namespace: "default", ActorId: waiting.GetActorId()})
 	if err != nil || !strings.HasPrefix(answer.GetSummary(), "pending since") || answer.GetDecision() != nil || len(answer.GetSteps()) < 2 {
 		t.Errorf("explain: %v, %v", answer, err)
@@ -91,7 +94,58 @@ func TestWhyItIsPending(t *testing.T) {
 	for r := range view.Runners(view.Namespace("default"), 0) {
 		e.Disconnect(r.ID)
 	}
-	expect("no runner of pool p is connected (1 away)")
+	expect("no_runner_connected", "no runner of pool p is connected (1 away)")
+}
+
+// TestAnActorThatFails: one whose back-off is over waits for its turn, and each of those that failed says what and where; a runner that it
+// failed on says so.
+func TestAnActorThatFails(t *testing.T) {
+	e, api := newAPI(1)
+	a := create(t, api, "a", "")
+	e.ReportRunning()
+	e.ReportCrashed("it hurt")
+	explain := func(runner string) *callboardv1.ExplainResponse {
+		t.Helper()
+		answer, err := api.Actors().Explain(t.Context(), &callboardv1.ExplainRequest{Namespace: "default", ActorId: a.GetActorId(), RunnerId: runner})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	failed := get(t, api, a.GetActorId())
+	on := failed.GetError().GetRunnerId()
+	if failed.GetNextChangeTs() != failed.GetRescheduleTs() || failed.GetRescheduleTs() == 0 {
+		t.Errorf("%v", failed)
+	}
+	answer := explain(on)
+	steps := strings.Join(answer.GetSteps(), "\n")
+	for _, want := range []string{"last placed at", "1 runner in pool p", "last trouble: it stopped with an error", "it hurt", "could take it, but it failed there last (crashed)"} {
+		if !strings.Contains(steps, want) {
+			t.Errorf("%q is not in:\n%s", want, steps)
+		}
+	}
+	if !strings.HasPrefix(answer.GetSummary(), "backing off: it failed once") || answer.GetNextChangeTs() != failed.GetNextChangeTs() {
+		t.Errorf("%v", answer)
+	}
+	view, err := e.View(t.Context(), callboardv1.Consistency_CONSISTENCY_STALE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dueMs, want := range map[int64]string{view.ClockMs() - 1: "retry_queued", view.ClockMs() + 1: "backing_off"} {
+		if why := whyBackingOff(view, &fsm.Actor{DueMs: dueMs}); why.code != want {
+			t.Errorf("%+v; want %s", why, want)
+		}
+	}
+	other := e.AddRunner("p", "other", 1, 1)
+	if steps := strings.Join(explain(other.String()).GetSteps(), "\n"); !strings.Contains(steps, "could take it when its back-off is over") {
+		t.Errorf("%s", steps)
+	}
+	if _, err := api.Actors().Destroy(t.Context(), &callboardv1.DestroyRequest{Namespace: "default", ActorId: a.GetActorId()}); err != nil {
+		t.Fatal(err)
+	}
+	if steps := strings.Join(explain(on).GetSteps(), "\n"); !strings.Contains(steps, "the actor is destroyed") {
+		t.Errorf("%s", steps)
+	}
 }
 
 // TestAnActorWaitsForItsBody: a runner has a life of it that the state does not know.

@@ -84,32 +84,9 @@ func whyWaiting(v *fsm.View, a *fsm.Actor) string {
 	return ""
 }
 
-// whyPending says in one sentence why an actor waits, and what would help.
-func (p poolCount) whyPending(a *fsm.Actor, pool string) string {
-	switch {
-	case a.Paced():
-		return fmt.Sprintf("eviction_paced: what ran on its lost runner is placed again one after the other, at the pace of pool %s, and its turn is at %s; a wake has it go first",
-			pool, clockTime(a.RescheduleMs))
-	case p.registered == 0:
-		return fmt.Sprintf("no runner of pool %s is registered: start one", pool)
-	case p.connected == 0:
-		return fmt.Sprintf("no runner of pool %s is connected (%d away): they come back, or start one", pool, p.disconnected)
-	case p.placeable > 0 && p.newestFree < a.FloorVersion:
-		return fmt.Sprintf("it last ran on version %d, and the free slots of pool %s are on version %d and older: it waits for a slot on version %d or newer",
-			a.FloorVersion, pool, p.newestFree, a.FloorVersion)
-	case p.placeable > 0:
-		return fmt.Sprintf("it is next in the queue of pool %s", pool)
-	default:
-		return fmt.Sprintf("no free slot in pool %s (%s; %d slots in all): add runners or slots", pool, p.breakdown(), p.totalSlots)
-	}
-}
-
 // breakdown lists the runners by what keeps them from being given actors.
 func (p poolCount) breakdown() string {
-	text := fmt.Sprintf("%d runners", p.registered)
-	if p.registered == 1 {
-		text = "1 runner"
-	}
+	text := count(p.registered, "runner")
 	for _, part := range []struct {
 		count int
 		what  string

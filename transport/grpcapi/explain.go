@@ -28,7 +28,7 @@ func (s *actorService) Explain(ctx context.Context, req *callboardv1.ExplainRequ
 	answer := &callboardv1.ExplainResponse{Actor: e.reader.message(a), Decision: e.decision(), Index: view.Index()}
 	answer.Summary = e.summary(answer.GetActor())
 	answer.Steps = e.steps(answer.GetActor())
-	answer.NextChangeTs, answer.NextChange = e.next()
+	answer.NextChangeTs, answer.NextChange = answer.GetActor().GetNextChangeTs(), answer.GetActor().GetNextChange()
 	if req.GetRunnerId() != "" {
 		runnerID, err := parseRunnerID("runner_id", req.GetRunnerId())
 		if err != nil {
@@ -59,7 +59,7 @@ func (e *explanation) summary(m *callboardv1.Actor) string {
 	case fsm.Running, fsm.Starting:
 		return fmt.Sprintf("%s on runner %s since %s (generation %d)", a.Phase, m.GetRunnerId(), clockTime(a.Decision.WallMs), a.Generation)
 	case fsm.Stopping:
-		return fmt.Sprintf("stopping on runner %s (%s)", m.GetRunnerId(), stopWords(a))
+		return fmt.Sprintf("stopping on runner %s (%s)", m.GetRunnerId(), m.GetReason())
 	case fsm.Pending:
 		return fmt.Sprintf("pending since %s: %s", clockTime(a.PendingMs), m.GetReason())
 	case fsm.BackingOff:
@@ -71,41 +71,17 @@ func (e *explanation) summary(m *callboardv1.Actor) string {
 	}
 }
 
-func stopWords(a *fsm.Actor) string {
-	switch a.StopReason {
-	case fsm.StopSleep:
-		if a.WakeKept {
-			return "it was asked to sleep, and a wake waits for the end of the stop"
-		}
-		return "it was asked to sleep"
-	case fsm.StopDestroy:
-		return "it is being destroyed"
-	case fsm.StopEvict:
-		return "its runner drains, it moves"
-	case fsm.StopReschedule:
-		return "somebody asked for the move"
-	case fsm.StopNoResponse:
-		return "it did not say in time that it runs"
-	case fsm.StopReplaced:
-		return "another instance took its runner's key"
-	case fsm.StopShutdown:
-		return "its runner shuts down"
-	default:
-		return "the engine does not want it there"
-	}
-}
-
 // steps tell how the last decision came about and what keeps the actor from running now.
 func (e *explanation) steps(m *callboardv1.Actor) []string {
 	var steps []string
 	a, d := e.actor, e.actor.Decision
 	if d.Index != 0 || d.WallMs != 0 {
-		steps = append(steps, fmt.Sprintf("placed at %s: %d runners in pool %s, %d with a free slot, %d registered on version %d, the newest of those; rule %s",
-			clockTime(d.WallMs), d.InPool, e.pool.ID.Name, d.Eligible, d.Newest, d.Version, scheduler.Rule(d.Rule)))
+		steps = append(steps, fmt.Sprintf("last placed at %s: %s in pool %s, %d with a free slot, %d registered on version %d, the newest of those; rule %s%s",
+			clockTime(d.WallMs), count(int(d.InPool), "runner"), e.pool.ID.Name, d.Eligible, d.Newest, d.Version, scheduler.Rule(d.Rule), e.runnerUp()))
 	}
-	if a.Phase == fsm.Pending {
+	if a.Phase == fsm.Pending && !a.Paced() { // one that waits for its turn is in no queue
 		steps = append(steps, fmt.Sprintf("pool %s now: %s", e.pool.ID.Name, e.reader.census(e.ns).pool(e.pool.ID.Name).breakdown()))
-		steps = append(steps, fmt.Sprintf("%d actors are pending in the pool; the first that may use a freed slot gets it", e.view.PoolStats(e.pool).Pending))
+		steps = append(steps, count(int(e.view.PoolStats(e.pool).Pending), "pending actor")+" in the pool; the first that may use a freed slot gets it")
 		if a.FloorVersion > 0 {
 			steps = append(steps, fmt.Sprintf("it last ran on version %d and goes lower only when no runner of that version or newer is registered", a.FloorVersion))
 		}
@@ -124,6 +100,22 @@ func (e *explanation) steps(m *callboardv1.Actor) []string {
 	return steps
 }
 
+// runnerUp names the runner that came second at the last decision, as the end of a sentence.
+func (e *explanation) runnerUp() string {
+	if r := e.view.RunnerByNumber(e.actor.Decision.RunnerUp); e.actor.Decision.RunnerUp != 0 && r != nil {
+		return "; then runner " + r.ID.String()
+	}
+	return ""
+}
+
+// count says how many there are of something.
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 // decision returns the record of the last placement; nil: it was never placed.
 func (e *explanation) decision() *callboardv1.Decision {
 	d := e.actor.Decision
@@ -140,36 +132,6 @@ func (e *explanation) decision() *callboardv1.Decision {
 		m.RunnerUp = r.ID.String()
 	}
 	return m
-}
-
-// next tells when something happens by itself, and what.
-func (e *explanation) next() (atMs int64, what string) {
-	a := e.actor
-	switch {
-	case a.Named():
-		return e.view.WallAt(a.EvictMs), "its turn comes: its draining runner is asked to give it up"
-	case a.Paced():
-		return a.RescheduleMs, "its turn comes: it is placed again"
-	}
-	switch a.Phase {
-	case fsm.Starting:
-		return e.view.WallAt(a.DueMs), "unless it reports by then that it runs, it is stopped and placed again"
-	case fsm.Stopping:
-		return e.view.WallAt(a.DueMs), "unless its end is reported by then, this life counts as lost"
-	case fsm.BackingOff:
-		return a.RescheduleMs, "the back-off ends and it is placed again"
-	case fsm.Sleeping:
-		if a.AlarmMs != 0 {
-			return a.AlarmMs, "its alarm wakes it"
-		}
-		return 0, "nothing happens by itself: wake it"
-	case fsm.Pending:
-		return 0, "whatever frees a slot that it may use starts it"
-	case fsm.Destroyed:
-		return e.view.WallAt(a.DueMs), "it is forgotten"
-	default:
-		return 0, "nothing is due"
-	}
 }
 
 // whyNot says why a runner does not have the actor.
@@ -191,14 +153,22 @@ func (e *explanation) whyNot(r *fsm.Runner) string {
 	default:
 		return fmt.Sprintf("not %s: it is %s", name, reason)
 	}
-	count := e.reader.census(e.ns).pool(e.pool.ID.Name)
-	switch {
-	case r.Version < count.newestFree:
-		return fmt.Sprintf("not %s: its version %d is older than %d, which has a free slot", name, r.Version, count.newestFree)
+	in := e.reader.census(e.ns).pool(e.pool.ID.Name)
+	switch t := e.actor.Trouble; {
+	case r.Version < in.newestFree:
+		return fmt.Sprintf("not %s: its version %d is older than %d, which has a free slot", name, r.Version, in.newestFree)
 	case r.Version < e.actor.FloorVersion:
 		return fmt.Sprintf("not %s: its version %d is below %d, which the actor last ran on", name, r.Version, e.actor.FloorVersion)
 	case e.actor.Phase.OnRunner():
 		return fmt.Sprintf("not %s: it could take the actor, but nothing asks the actor to move; at the last decision another one came first", name)
+	case e.actor.Phase == fsm.Destroyed:
+		return fmt.Sprintf("not %s: the actor is destroyed", name)
+	case e.actor.Phase == fsm.Sleeping:
+		return name + " could take it if it were woken"
+	case t != nil && t.Code != fsm.ErrorNone && t.Runner == r.ID:
+		return fmt.Sprintf("%s could take it, but it failed there last (%s): another runner of that version comes first", name, t.Code)
+	case e.actor.Phase == fsm.BackingOff:
+		return name + " could take it when its back-off is over"
 	default:
 		return name + " could take it"
 	}

@@ -230,7 +230,7 @@ func TestTheActorsOfALostRunnerWaitForTheirTurn(t *testing.T) {
 		}
 		waiting++
 		explained, err := api.Actors().Explain(t.Context(), &callboardv1.ExplainRequest{Namespace: "default", ActorId: a.GetActorId()})
-		if !strings.HasPrefix(a.GetReason(), "eviction_paced: ") || a.GetRescheduleTs() == 0 || err != nil || explained.GetNextChangeTs() != a.GetRescheduleTs() {
+		if a.GetReasonCode() != "eviction_paced" || a.GetRescheduleTs() == 0 || err != nil || explained.GetNextChangeTs() != a.GetRescheduleTs() {
 			t.Errorf("%v; %v, %v", a, explained, err)
 		}
 	}

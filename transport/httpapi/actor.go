@@ -19,7 +19,10 @@ type actorBody struct {
 	State               string      `json:"state" enum:"pending,starting,running,stopping,sleeping,backing_off,destroyed"`
 	Generation          uint64      `json:"generation"`
 	RunnerID            *string     `json:"runner_id" nullable:"true"`
-	Reason              *string     `json:"reason" nullable:"true" doc:"Why it is pending or backing off."`
+	Reason              *string     `json:"reason" nullable:"true" doc:"Why it is pending, backing off or stopping."`
+	ReasonCode          *string     `json:"reason_code" nullable:"true" doc:"The same, for programs."`
+	NextChangeTs        *int64      `json:"next_change_ts" nullable:"true" doc:"When something will happen to it by itself, if that is known."`
+	NextChange          *string     `json:"next_change" nullable:"true" doc:"What will happen next."`
 	Error               *actorError `json:"error"`
 	CreateTs            int64       `json:"create_ts"`
 	StartTs             *int64      `json:"start_ts" nullable:"true"`
@@ -42,7 +45,8 @@ func (a *api) actor(m *callboardv1.Actor) actorBody {
 	body := actorBody{
 		ActorID: m.GetActorId(), Name: m.GetName(), Key: m.Key, NamespaceID: m.GetNamespaceId(), Datacenter: a.Datacenter,
 		RunnerNameSelector: m.GetPool(), CrashPolicy: word(m.GetCrashPolicy().String(), "CRASH_POLICY_"),
-		State: word(m.GetState().String(), "ACTOR_STATE_"), Generation: m.GetGeneration(), RunnerID: text(m.GetRunnerId()), Reason: text(m.GetReason()),
+		State: word(m.GetState().String(), "ACTOR_STATE_"), Generation: m.GetGeneration(), RunnerID: text(m.GetRunnerId()), Reason: text(m.GetReason()), ReasonCode: text(m.GetReasonCode()),
+		NextChangeTs: stamp(m.GetNextChangeTs()), NextChange: text(m.GetNextChange()),
 		CreateTs: m.GetCreateTs(), StartTs: stamp(m.GetStartTs()), ConnectableTs: stamp(m.GetConnectableTs()), SleepTs: stamp(m.GetSleepTs()),
 		PendingAllocationTs: stamp(m.GetPendingAllocationTs()), RescheduleTs: stamp(m.GetRescheduleTs()), DestroyTs: stamp(m.GetDestroyTs()),
 		AlarmTs: stamp(m.GetAlarmTs()), EvictTs: stamp(m.GetEvictTs()),

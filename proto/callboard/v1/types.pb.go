@@ -1851,8 +1851,11 @@ type Actor struct {
 	NamespaceId         string                 `protobuf:"bytes,19,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
 	InputBytes          uint32                 `protobuf:"varint,20,opt,name=input_bytes,json=inputBytes,proto3" json:"input_bytes,omitempty"`
 	StateBytes          uint32                 `protobuf:"varint,21,opt,name=state_bytes,json=stateBytes,proto3" json:"state_bytes,omitempty"`
-	Reason              string                 `protobuf:"bytes,22,opt,name=reason,proto3" json:"reason,omitempty"`                   // why it is pending or backing off, in one sentence
-	EvictTs             int64                  `protobuf:"varint,23,opt,name=evict_ts,json=evictTs,proto3" json:"evict_ts,omitempty"` // when it will be, or was, asked to move; 0: no move is planned
+	Reason              string                 `protobuf:"bytes,22,opt,name=reason,proto3" json:"reason,omitempty"`                                    // why it is pending, backing off or stopping, in one sentence
+	EvictTs             int64                  `protobuf:"varint,23,opt,name=evict_ts,json=evictTs,proto3" json:"evict_ts,omitempty"`                  // when it will be, or was, asked to move; 0: no move is planned
+	ReasonCode          string                 `protobuf:"bytes,24,opt,name=reason_code,json=reasonCode,proto3" json:"reason_code,omitempty"`          // the same, for programs: stable
+	NextChangeTs        int64                  `protobuf:"varint,25,opt,name=next_change_ts,json=nextChangeTs,proto3" json:"next_change_ts,omitempty"` // when something will happen to it by itself; 0: nobody knows, or never
+	NextChange          string                 `protobuf:"bytes,26,opt,name=next_change,json=nextChange,proto3" json:"next_change,omitempty"`          // what will happen next
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -2046,6 +2049,27 @@ func (x *Actor) GetEvictTs() int64 {
 		return x.EvictTs
 	}
 	return 0
+}
+
+func (x *Actor) GetReasonCode() string {
+	if x != nil {
+		return x.ReasonCode
+	}
+	return ""
+}
+
+func (x *Actor) GetNextChangeTs() int64 {
+	if x != nil {
+		return x.NextChangeTs
+	}
+	return 0
+}
+
+func (x *Actor) GetNextChange() string {
+	if x != nil {
+		return x.NextChange
+	}
+	return ""
 }
 
 // Decision is the compact record of why an actor is where it is.
@@ -2319,7 +2343,7 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"ActorError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1b\n" +
-	"\trunner_id\x18\x03 \x01(\tR\brunnerId\"\x87\x06\n" +
+	"\trunner_id\x18\x03 \x01(\tR\brunnerId\"\xef\x06\n" +
 	"\x05Actor\x12\x19\n" +
 	"\bactor_id\x18\x01 \x01(\tR\aactorId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x15\n" +
@@ -2349,7 +2373,12 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"\vstate_bytes\x18\x15 \x01(\rR\n" +
 	"stateBytes\x12\x16\n" +
 	"\x06reason\x18\x16 \x01(\tR\x06reason\x12\x19\n" +
-	"\bevict_ts\x18\x17 \x01(\x03R\aevictTsB\x06\n" +
+	"\bevict_ts\x18\x17 \x01(\x03R\aevictTs\x12\x1f\n" +
+	"\vreason_code\x18\x18 \x01(\tR\n" +
+	"reasonCode\x12$\n" +
+	"\x0enext_change_ts\x18\x19 \x01(\x03R\fnextChangeTs\x12\x1f\n" +
+	"\vnext_change\x18\x1a \x01(\tR\n" +
+	"nextChangeB\x06\n" +
 	"\x04_key\"\xe0\x01\n" +
 	"\bDecision\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x0e\n" +
