@@ -10,7 +10,7 @@ const (
 	DueStop          DueKind = iota // a stop without any report
 	DueStart                        // a start without a Running event
 	DueLost                         // a silent runner
-	DueDrain                        // the deadline of an operator's drain
+	DueDrain                        // the deadline of an operator's drain, or of a runner's own shutdown
 	DueTurn                         // of an actor that was moved off a lost runner and waits for it
 	DueRolloutWait                  // the end of the wait after a rollout that was called off
 	DueForgetActor                  // an ended actor, an hour later

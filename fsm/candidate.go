@@ -238,9 +238,9 @@ func (s *State) runnerAgenda(r *Runner) agendaKey {
 	}
 }
 
-// drainAgenda says when an operator's drain runs out of time.
+// drainAgenda says when a drain runs out of time.
 func (r *Runner) drainAgenda() agendaKey {
-	return agendaKey{atMs: r.Drain.DeadlineMs, kind: DueDrain, row: r.Number}
+	return agendaKey{atMs: r.drainDueMs(), kind: DueDrain, row: r.Number}
 }
 
 // countVersion adds what one runner adds to the counts of its version, or takes it away.

@@ -103,7 +103,22 @@ func (r *Runner) unfinished() bool {
 
 // drainDue tells whether something follows when its deadline passes.
 func (r *Runner) drainDue() bool {
-	return r.End == NotEnded && r.Drain.Cause == DrainOperator && r.Drain.DeadlineMs != 0 && !r.Drain.Overdue && r.left() > 0
+	if r.End != NotEnded || r.Drain.DeadlineMs == 0 {
+		return false
+	}
+	return r.Drain.Cause == DrainShutdown || r.Drain.Cause == DrainOperator && !r.Drain.Overdue && r.left() > 0
+}
+
+// longestGraceMs is the most that a runner may take for its own shutdown.
+const longestGraceMs = 30 * minuteMs
+
+// drainDueMs is when that is. A runner that has announced its end is given a lost threshold more for its goodbye to arrive, and a tenth of
+// its time because clocks run at different rates.
+func (r *Runner) drainDueMs() int64 {
+	if r.Drain.Cause == DrainShutdown {
+		return r.Drain.DeadlineMs + min(r.Drain.DeadlineMs-r.Drain.StartMs, longestGraceMs)/10 + r.ThresholdMs
+	}
+	return r.Drain.DeadlineMs
 }
 
 // evictableKey orders the runners of a pool that are emptied at its pace: earliest deadline, then oldest version, then fewest actors left.

@@ -77,7 +77,10 @@ func (m *model) drainWork(id string) bool {
 
 func (m *model) drainDue(id string) bool {
 	r := m.runners[id]
-	return r.end == "" && r.drain.cause == 2 && r.drain.deadlineMs != 0 && !r.drain.overdue && m.left(id) > 0
+	if r.end != "" || r.drain.deadlineMs == 0 {
+		return false
+	}
+	return r.drain.cause == uint32(DrainShutdown) || r.drain.cause == uint32(DrainOperator) && !r.drain.overdue && m.left(id) > 0
 }
 
 // evictables lists the runners of a pool in the order in which they are emptied.

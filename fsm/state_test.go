@@ -375,8 +375,12 @@ func (w *walk) compareDue() {
 		if at <= m.clockMs {
 			want = append(want, fmt.Sprint(at, " ", id))
 		}
-		if m.drainDue(id) && r.drain.deadlineMs <= m.clockMs {
-			want = append(want, fmt.Sprint(r.drain.deadlineMs, " ", id))
+		due := r.drain.deadlineMs
+		if r.drain.cause == uint32(DrainShutdown) {
+			due += min(r.drain.deadlineMs-r.drain.startMs, 1_800_000)/10 + r.thresholdMs
+		}
+		if m.drainDue(id) && due <= m.clockMs {
+			want = append(want, fmt.Sprint(due, " ", id))
 		}
 	}
 	for _, p := range m.pools {

@@ -26,10 +26,7 @@ func (s *step) judge() {
 		case fsm.DueTurn:
 			s.do(&logv1.Op{Op: &logv1.Op_EnqueueActor{EnqueueActor: &logv1.EnqueueActor{ActorId: d.Actor.ID[:]}}})
 		case fsm.DueDrain:
-			s.do(&logv1.Op{Op: &logv1.Op_StartDrain{StartDrain: &logv1.StartDrain{ // again, with its time over: what is left moves at once
-				RunnerId: d.Runner.ID[:], Cause: uint32(fsm.DrainOperator), DeadlineMs: d.Runner.Drain.DeadlineMs,
-				Reason: d.Runner.Drain.Reason, Force: d.Runner.Drain.Force,
-			}}})
+			s.drainDue(d.Runner)
 		case fsm.DueRolloutWait:
 			p := s.tx.RolloutPool(d.Rollout)
 			s.do(&logv1.Op{Op: &logv1.Op_EndRolloutWait{EndRolloutWait: &logv1.EndRolloutWait{NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name}}})
@@ -48,6 +45,18 @@ func (s *step) judge() {
 		}
 		s.do(&logv1.Op{Op: &logv1.Op_WakeActor{WakeActor: &logv1.WakeActor{ActorId: a.ID[:]}}})
 	}
+}
+
+// drainDue acts on a drain that has run out of time. An operator's: what is left moves at once. A runner's own shutdown: it said that it
+// would be gone by now, and has not said goodbye. It is taken at its word, and what it still has counts as lost.
+func (s *step) drainDue(r *fsm.Runner) {
+	if r.Drain.Cause == fsm.DrainShutdown {
+		s.do(&logv1.Op{Op: &logv1.Op_EndRunner{EndRunner: &logv1.EndRunner{RunnerId: r.ID[:]}}})
+		return
+	}
+	s.do(&logv1.Op{Op: &logv1.Op_StartDrain{StartDrain: &logv1.StartDrain{ // again, with its time over: what is left moves at once
+		RunnerId: r.ID[:], Cause: uint32(fsm.DrainOperator), DeadlineMs: r.Drain.DeadlineMs, Reason: r.Drain.Reason, Force: r.Drain.Force,
+	}}})
 }
 
 // retriesPerSecond bounds how many back-offs end in a second of the cluster clock, in the whole cluster. Actors that crash again and again
