@@ -12,6 +12,7 @@ import (
 
 var (
 	linkToTest = regexp.MustCompile(`\[([^\]]+)\]\(([^)#\s]+_test\.go)[^)]*\)`)
+	linkToCode = regexp.MustCompile(`\[([^\]]+)\]\(([^)#\s]+\.go)\)`)
 	linkToTold = regexp.MustCompile(`\]\([^)\s]+(_test\.go|/testdata/[^)\s]+\.txt)\)`)
 )
 
@@ -61,6 +62,47 @@ func TestEveryClaimIsShown(t *testing.T) {
 			t.Errorf("%s: no test shows G%s, and it does not say so", guarantees, title)
 		}
 	}
+}
+
+// TestEveryRuleIsShown: each row of the rules names the declaration that decides it, and its test or story, or says that it is open.
+func TestEveryRuleIsShown(t *testing.T) {
+	const rules = "docs/conformance.md"
+	rows := 0
+	for i, line := range strings.Split(readDocument(t, rules), "\n") {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| rule |") {
+			continue
+		}
+		rows++
+		columns := strings.Split(strings.Trim(line, "| "), " | ")
+		if len(columns) != 3 {
+			t.Errorf("%s:%d: %d columns, want 3", rules, i+1, len(columns))
+			continue
+		}
+		decided, shown := columns[1], columns[2]
+		if !linkToTold.MatchString(shown) && !strings.Contains(shown, "**open**") {
+			t.Errorf("%s:%d: no test shows it, and it does not say so", rules, i+1)
+		}
+		places := linkToCode.FindAllStringSubmatch(decided, -1)
+		if len(places) == 0 {
+			t.Errorf("%s:%d: it does not say where it is decided", rules, i+1)
+		}
+		for _, place := range places {
+			code, err := os.ReadFile(filepath.Join(filepath.Dir(rules), place[2]))
+			if err != nil {
+				t.Errorf("%s:%d: %v", rules, i+1, err)
+			} else if !declares(string(code), place[1]) {
+				t.Errorf("%s:%d: %s declares no %s", rules, i+1, place[2], place[1])
+			}
+		}
+	}
+	if rows == 0 {
+		t.Errorf("%s has no rows", rules)
+	}
+}
+
+// declares tells whether a file of Go declares something of a name: a function, a method, a type, a constant or a variable.
+func declares(code, name string) bool {
+	return regexp.MustCompile(`(?m)^(func |func \([^)]*\) |type |var |const )` + regexp.QuoteMeta(name) + `\b`).MatchString(code)
 }
 
 // allDocuments lists the documents of this repository.
