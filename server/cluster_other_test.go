@@ -12,7 +12,7 @@ import (
 // are not taken for that cluster's own: no actor is stopped, and no write is done there.
 func TestTheAddressOfADeadNodeIsGivenToAnotherCluster(t *testing.T) {
 	inCluster(t, 3, func(t *testing.T, c *testCluster) {
-		other := newTestCluster(t, 1, nil)
+		other := newTestCluster(t, 1, func(*testCluster) {})
 		defer other.shutdown()
 		its := other.run(runner.Config{Key: "its", Slots: 100})
 		defer its.end()

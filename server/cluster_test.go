@@ -39,8 +39,9 @@ type testCluster struct {
 	doors map[string]*bufconn.Listener // gRPC doors by address
 	cuts  map[string]chan struct{}     // by the two names: nothing passes between these nodes until it is closed
 
-	tune func(*raft.Config)       // for nodes that start from now on
-	wall map[string]time.Duration // how wrong the wall clocks are
+	tune func(*raft.Config)               // for nodes that start from now on
+	join func(name string) raft.Transport // the same
+	wall map[string]time.Duration         // how wrong the wall clocks are
 
 	stalls map[string]chan struct{}  // by node: as leader it decides nothing until this is closed
 	lags   map[string]time.Duration  // by node: how long it takes to apply what is committed
@@ -59,21 +60,27 @@ type testNode struct {
 // inCluster runs a test on a cluster of n nodes, in virtual time.
 func inCluster(t *testing.T, n int, test func(t *testing.T, c *testCluster)) {
 	t.Helper()
-	inClusterTuned(t, n, nil, test)
+	inClusterWith(t, n, func(*testCluster) {}, test)
 }
 
 // inClusterTuned is inCluster with another Raft configuration.
 func inClusterTuned(t *testing.T, n int, tune func(*raft.Config), test func(t *testing.T, c *testCluster)) {
 	t.Helper()
+	inClusterWith(t, n, func(c *testCluster) { c.tune = tune }, test)
+}
+
+// inClusterWith is inCluster, prepared before its nodes start.
+func inClusterWith(t *testing.T, n int, prepare func(*testCluster), test func(t *testing.T, c *testCluster)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		c := newTestCluster(t, n, tune)
+		c := newTestCluster(t, n, prepare)
 		defer c.shutdown()
 		test(t, c)
 	})
 }
 
 // newTestCluster starts a cluster of n nodes; shutdown must follow.
-func newTestCluster(t *testing.T, n int, tune func(*raft.Config)) *testCluster {
+func newTestCluster(t *testing.T, n int, prepare func(*testCluster)) *testCluster {
 	t.Helper()
 	level := slog.LevelError + 1
 	if os.Getenv("CALLBOARD_TEST_LOG") != "" {
@@ -81,10 +88,12 @@ func newTestCluster(t *testing.T, n int, tune func(*raft.Config)) *testCluster {
 	}
 	c := &testCluster{
 		t: t, network: raftnet.NewMemory(), nodes: map[string]*testNode{}, disks: map[string]*raftnet.Disk{},
-		doors: map[string]*bufconn.Listener{}, cuts: map[string]chan struct{}{}, wall: map[string]time.Duration{}, tune: tune,
+		doors: map[string]*bufconn.Listener{}, cuts: map[string]chan struct{}{}, wall: map[string]time.Duration{},
 		stalls: map[string]chan struct{}{}, lags: map[string]time.Duration{},
 		log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level})),
 	}
+	c.join = func(name string) raft.Transport { return c.network.Join(name) }
+	prepare(c)
 	var servers []raft.Server
 	for i := range n {
 		name := fmt.Sprintf("n%d", i+1)
@@ -259,7 +268,7 @@ func (c *testCluster) start(name string) {
 	var err error
 	n.core, err = newCore(parts{
 		name: name, id: name, log: c.log.With("node", name), registry: n.told, timing: raftnet.DefaultTiming(),
-		stores: c.disks[name].Open(), transport: c.network.Join(name), directory: c,
+		stores: c.disks[name].Open(), transport: c.join(name), directory: c,
 		dial:  func(ctx context.Context, addr string) (net.Conn, error) { return c.dialFrom(ctx, name, addr) },
 		addrs: c.addrs, tune: c.tune, wall: func() time.Time { c.standStill(name); return time.Now().Add(c.wall[name]) },
 		fsm: func(r *replica) raft.FSM {

@@ -89,6 +89,10 @@ func (c *core) run(ctx context.Context) error {
 	tasks.Go(func() error { return c.leadership.run(ctx) })
 	tasks.Go(func() error { return c.relay.Run(ctx) })
 	tasks.Go(func() error { return c.watchLeader(ctx) })
+	if w, ok := c.transport.(witness); ok {
+		heirs := &succession{log: c.log, self: raft.ServerID(c.id), raft: c.raft, voters: c.voters, witness: w}
+		tasks.Go(func() error { return heirs.run(ctx) })
+	}
 	err := tasks.Wait()
 	c.handOver()
 	if stop := c.raft.Shutdown().Error(); err == nil {

@@ -97,3 +97,13 @@ func (c *core) configuration() []raft.Server {
 	}
 	return future.Configuration().Servers
 }
+
+// voters returns the members that have a vote.
+func (c *core) voters() (ids []raft.ServerID) {
+	for _, s := range c.configuration() {
+		if s.Suffrage == raft.Voter {
+			ids = append(ids, s.ID)
+		}
+	}
+	return ids
+}

@@ -19,8 +19,8 @@ import (
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 )
 
-// The figures of failover: how long after the death of a leader a write is acknowledged again, how long a node takes to end when it is
-// told to, and whether a leader is lost under load although nothing is broken. `make bench-failover` takes them; they are figures, and
+// The figures of failover: how long after the death of a leader a write is acknowledged again, or the stand-still of its process, how long a node takes to end
+// when it is told to, and whether a leader is lost under load although nothing is broken. `make bench-failover` takes them; they are figures, and
 // only what is absurd fails.
 //
 //	CALLBOARD_FAILOVERS=20      how many leaders are killed
@@ -53,6 +53,12 @@ func TestFailoverFigures(t *testing.T) {
 		died = append(died, s.killLeader(w))
 	}
 	s.Logf("kill -9 of the leader until the first write that began after it is acknowledged, %d kills: %s", kills, spread(died))
+
+	var hung []time.Duration
+	for range min(kills, 10) {
+		hung = append(hung, s.freezeLeader(w))
+	}
+	s.Logf("SIGSTOP of the leader until the same, %d times: %s", len(hung), spread(hung))
 
 	var ended, pauses []time.Duration
 	for i := range 9 {
@@ -89,6 +95,20 @@ func (s *scenario) killLeader(w *pace) time.Duration {
 	s.until("a write is acknowledged", func(context.Context) error { return w.since(killed) })
 	took := w.first(killed)
 	s.must(s.cluster.Start(s.Context(), leader))
+	s.caughtUp(leader)
+	return took
+}
+
+// freezeLeader stops the leader's process, whose connections and doors stay, and returns how long writes were away.
+func (s *scenario) freezeLeader(w *pace) time.Duration {
+	s.Helper()
+	leader, err := s.cluster.Leader(s.Context())
+	s.must(err)
+	s.must(leader.Freeze(s.Context()))
+	frozen := time.Now()
+	s.until("a write is acknowledged", func(context.Context) error { return w.since(frozen) })
+	took := w.first(frozen)
+	s.must(leader.Thaw())
 	s.caughtUp(leader)
 	return took
 }

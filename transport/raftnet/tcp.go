@@ -26,6 +26,7 @@ const (
 type TCP struct {
 	*raft.NetworkTransport
 	stream *stream
+	where  Where // nil: nodes are where the Raft configuration says
 }
 
 var (
@@ -41,6 +42,16 @@ type Where func(id raft.ServerID) (raft.ServerAddress, error)
 func (w Where) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
 	at, err := w(id)
 	return meant(id, at), err
+}
+
+// butHere makes a node find itself at the address that it has bound, which the others may know under another.
+func (w Where) butHere(self raft.ServerID, bound raft.ServerAddress) Where {
+	return func(id raft.ServerID) (raft.ServerAddress, error) {
+		if id == self {
+			return bound, nil
+		}
+		return w(id)
+	}
 }
 
 // EncodePeer is what a node calls itself in its messages: its plain address.
@@ -60,7 +71,9 @@ func ListenTCP(id, bind, advertise string, where Where, log *slog.Logger) (*TCP,
 	if err := dialable(advertise); err != nil {
 		return nil, errors.Join(fmt.Errorf("raft address: %w", err), listener.Close())
 	}
-	s := &stream{Listener: listener, id: id, advertise: address(advertise), log: log, inbound: map[net.Conn]struct{}{}}
+	s := &stream{
+		Listener: listener, id: id, advertise: address(advertise), log: log, inbound: map[net.Conn]struct{}{}, broken: make(chan struct{}, 1),
+	}
 	config := &raft.NetworkTransportConfig{
 		Stream:                  s,
 		MaxPool:                 pooledConnections,
@@ -70,11 +83,11 @@ func ListenTCP(id, bind, advertise string, where Where, log *slog.Logger) (*TCP,
 		MsgpackUseNewTimeFormat: true,
 	}
 	if where != nil {
-		config.ServerAddressProvider = where
+		config.ServerAddressProvider = where.butHere(raft.ServerID(id), raft.ServerAddress(listener.Addr().String()))
 	}
 	transport := raft.NewNetworkTransportWithConfig(config)
 	transport.TimeoutScale = snapshotBytesPerTimeout
-	return &TCP{NetworkTransport: transport, stream: s}, nil
+	return &TCP{NetworkTransport: transport, stream: s, where: where}, nil
 }
 
 // Close stops listening and ends every connection, those that peers hold to this node too. Raft calls it when it shuts down.
@@ -109,6 +122,7 @@ type stream struct {
 	id        string // of this node
 	advertise address
 	log       *slog.Logger
+	broken    chan struct{} // holds a token when an accepted connection has ended
 
 	// A mutex and not a loop: Accept and Close of many connections meet here, and each only touches the set.
 	mu      sync.Mutex
@@ -193,5 +207,9 @@ func (c *inboundConn) Close() error {
 	c.stream.mu.Lock()
 	delete(c.stream.inbound, c.Conn)
 	c.stream.mu.Unlock()
+	select {
+	case c.stream.broken <- struct{}{}:
+	default:
+	}
 	return c.Conn.Close()
 }

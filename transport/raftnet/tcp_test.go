@@ -14,53 +14,73 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Three nodes over TCP and on disk; one is ended and started again.
-func TestThreeNodesOverTCP(t *testing.T) {
-	c := &cluster{t: t, nodes: map[string]*node{}}
-	dirs, addresses := map[string]string{}, map[string]string{}
-	logs := &lines{}
-	log := slog.New(slog.NewTextHandler(logs, nil))
-	var mu sync.Mutex
-	where := func(id raft.ServerID) (raft.ServerAddress, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		return raft.ServerAddress(addresses[string(id)]), nil
-	}
-	start := func(name, bind string) {
-		stores, err := Open(dirs[name], quiet)
-		must(t, err)
-		transport, err := ListenTCP(name, bind, "", where, log)
-		must(t, err)
-		mu.Lock()
-		addresses[name] = string(transport.LocalAddr())
-		mu.Unlock()
-		list := &list{}
-		r, err := raft.NewRaft(Config(name, DefaultTiming(), log), list, stores.Log, stores.Stable, stores.Snapshots, transport)
-		must(t, err)
-		c.nodes[name] = &node{raft: r, list: list, store: stores}
-	}
-	stop := func(name string) {
-		must(t, c.nodes[name].raft.Shutdown().Error())
-		must(t, c.nodes[name].store.Close())
-		delete(c.nodes, name)
-	}
+// tcpCluster is three nodes over TCP and on disk.
+type tcpCluster struct {
+	cluster
+	dirs       map[string]string
+	transports map[string]*TCP
+	log        *slog.Logger
+
+	mu        sync.Mutex // guards addresses: Raft asks for them
+	addresses map[string]string
+}
+
+func newTCPCluster(t *testing.T, log *slog.Logger) *tcpCluster {
+	c := &tcpCluster{cluster: cluster{t: t, nodes: map[string]*node{}}, dirs: map[string]string{}, transports: map[string]*TCP{}, addresses: map[string]string{}, log: log}
 	var servers []raft.Server
 	for _, name := range names {
-		dirs[name] = t.TempDir()
-		start(name, "127.0.0.1:0")
-		servers = append(servers, raft.Server{ID: raft.ServerID(name), Address: raft.ServerAddress(addresses[name])})
+		c.dirs[name] = t.TempDir()
+		c.start(name, "127.0.0.1:0")
+		servers = append(servers, raft.Server{ID: raft.ServerID(name), Address: raft.ServerAddress(c.addresses[name])})
 	}
 	must(t, c.nodes["n1"].raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error())
+	t.Cleanup(func() {
+		for _, name := range names {
+			c.stop(name)
+		}
+	})
+	return c
+}
+
+func (c *tcpCluster) where(id raft.ServerID) (raft.ServerAddress, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return raft.ServerAddress(c.addresses[string(id)]), nil
+}
+
+func (c *tcpCluster) start(name, bind string) {
+	c.t.Helper()
+	stores, err := Open(c.dirs[name], quiet)
+	must(c.t, err)
+	transport, err := ListenTCP(name, bind, "", c.where, c.log)
+	must(c.t, err)
+	c.mu.Lock()
+	c.addresses[name] = string(transport.LocalAddr())
+	c.mu.Unlock()
+	list := &list{}
+	r, err := raft.NewRaft(Config(name, DefaultTiming(), c.log), list, stores.Log, stores.Stable, stores.Snapshots, transport)
+	must(c.t, err)
+	c.nodes[name], c.transports[name] = &node{raft: r, list: list, store: stores}, transport
+}
+
+func (c *tcpCluster) stop(name string) {
+	c.t.Helper()
+	must(c.t, c.nodes[name].raft.Shutdown().Error())
+	must(c.t, c.nodes[name].store.Close())
+	delete(c.nodes, name)
+}
+
+// One of three nodes over TCP and on disk is ended and started again.
+func TestThreeNodesOverTCP(t *testing.T) {
+	logs := &lines{}
+	c := newTCPCluster(t, slog.New(slog.NewTextHandler(logs, nil)))
 	leader := c.leader()
 	must(t, c.apply(leader, 1))
-	stop(leader)
+	c.stop(leader)
 	must(t, c.apply(c.leader(others(leader)...), 2))
-	start(leader, addresses[leader])
+	c.start(leader, c.addresses[leader])
 	c.leader()
 	c.agree(1, 2)
-	for _, name := range names {
-		stop(name)
-	}
 	if text := logs.String(); strings.Contains(text, "pre-vote is disabled") || !strings.Contains(text, "component=raft") {
 		t.Fatalf("pre-vote does not pass through, or nothing was logged:\n%s", text)
 	}
