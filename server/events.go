@@ -15,6 +15,7 @@ type events struct {
 	log     *slog.Logger
 	runners *prometheus.CounterVec
 	fenced  prometheus.Counter
+	raised  prometheus.Counter
 	placed  prometheus.Counter
 	warned  *prometheus.CounterVec
 	moves   moves
@@ -28,13 +29,14 @@ func newEvents(log *slog.Logger, registry prometheus.Registerer) *events {
 			Help: "What happened to runners, as decided by this node while it led: connected, resumed, returned, disconnected, fenced, replaced, lost, brake, stopped.",
 		}, []string{"event"}),
 		fenced: prometheus.NewCounter(prometheus.CounterOpts{Name: "callboard_actors_fenced_total", Help: "Lives of actors that ended because their runner's lease ran out."}),
+		raised: prometheus.NewCounter(prometheus.CounterOpts{Name: "callboard_generations_raised_total", Help: "Generations that a runner named and the state did not know, so that the next one is above them."}),
 		warned: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "callboard_warnings_total",
 			Help: "Requests and runners that were accepted and are probably not meant, by what is odd: drain_turned_on, version_not_configured, version_is_start_time, versions_rising.",
 		}, []string{"warning"}),
 		placed: prometheus.NewCounter(prometheus.CounterOpts{Name: "callboard_actors_placed_total", Help: "Actors given to runners."}),
 	}
-	registry.MustRegister(e.runners, e.fenced, e.placed, e.warned)
+	registry.MustRegister(e.runners, e.fenced, e.raised, e.placed, e.warned)
 	return e
 }
 
@@ -56,6 +58,8 @@ func (e *events) tell(before, v *fsm.View, ops []*logv1.Op) {
 			e.runner(v, "brake", o.HoldVerdict.GetRunnerId(), "alarm", "many runners of its pool fell silent together: is a network or a node broken?")
 		case *logv1.Op_EndRunner:
 			e.runner(v, "stopped", o.EndRunner.GetRunnerId())
+		case *logv1.Op_RaiseGeneration:
+			e.raise(before, o.RaiseGeneration)
 		case *logv1.Op_AssignActor:
 			e.placed.Inc()
 		case *logv1.Op_ActorStopped:
@@ -93,6 +97,18 @@ func (f *fences) add(before *fsm.View, ref *logv1.Ref) {
 	}
 	if f.actors[r.Number]++; f.actors[r.Number] == 1 {
 		f.runners = append(f.runners, r)
+	}
+}
+
+// raise tells of a life that the state does not know: the state is older than the world.
+func (e *events) raise(before *fsm.View, op *logv1.RaiseGeneration) {
+	e.raised.Inc()
+	if len(op.GetActorId()) != 16 {
+		return
+	}
+	if a := before.Actor(fsm.ActorID(op.GetActorId())); a != nil {
+		e.log.Warn("generation raised", "actor_id", a.ID.String(), "pool", before.ActorPool(a).ID.Name, "known", a.Generation, "claimed", op.GetGeneration(),
+			"alarm", "a runner names a later life of the actor than the state knows: was an older state restored?")
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/callboard/callboard/fsm"
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 	"github.com/callboard/callboard/transport/grpcapi"
 	"github.com/callboard/callboard/transport/grpcapi/apitest"
@@ -101,4 +103,31 @@ func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 		}
 	}
 	return counted
+}
+
+// A runner that names a later life than the state knows is worth an alarm: somebody has restored an older state.
+func TestARaisedGenerationIsToldAndCounted(t *testing.T) {
+	var log bytes.Buffer
+	registry := prometheus.NewRegistry()
+	e := newEvents(slog.New(slog.NewTextHandler(&log, nil)), registry)
+	engine := apitest.New()
+	engine.OnEntry = e.tell
+	api := grpcapi.New(engine, &apitest.Cluster{Leader: "n1"})
+	engine.AddRunner("p", "one", 1, 10)
+	created, err := api.Actors().Create(t.Context(), &callboardv1.CreateRequest{Namespace: "default", Name: "a", Pool: "p"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := created.GetActor().GetActorId()
+	raw, err := fsm.ParseID(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine.Do(&logv1.Op{Op: &logv1.Op_RaiseGeneration{RaiseGeneration: &logv1.RaiseGeneration{ActorId: raw[:], Generation: 7}}})
+	if got := gather(t, registry)["callboard_generations_raised_total"]; got != 1 {
+		t.Errorf("counted %v", got)
+	}
+	if line := log.String(); !strings.Contains(line, "actor_id="+id+" pool=p known=1 claimed=7 alarm=") {
+		t.Errorf("no such line in %s", line)
+	}
 }
