@@ -30,6 +30,7 @@ type fakeNet struct {
 	mu        sync.Mutex
 	listeners map[string]*bufconn.Listener
 	dials     []string
+	dialTimes []time.Time
 	gone      map[string]bool // nobody answers there for now
 }
 
@@ -45,7 +46,7 @@ func (e *fakeEngine) away(away bool) {
 
 func (n *fakeNet) dial(ctx context.Context, addr string) (net.Conn, error) {
 	n.mu.Lock()
-	n.dials = append(n.dials, addr)
+	n.dials, n.dialTimes = append(n.dials, addr), append(n.dialTimes, time.Now())
 	lis, gone := n.listeners[addr], n.gone[addr]
 	n.mu.Unlock()
 	if lis == nil || gone {
@@ -58,6 +59,17 @@ func (n *fakeNet) dialled() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.dials)
+}
+
+// pauses returns how long it took from each dial to the next.
+func (n *fakeNet) pauses() []time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var pauses []time.Duration
+	for i := 1; i < len(n.dialTimes); i++ {
+		pauses = append(pauses, n.dialTimes[i].Sub(n.dialTimes[i-1]))
+	}
+	return pauses
 }
 
 // fakeEngine is one engine node that does what a test says. By itself it welcomes every Hello, acknowledges every heartbeat and

@@ -202,6 +202,15 @@ func TestReconnectsAreJitteredAndRotate(t *testing.T) {
 		for _, d := range dials {
 			count[d]++
 		}
+		different := map[time.Duration]bool{}
+		for i, pause := range n.pauses() {
+			if different[pause] = true; pause > maxReconnectPause {
+				t.Errorf("%v between dials %d and %d", pause, i, i+1)
+			}
+		}
+		if len(different) < len(dials)/2 { // a fleet that lost its engine together does not come back in step
+			t.Errorf("%d dials, %d different pauses", len(dials), len(different))
+		}
 		for _, addr := range []string{"a:1", "b:1", "c:1"} {
 			if got := count[addr]; got < len(dials)/3-1 || got > len(dials)/3+1 {
 				t.Errorf("%s: %d of %d dials", addr, got, len(dials))
