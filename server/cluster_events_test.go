@@ -102,6 +102,7 @@ func TestEventsAreToldAndCounted(t *testing.T) {
 		c.heal()
 		happened("fenced", 1)
 		happened("resumed", 1)
+		happened("disconnected", 1) // whether its holder knew of it first, or the runner
 
 		for _, key := range []string{"a", "b", "c"} { // three of four: the brake
 			c.silence(key)

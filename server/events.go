@@ -43,14 +43,18 @@ func newEvents(log *slog.Logger, registry prometheus.Registerer) *events {
 // tell reads an entry that has just committed, against the View that it was decided on and the one that it made.
 func (e *events) tell(before, v *fsm.View, ops []*logv1.Op) {
 	var fenced fences
+	streams := streams{before: before}
 	for _, op := range ops {
 		e.tellMove(before, v, op)
 		switch o := op.GetOp().(type) {
 		case *logv1.Op_RegisterRunner:
+			streams.set(o.RegisterRunner.GetRunnerId(), o.RegisterRunner.GetHolder())
 			e.registered(v, o.RegisterRunner)
 		case *logv1.Op_ResumeRunner:
-			e.runner(v, "resumed", o.ResumeRunner.GetRunnerId())
+			e.resumed(before, v, o.ResumeRunner, streams.holder(o.ResumeRunner.GetRunnerId()))
+			streams.set(o.ResumeRunner.GetRunnerId(), o.ResumeRunner.GetHolder())
 		case *logv1.Op_DisconnectRunner:
+			streams.set(o.DisconnectRunner.GetRunnerId(), "")
 			e.runner(v, "disconnected", o.DisconnectRunner.GetRunnerId())
 		case *logv1.Op_MarkLost:
 			e.runner(v, "lost", o.MarkLost.GetRunnerId(), "silent_ms", v.ClockMs()-o.MarkLost.GetLastSeenMs())
@@ -72,6 +76,44 @@ func (e *events) tell(before, v *fsm.View, ops []*logv1.Op) {
 	for _, r := range fenced.runners {
 		e.runner(v, "fenced", r.ID[:], "actors_fenced", fenced.actors[r.Number], "alarm", "its lease ran out: could it not reach the cluster?")
 	}
+}
+
+// resumed tells of a new stream of a runner. Whoever counts broken streams must not miss those of which the runner knew before their
+// holder did: when its Hello overtakes the holder's report, that report comes too late to change anything, and the resume is what says
+// that the stream before is over.
+func (e *events) resumed(before, v *fsm.View, op *logv1.ResumeRunner, holder string) {
+	if holder != "" {
+		e.runner(v, "disconnected", op.GetRunnerId(), "stream_at", holder, "reason", "the runner has opened another stream before this one was known to be broken")
+	}
+	var more []any
+	if r := runnerOf(before, op.GetRunnerId()); r != nil {
+		more = []any{"held_before_by", r.Holder, "silent_ms", v.ClockMs() - before.LastSeenMs(r)}
+	}
+	e.runner(v, "resumed", op.GetRunnerId(), more...)
+}
+
+// streams knows at each op of an entry which runners have a stream, and where.
+type streams struct {
+	before *fsm.View
+	moved  map[string]string
+}
+
+func (s *streams) set(runner []byte, holder string) {
+	if s.moved == nil {
+		s.moved = map[string]string{}
+	}
+	s.moved[string(runner)] = holder
+}
+
+// holder is the node at which a runner's stream ends; empty: it has none.
+func (s *streams) holder(runner []byte) string {
+	if holder, moved := s.moved[string(runner)]; moved {
+		return holder
+	}
+	if r := runnerOf(s.before, runner); r != nil && r.Connected {
+		return r.Holder
+	}
+	return ""
 }
 
 // fences counts the fenced actors of an entry by the runner that they were on.

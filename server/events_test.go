@@ -85,6 +85,52 @@ func TestRolloutsAndDrainsAreTold(t *testing.T) {
 	}
 }
 
+// TestEveryStreamThatEndsIsTold: a runner that opens a stream before the end of its last one was reported has lost that one all the
+// same, also when the two are in one entry; and no stream ends twice.
+func TestEveryStreamThatEndsIsTold(t *testing.T) {
+	var log bytes.Buffer
+	registry := prometheus.NewRegistry()
+	e := newEvents(slog.New(slog.NewTextHandler(&log, nil)), registry)
+	engine := apitest.New()
+	engine.OnEntry = e.tell
+	id := engine.AddRunner("p", "r", 1, 10)
+	session, attempt := byte(0), uint32(0)
+	resume := func(holder string) *logv1.Op {
+		session++
+		attempt++
+		return &logv1.Op{Op: &logv1.Op_ResumeRunner{ResumeRunner: &logv1.ResumeRunner{
+			RunnerId: id[:], SessionId: bytes.Repeat([]byte{session}, 16), Holder: holder, Version: 1, Slots: 10, Attempt: attempt,
+		}}}
+	}
+	broken := func() *logv1.Op {
+		return &logv1.Op{Op: &logv1.Op_DisconnectRunner{DisconnectRunner: &logv1.DisconnectRunner{RunnerId: id[:], SessionId: bytes.Repeat([]byte{session}, 16)}}}
+	}
+	told := func(what string, disconnected, resumed float64) {
+		t.Helper()
+		counted := gather(t, registry)
+		if d, r := counted["callboard_runner_events_total disconnected"], counted["callboard_runner_events_total resumed"]; d != disconnected || r != resumed {
+			t.Errorf("%s: %v disconnected and %v resumed, want %v and %v", what, d, r, disconnected, resumed)
+		}
+	}
+	engine.Disconnect(id)
+	engine.Do(resume("n2"))
+	told("the holder knows first", 1, 1)
+	engine.Advance(2_000, id)
+	engine.Do(resume("n3"))
+	told("the runner comes first", 2, 2)
+	if line := `msg="runner disconnected" runner_id=` + id.String(); strings.Count(log.String(), line) != 2 || !strings.Contains(log.String(), "stream_at=n2") {
+		t.Errorf("not two lines that it disconnected, or none that says from n2:\n%s", &log)
+	}
+	if line := "held_before_by=n2 silent_ms=2000"; !strings.Contains(log.String(), line) {
+		t.Errorf("no %s in\n%s", line, &log)
+	}
+	first := broken()
+	engine.Do(first, resume("n1"))
+	told("both in one entry", 3, 3)
+	engine.Do(resume("n2"), resume("n3"))
+	told("two streams in one entry", 5, 5)
+}
+
 // gather reads every counter: its name and the values of its labels, sorted by label.
 func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	t.Helper()
