@@ -66,7 +66,7 @@ func newCore(p parts) (*core, error) {
 	box := newInbox()
 	where := newLeaders(p.id, r, p.directory, &box.gate)
 	peers := peer.NewClient(c.replica.cluster, p.dial)
-	c.engine = &engine{replica: c.replica, inbox: box, leaders: where, peers: peers}
+	c.engine = &engine{replica: c.replica, inbox: box, leaders: where, peers: peers, admission: newAdmission(p.registry), scouts: newScouts()}
 	c.leadership = &leadership{log: p.log, node: p.name, wall: p.wall, raft: r, replica: c.replica, inbox: box, leaders: where, metrics: newLoopMetrics(p.registry), events: newEvents(p.log, p.registry)}
 	c.relay = peer.NewRelay(peers, p.name, where, c.replica, p.log)
 	c.reporter = &reporter{engine: c.engine, relay: c.relay}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/callboard/callboard/fsm"
 	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
@@ -21,12 +23,20 @@ type engine struct {
 	inbox   *inbox
 	leaders *leaders
 	peers   *peer.Client
+
+	admission *admission
+	scouts    *scouts
 }
 
 // Submit hands a command to the leader. It returns when this node's own View has the answer's index.
 func (e *engine) Submit(ctx context.Context, in *nodev1.SubmitRequest) (*nodev1.SubmitResponse, error) {
+	leave, err := e.admission.enter(ctx, proto.Size(in.GetCommand()))
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	var out *nodev1.SubmitResponse
-	err := e.untilLeader(ctx, func() (err error) {
+	err = e.scouts.untilLeader(ctx, func() (err error) {
 		if e.inbox.gate.isOpen() {
 			out, err = e.submitHere(ctx, in, false)
 			return err
@@ -67,23 +77,6 @@ func (e *engine) submitHere(ctx context.Context, in *nodev1.SubmitRequest, remot
 	return out, nil
 }
 
-// untilLeader repeats a try that took no effect for want of a leader.
-func (e *engine) untilLeader(ctx context.Context, try func() error) error {
-	const pause = 20 * time.Millisecond
-	give := time.Now().Add(retryLeaderFor)
-	for {
-		err := try()
-		if err == nil || !tookNoEffect(err) || time.Now().After(give) {
-			return noLeader(err)
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return noLeader(err)
-		}
-	}
-}
-
 // tookNoEffect tells an error after which a try may be repeated, here or elsewhere.
 func tookNoEffect(err error) bool {
 	return errors.Is(err, callboardv1.ErrNoLeader) || errors.Is(err, peer.ErrNotLeader) || errors.Is(err, peer.ErrUnreachable)
@@ -100,7 +93,7 @@ func noLeader(err error) error {
 // readIndex returns the index of an entry that was proposed after this call came.
 func (e *engine) readIndex(ctx context.Context) (uint64, error) {
 	var index uint64
-	err := e.untilLeader(ctx, func() error {
+	err := e.scouts.untilLeader(ctx, func() error {
 		if e.inbox.gate.isOpen() {
 			got, err := e.readIndexHere(ctx, false)
 			index = got.GetIndex()

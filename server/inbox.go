@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
 
@@ -16,6 +17,8 @@ const (
 	inboxLimit = 32_768
 	// callerLimit leaves a quarter of that to what runners report: callers who ask for more than there is hold up nobody's stop.
 	callerLimit = inboxLimit / 4 * 3
+	// callerBytes bounds what waiting callers' commands hold. A single one may be larger than what is left when there is no other.
+	callerBytes = 256 << 20
 )
 
 // request is one input for the leader's loop. It is answered exactly once.
@@ -38,6 +41,7 @@ type outcome struct {
 // inbox holds what waits for the leader's loop. It outlives epochs; while no loop runs its gate is shut.
 type inbox struct {
 	requests chan *request
+	bytes    atomic.Int64 // of the commands among them
 	beats    *beats
 	gate     gate
 }
@@ -53,15 +57,37 @@ func (b *inbox) put(r *request) error {
 	if r.report.GetHeartbeat() != nil {
 		return b.beats.put(r)
 	}
-	if r.report == nil && len(b.requests) >= callerLimit {
+	if r.report == nil && len(b.requests) >= callerLimit || !b.fits(r) {
 		return callboardv1.ErrOverloaded
 	}
 	select {
 	case b.requests <- r:
 		return nil
 	default:
+		b.took(r)
 		return callboardv1.ErrOverloaded
 	}
+}
+
+// fits counts the bytes of a command, if there is room for them.
+func (b *inbox) fits(r *request) bool {
+	if r.command == nil {
+		return true
+	}
+	size := int64(r.size)
+	if sum := b.bytes.Add(size); sum > callerBytes && sum > size {
+		b.bytes.Add(-size)
+		return false
+	}
+	return true
+}
+
+// took is called for every request that was taken out.
+func (b *inbox) took(r *request) *request {
+	if r.command != nil {
+		b.bytes.Add(-int64(r.size))
+	}
+	return r
 }
 
 // refuseAll answers everything that no loop has taken: it never entered the log.
@@ -72,7 +98,7 @@ func (b *inbox) refuseAll() {
 	for {
 		select {
 		case r := <-b.requests:
-			r.reply(outcome{err: callboardv1.ErrNoLeader})
+			b.took(r).reply(outcome{err: callboardv1.ErrNoLeader})
 		default:
 			return
 		}

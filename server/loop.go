@@ -130,6 +130,7 @@ func (l *loop) gather(ctx context.Context, atOnce bool) (*batch, bool) {
 	for size < maxBatchBytes && b.inputs() < maxBatch {
 		select {
 		case r := <-l.inbox.requests:
+			l.inbox.took(r)
 			if size > 0 && size+r.size > maxBatchBytes {
 				l.carried = r
 				return b, ctx.Err() == nil
@@ -150,7 +151,7 @@ func (l *loop) idle(ctx context.Context) *request {
 	for {
 		select {
 		case r := <-l.inbox.requests:
-			return r
+			return l.inbox.took(r)
 		case <-l.inbox.beats.news:
 			timer.Reset(l.idleFor())
 		case <-timer.C:

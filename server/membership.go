@@ -127,7 +127,7 @@ func notAMember(name string) error {
 
 // changeMembership changes the Raft configuration, wherever the leader is.
 func (n *node) changeMembership(ctx context.Context, change *nodev1.ChangeMembershipRequest) error {
-	return n.core.engine.untilLeader(ctx, func() error {
+	return n.core.engine.scouts.untilLeader(ctx, func() error {
 		if n.core.raft.State() == raft.Leader {
 			_, err := n.ChangeMembership(ctx, change)
 			return err
