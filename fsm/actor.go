@@ -241,13 +241,14 @@ func (tx *Tx) enqueueActor(op *logv1.EnqueueActor) Result {
 	if res.Code != CodeOK {
 		return res
 	}
-	if a.Phase == Pending {
-		if !a.Paced() {
-			return refuse(CodeIllegal)
-		}
+	if a.Phase == Pending && !a.Paced() {
+		return refuse(CodeIllegal)
+	}
+	if a.awaitsTurn() {
 		p := tx.pools.Get(a.pool)
 		tx.putBucket(p, tx.Bucket(p).owe(p.EvictionRateMicros()))
 	}
+	next.Eviction = 0
 	tx.makePending(next)
 	tx.replaceActor(a, next)
 	return Result{}
@@ -334,6 +335,9 @@ func (tx *Tx) actorStopped(op *logv1.ActorStopped) Result {
 	case BackingOff:
 		next.DueMs, next.RescheduleMs = op.GetRescheduleMs(), tx.wallAt(op.GetRescheduleMs())
 		next.SleepMs = 0
+		if op.GetForced() {
+			next.Eviction = evictionForced
+		}
 	case Sleeping:
 		next.DueMs, next.SleepMs = 0, tx.wallMs
 	case Destroyed:
@@ -429,6 +433,7 @@ func (tx *Tx) sleepActor(op *logv1.SleepActor) Result {
 		return res
 	}
 	next.DueMs, next.QueueSeq, next.PendingMs, next.RescheduleMs, next.SleepMs = 0, 0, 0, 0, tx.wallMs
+	next.Eviction = 0
 	if a.Trouble != nil { // it was to return to its runner at once; when it wakes it goes where everybody goes
 		t := *a.Trouble
 		t.Preferred = RunnerID{}
@@ -494,7 +499,7 @@ func (tx *Tx) markDestroyed(next *Actor) {
 	next.DueMs = tx.clockMs + endedKeptMs
 	next.Input, next.Saved, next.AlarmMs, next.QueueSeq, next.Claimed = nil, nil, 0, 0, 0
 	next.PendingMs, next.RescheduleMs, next.SleepMs = 0, 0, 0
-	next.Destroying = false
+	next.Destroying, next.Eviction = false, 0
 }
 
 func (tx *Tx) forgetActor(op *logv1.ForgetActor) Result {

@@ -171,6 +171,7 @@ func (tx *Tx) writeActor(old, next *Actor) {
 	moveKey(tx.endedActors, was.ended, is.ended)
 	moveKey(tx.actorsByKey, was.key, is.key)
 	moveKey(tx.named, was.named, is.named)
+	moveKey(tx.turns, was.turn, is.turn)
 	moveKey(tx.unreceived, was.unreceived, is.unreceived)
 	if next != nil && (is.queue != was.queue || is.named != was.named || is.unreceived != was.unreceived) {
 		tx.dirtyPool(next.pool)
@@ -203,6 +204,7 @@ type actorKeys struct {
 	ended      endedKey
 	key        actorKeyKey
 	named      namedKey
+	turn       namedKey
 	unreceived unreceivedKey
 }
 
@@ -217,6 +219,9 @@ func keysOf(a *Actor) (k actorKeys) {
 	default:
 		due.kind = dueKindOf(a.Phase)
 		k.agenda = due
+	}
+	if a.awaitsTurn() {
+		k.turn = namedKey{pool: a.pool, atMs: a.DueMs, seq: a.Seq, ordinal: a.ordinal}
 	}
 	if a.HasKey && a.Phase != Destroyed {
 		k.key = actorKeyKey{hash: a.keyHash, seq: a.Seq, ordinal: a.ordinal}

@@ -21,6 +21,7 @@ type bulk struct {
 	alarms   []alarmKey
 	ended    []endedKey
 	named    []namedKey
+	turns    []namedKey
 	unread   []unreceivedKey
 }
 
@@ -44,6 +45,7 @@ func (b *bulk) add(tx *Tx, a *Actor) {
 	b.alarms = collect(b.alarms, k.alarm)
 	b.ended = collect(b.ended, k.ended)
 	b.named = collect(b.named, k.named)
+	b.turns = collect(b.turns, k.turn)
 	b.unread = collect(b.unread, k.unreceived)
 }
 
@@ -77,6 +79,7 @@ func (b *bulk) put(tx *Tx) {
 	putInOrder(tx.alarms, b.alarms, alarmLess)
 	putInOrder(tx.endedActors, b.ended, endedLess)
 	putInOrder(tx.named, b.named, namedLess)
+	putInOrder(tx.turns, b.turns, namedLess)
 	putInOrder(tx.unreceived, b.unread, unreceivedLess)
 	*b = bulk{}
 }

@@ -7,14 +7,15 @@ import (
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 )
 
-// Eviction says how a planned eviction of an actor stands; a set of flags.
+// Eviction says how the eviction of an actor stands; a set of flags.
 type Eviction uint8
 
 // The flags.
 const (
 	evictionUnreceived Eviction = 1 << iota // the runner has not said that it heard of it
 	evictionByRollout                       // the rollout of MovedIn counts it
-	evictionMask       = evictionUnreceived | evictionByRollout
+	evictionForced                          // while it backs off: it was moved off a lost runner, and draws its token when it comes back
+	evictionMask       = evictionUnreceived | evictionByRollout | evictionForced
 )
 
 // namedKey orders the actors of a pool that are named to be evicted, by their turn.

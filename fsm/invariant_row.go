@@ -129,6 +129,9 @@ func (c *checker) checkActor(a *Actor) {
 	if k.named != (namedKey{}) {
 		in(c, c.named, "turns", name, k.named)
 	}
+	if k.turn != (namedKey{}) {
+		in(c, c.turns, "turns of forced moves", name, k.turn)
+	}
 	if k.unreceived != (unreceivedKey{}) {
 		in(c, c.unreceived, "missing receipts", name, k.unreceived)
 	}
@@ -184,7 +187,7 @@ func (c *checker) checkPhase(a *Actor) {
 		c.differ(name, "place in the queue while "+a.Phase.String(), fmt.Sprint("1 to ", c.queueSeq, ", none while it waits for its turn"), a.QueueSeq)
 	case a.EvictMs != 0 && !a.Phase.OnRunner(), a.EvictMs < 0:
 		c.differ(name, "turn or time of its eviction while "+a.Phase.String(), 0, a.EvictMs)
-	case a.Eviction != 0 && !a.Evicting(), a.Eviction&evictionByRollout != 0 && a.MovedIn == 0, a.MovedIn > c.rolloutSeq:
+	case a.Eviction&^evictionForced != 0 && !a.Evicting(), a.Eviction&evictionForced != 0 && a.Phase != BackingOff, a.Eviction&evictionByRollout != 0 && a.MovedIn == 0, a.MovedIn > c.rolloutSeq:
 		c.differ(name, "eviction flags and rollout while "+a.Phase.String(), "none", fmt.Sprint(a.Eviction, " and ", a.MovedIn))
 	case a.Promise != 0 && !a.Evicting():
 		c.differ(name, "slot promised while "+a.Phase.String(), 0, a.Promise)

@@ -28,9 +28,9 @@ type tally struct {
 
 // lens are the lengths of the indexes that rows of actors and runners are found under.
 type lens struct {
-	runnersByID, runnersByKey, runnersBySeq, candidates, drainWork, poolRunners, evictables                          int
-	actorsByID, actorsByName, actorsByKey, queue, assigned, alarms, backoffs, endedActors, agenda, named, unreceived int
-	rollouts, endedRollouts                                                                                          int
+	runnersByID, runnersByKey, runnersBySeq, candidates, drainWork, poolRunners, evictables                                 int
+	actorsByID, actorsByName, actorsByKey, queue, assigned, alarms, backoffs, endedActors, agenda, named, turns, unreceived int
+	rollouts, endedRollouts                                                                                                 int
 }
 
 func (s *State) lens() lens {
@@ -39,7 +39,7 @@ func (s *State) lens() lens {
 		candidates: s.candidates.Len(), drainWork: s.drainWork.Len(), poolRunners: s.poolRunners.Len(), evictables: s.evictables.Len(),
 		actorsByID: s.actorsByID.Len(), actorsByName: s.actorsByName.Len(), actorsByKey: s.actorsByKey.Len(), queue: s.queue.Len(),
 		assigned: s.assigned.Len(), alarms: s.alarms.Len(), backoffs: s.backoffs.Len(), endedActors: s.endedActors.Len(),
-		agenda: s.agenda.Len(), named: s.named.Len(), unreceived: s.unreceived.Len(), rollouts: s.rollouts.Len(), endedRollouts: s.endedRollouts.Len(),
+		agenda: s.agenda.Len(), named: s.named.Len(), turns: s.turns.Len(), unreceived: s.unreceived.Len(), rollouts: s.rollouts.Len(), endedRollouts: s.endedRollouts.Len(),
 	}
 }
 
@@ -49,7 +49,7 @@ func (l lens) minus(o lens) lens {
 		l.runnersByID - o.runnersByID, l.runnersByKey - o.runnersByKey, l.runnersBySeq - o.runnersBySeq, l.candidates - o.candidates,
 		l.drainWork - o.drainWork, l.poolRunners - o.poolRunners, l.evictables - o.evictables, l.actorsByID - o.actorsByID, l.actorsByName - o.actorsByName, l.actorsByKey - o.actorsByKey,
 		l.queue - o.queue, l.assigned - o.assigned, l.alarms - o.alarms, l.backoffs - o.backoffs, l.endedActors - o.endedActors, l.agenda - o.agenda,
-		l.named - o.named, l.unreceived - o.unreceived, l.rollouts - o.rollouts, l.endedRollouts - o.endedRollouts,
+		l.named - o.named, l.turns - o.turns, l.unreceived - o.unreceived, l.rollouts - o.rollouts, l.endedRollouts - o.endedRollouts,
 	}
 }
 
@@ -99,6 +99,7 @@ func (c *checker) addActor(a *Actor, by int) {
 	}
 	d.pools[a.pool] = d.pools[a.pool].plus(a.counts(), by)
 	d.lens.named += by * count(a.Named())
+	d.lens.turns += by * count(a.awaitsTurn())
 	d.lens.unreceived += by * count(a.Eviction&evictionUnreceived != 0)
 	if a.HasKey {
 		d.lens.actorsByKey += by

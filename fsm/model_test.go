@@ -71,6 +71,7 @@ type modelActor struct {
 	trouble                    modelTrouble
 	evictMs                    int64
 	unreceived, byRollout      bool
+	forced                     bool // it backs off after it was moved off a lost runner
 	movedIn                    int
 	promise                    string // runner
 }
@@ -205,7 +206,7 @@ func (m *model) do(op *logv1.Op) bool {
 			return false
 		}
 		p.written, p.binpack = false, false
-		p.configure(nil)
+		m.repace(poolOf(o.DeletePool), func() { p.configure(nil) })
 		return true
 	case *logv1.Op_RememberOutcome:
 		if _, known := m.outcomes[o.RememberOutcome.GetKey()]; known || o.RememberOutcome.GetKey() == "" {
@@ -255,7 +256,7 @@ func (m *model) putPool(op *logv1.PutPool) bool {
 		m.pools[poolOf(op)] = p
 	}
 	p.written, p.binpack = true, op.GetConfig().GetPlacement() == 2
-	p.configure(op.GetConfig())
+	m.repace(poolOf(op), func() { p.configure(op.GetConfig()) })
 	return true
 }
 
@@ -431,9 +432,10 @@ func (m *model) doActor(op *logv1.Op) bool {
 		if a == nil || a.phase == "pending" && a.dueMs == 0 {
 			return false
 		}
-		if a.phase == "pending" {
+		if a.phase == "pending" || a.forced {
 			m.pools[a.inPool()].take()
 		}
+		a.forced = false
 		return m.pend(a)
 	case *logv1.Op_ActorRunning:
 		_, a := m.find(nil, o.ActorRunning.GetRef(), "starting")
@@ -448,7 +450,7 @@ func (m *model) doActor(op *logv1.Op) bool {
 	case *logv1.Op_SleepActor:
 		_, a := m.find(o.SleepActor.GetActorId(), nil, "pending", "backing_off")
 		if a != nil {
-			a.phase, a.dueMs, a.queueSeq, a.trouble.preferred = "sleeping", 0, 0, ""
+			a.phase, a.dueMs, a.queueSeq, a.trouble.preferred, a.forced = "sleeping", 0, 0, "", false
 		}
 		return a != nil
 	case *logv1.Op_WakeActor:
@@ -531,7 +533,7 @@ func (m *model) pend(a *modelActor) bool {
 // bury ends an actor for good.
 func (m *model) bury(a *modelActor) bool {
 	a.phase, a.dueMs, a.input, a.saved, a.alarmMs, a.queueSeq = "destroyed", m.clockMs+3_600_000, "", "", 0, 0
-	a.destroying, a.claimed = false, 0
+	a.destroying, a.claimed, a.forced = false, 0, false
 	return true
 }
 
@@ -598,7 +600,7 @@ func (m *model) stopped(op *logv1.ActorStopped) bool {
 			a.dueMs, a.queueSeq = op.GetRescheduleMs(), 0
 		}
 	case "backing_off":
-		a.phase, a.dueMs = next, op.GetRescheduleMs()
+		a.phase, a.dueMs, a.forced = next, op.GetRescheduleMs(), op.GetForced()
 	case "sleeping":
 		a.phase, a.dueMs = next, 0
 	case "destroyed":

@@ -167,6 +167,7 @@ func (tx *Tx) replacePool(old, next *Pool) {
 	tx.dirtyPool(next.ordinal)
 	// What was saved up at the old rate counts on, and never for more than the new one would have saved up.
 	tx.putBucket(next, tx.Bucket(old).at(tx.clockMs, next.EvictionRateMicros()))
+	tx.repace(old, next)
 	if old.Placement() == next.Placement() {
 		tx.pools.Set(next.ordinal, next)
 		return

@@ -214,7 +214,7 @@ var (
 	derivedFields = []string{
 		"namespaceCount", "namespacesByName", "namespacesByID", "poolCount", "poolStats", "poolsByName", "versions",
 		"runnersByID", "runnersByKey", "runnersBySeq", "runnerNumbers", "candidates", "poolRunners", "evictables", "drainWork",
-		"endedRollouts", "endedRolloutCount", "named", "unreceived",
+		"endedRollouts", "endedRolloutCount", "named", "turns", "unreceived",
 		"actorOrdinals", "actorsByID", "actorsByName", "actorsByKey", "actorNames", "endedActors", "bodies", "queue", "assigned", "alarms", "backoffs", "agenda",
 		"outcomesByTime", "phases", "storedBytes", "endedCount",
 	}
@@ -416,7 +416,7 @@ func TestRestorerRefuses(t *testing.T) {
 		{"a window without a rate", bucket(&logv1.BucketRecord{WindowTurns: 1}), "a window of 1 turns for a rate of 0"},
 		{"a window that is too fast", bucket(&logv1.BucketRecord{WindowTurns: 1, WindowRateMicros: MaxEvictionRateMicros + 1}), "a window of 1 turns"},
 		{"a bucket of the future", bucket(futureBucket), "BucketRecord has fields"},
-		{"unknown eviction flags", actorAfter(func(a *logv1.ActorRecord) { a.Eviction = 4 }), "the eviction flags 4"},
+		{"unknown eviction flags", actorAfter(func(a *logv1.ActorRecord) { a.Eviction = 8 }), "the eviction flags 8"},
 		{"a promise to one that runs", actorAfter(func(a *logv1.ActorRecord) { a.Phase, a.Runner, a.Promise = uint32(Running), 1, 1 }), "running with a slot promised on runner 1"},
 		{"a promise of nobody", actorAfter(func(a *logv1.ActorRecord) { a.Phase, a.Runner, a.Promise = uint32(Stopping), 1, 5 }), "runner of number 5: there is none"},
 		{"a promise of a number below", actorAfter(func(a *logv1.ActorRecord) { a.Phase, a.Runner, a.Promise = uint32(Stopping), 1, 1<<31 }), "there is none"},

@@ -62,6 +62,7 @@ type State struct {
 	queue          table.Index[queueKey]
 	assigned       table.Index[assignedKey]
 	named          table.Index[namedKey]
+	turns          table.Index[namedKey] // of forced moves
 	unreceived     table.Index[unreceivedKey]
 	orphans        table.Index[orphanKey]
 	bodies         table.Index[orphanKey] // those of the orphans that actors wait for, by actor
@@ -101,6 +102,7 @@ func NewView() *View {
 		rollouts:         table.NewIndex(rolloutLess),
 		endedRollouts:    table.NewIndex(endedRolloutLess),
 		named:            table.NewIndex(namedLess),
+		turns:            table.NewIndex(namedLess),
 		unreceived:       table.NewIndex(unreceivedLess),
 		actorOrdinals:    newNumbers(),
 		actorsByID:       table.NewIndex(idLess),
@@ -155,7 +157,7 @@ func (s *State) clone() State {
 	c.runnerNumbers, c.actorOrdinals = s.runnerNumbers.clone(), s.actorOrdinals.clone()
 	c.buckets, c.poolRunners, c.evictables, c.drainWork = s.buckets.Clone(), s.poolRunners.Clone(), s.evictables.Clone(), s.drainWork.Clone()
 	c.rollouts, c.endedRollouts, c.endedRolloutCount = s.rollouts.Clone(), s.endedRollouts.Clone(), s.endedRolloutCount.Clone()
-	c.named, c.unreceived = s.named.Clone(), s.unreceived.Clone()
+	c.named, c.turns, c.unreceived = s.named.Clone(), s.turns.Clone(), s.unreceived.Clone()
 	c.candidates, c.actorsByID, c.actorsByName = s.candidates.Clone(), s.actorsByID.Clone(), s.actorsByName.Clone()
 	c.actorsByKey, c.actorNames, c.endedActors = s.actorsByKey.Clone(), s.actorNames.Clone(), s.endedActors.Clone()
 	c.queue, c.assigned, c.orphans, c.bodies = s.queue.Clone(), s.assigned.Clone(), s.orphans.Clone(), s.bodies.Clone()

@@ -40,7 +40,7 @@ func (s *step) moveAll(r *fsm.Runner) {
 			s.out.Unfinished = true
 			return
 		}
-		if at := s.turnMs(s.tx.RunnerByNumber(r.Number)); at > s.tx.ClockMs() {
+		if at := s.tx.ForcedTurnMs(s.tx.RunnerByNumber(r.Number)); at > s.tx.ClockMs() {
 			s.wakeAt(at)
 			return
 		}
@@ -49,20 +49,4 @@ func (s *step) moveAll(r *fsm.Runner) {
 			Ref: refOp(a.Ref()), StopDeadlineMs: s.tx.ClockMs() + s.tx.Setting(fsm.ActorStopThreshold), Forced: true,
 		}}})
 	}
-}
-
-// turnMs returns the cluster clock at which the next forced move of a runner is due. They come as fast as the pool's rate; faster, so
-// that all are made within its period; and within the time that the runner has left, less what a stop may take.
-func (s *step) turnMs(r *fsm.Runner) int64 {
-	p, m := s.tx.RunnerPool(r), r.Moves
-	if m.Total == 0 {
-		return s.tx.ClockMs() // the first one begins them
-	}
-	done, total := int64(m.Done), int64(m.Total)
-	offset := min(done*1_000_000_000/int64(p.EvictionRateMicros()), done*p.EvictionPeriodMs()/total)
-	if r.End == fsm.NotEnded && r.Drain.DeadlineMs != 0 && r.Drain.Cause != fsm.DrainOperator {
-		left := r.Drain.DeadlineMs - s.tx.Setting(fsm.ActorStopThreshold) - m.FromMs
-		offset = min(offset, done*max(0, left)/total)
-	}
-	return m.FromMs + offset
 }

@@ -89,7 +89,7 @@ func (s *step) endLife(a *fsm.Actor, e ending) bool {
 	}
 	if e.cause == logv1.StopCause_STOP_CAUSE_LOST && a.Phase != fsm.Stopping && (op.Next == toPending || op.Next == toBackOff) {
 		op.Forced = true // its runner's actors are placed again one after the other; those on their way have had their turn
-		if turn := s.turnMs(r); turn > s.tx.ClockMs() {
+		if turn := s.tx.ForcedTurnMs(r); turn > s.tx.ClockMs() {
 			op.RescheduleMs = max(op.RescheduleMs, turn)
 		}
 	}
@@ -118,11 +118,11 @@ func (s *step) giveUp(a *fsm.Actor) {
 // together do not come back together.
 func (s *step) backOffMs(retries uint32) int64 {
 	const jitterMs = 500
-	if retries == 0 {
-		return 0
+	wait := s.tx.BackOffMs(retries)
+	if wait > 0 {
+		wait += int64(s.drawUint32() % (jitterMs + 1))
 	}
-	exponent := min(int64(retries)-1, s.tx.Setting(fsm.RescheduleBackoffMaxExponent))
-	return s.tx.Setting(fsm.BaseRetryTimeout)<<exponent + int64(s.drawUint32()%(jitterMs+1))
+	return wait
 }
 
 // stop asks the runner of an actor to stop it.
