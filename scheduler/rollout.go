@@ -34,9 +34,10 @@ func (s *step) callOff(p *fsm.Pool) {
 	if !any || p.DrainOn() && some && newest > outdated {
 		return
 	}
+	// The newest of the outdated are outdated no more. Those that are older than they are still have a newer one, and drain on.
 	var back []*fsm.Runner
 	for r := range s.tx.PoolRunners(p) {
-		if r.Drain.Cause == fsm.DrainNewerVersion && (!p.DrainOn() || !some || newest <= r.Version) {
+		if r.Drain.Cause == fsm.DrainNewerVersion && (!p.DrainOn() || r.Version == outdated) {
 			back = append(back, r)
 		}
 	}
