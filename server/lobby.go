@@ -17,7 +17,7 @@ import (
 const (
 	// maxEntering is how many new connections may be on their way in at once: between accept and their first answer. What they have to
 	// do in a node stays a matter of milliseconds, however many knock; Raft and those who are in already notice nothing.
-	maxEntering = 64
+	maxEntering = 128
 	// maxWaiting bounds the connections that wait to be let in. At the limit the oldest is closed: whoever sent it has likely given up.
 	maxWaiting = 16_384
 	// waitingFor is how long one may wait; a runner gives up a dial after as long.
