@@ -58,7 +58,7 @@ func (q question) place(cursor string) ([]byte, error) {
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || len(b) < 7 || b[0] != cursorFormat {
-		return nil, badField("cursor", "cursor %q is not one that this API gave: pass next_cursor of the page before, unchanged", clip(cursor))
+		return nil, badField("cursor", "cursor %q is not one that this API gave: pass the cursor of the page before, unchanged", clip(cursor))
 	}
 	if b[1] != byte(q.kind) || binary.BigEndian.Uint32(b[2:]) != q.mark {
 		return nil, badField("cursor", "the cursor belongs to another list: it goes only with the parameters of the page that gave it")
@@ -74,7 +74,7 @@ func (q question) seq(cursor string) (uint64, error) {
 	}
 	seq, n := binary.Uvarint(place)
 	if n != len(place) || seq == 0 {
-		return 0, badField("cursor", "cursor %q is not one that this API gave: pass next_cursor of the page before, unchanged", clip(cursor))
+		return 0, badField("cursor", "cursor %q is not one that this API gave: pass the cursor of the page before, unchanged", clip(cursor))
 	}
 	return seq, nil
 }
