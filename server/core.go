@@ -89,6 +89,7 @@ func (c *core) run(ctx context.Context) error {
 	tasks.Go(func() error { return c.leadership.run(ctx) })
 	tasks.Go(func() error { return c.relay.Run(ctx) })
 	tasks.Go(func() error { return c.watchLeader(ctx) })
+	tasks.Go(func() error { return c.watchDisk(ctx) })
 	if w, ok := c.transport.(witness); ok {
 		heirs := &succession{log: c.log, self: raft.ServerID(c.id), raft: c.raft, voters: c.voters, witness: w}
 		tasks.Go(func() error { return heirs.run(ctx) })
@@ -120,6 +121,16 @@ func (c *core) watchLeader(ctx context.Context) error {
 			return nil
 		}
 		c.engine.leaders.note()
+	}
+}
+
+// watchDisk ends the node when it cannot write its log: what it does not store it must not promise.
+func (c *core) watchDisk(ctx context.Context) error {
+	select {
+	case err := <-c.stores.Failed():
+		return err
+	case <-ctx.Done():
+		return nil
 	}
 }
 

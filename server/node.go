@@ -38,11 +38,23 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		if closed := n.close(); err == nil {
 			err = closed
 		}
+		err = adviseOnDisk(err)
 	}()
 	if err := n.open(); err != nil {
 		return err
 	}
 	return n.run(ctx)
+}
+
+// adviseOnDisk says what to do when it was the disk that ended the node.
+func adviseOnDisk(err error) error {
+	switch {
+	case isDiskFull(err):
+		return fmt.Errorf("%w: the disk is full: make room, then start the node again; nothing that was acknowledged is missing", err)
+	case isDiskBroken(err):
+		return fmt.Errorf("%w: the disk is broken or read-only: replace it, and start the node with the same line; an empty data directory lets it rejoin", err)
+	}
+	return err
 }
 
 // node is one engine node with its doors.

@@ -14,6 +14,14 @@ func isOutOfFiles(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
+func isDiskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+func isDiskBroken(err error) bool {
+	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EROFS)
+}
+
 // raiseOpenFiles lifts the limit on open files to what the machine allows: every runner takes one.
 func raiseOpenFiles(log *slog.Logger) {
 	var limit syscall.Rlimit

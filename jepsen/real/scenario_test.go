@@ -64,8 +64,16 @@ type scenario struct {
 	runners []*real.Runner
 }
 
-// begin makes a world with a cluster. When the test ends everything is killed, and looked at for crashes.
+// begin makes a world with a cluster.
 func begin(t *testing.T, nodes ...string) *scenario {
+	t.Helper()
+	s := emptyWorld(t)
+	s.found(nodes...)
+	return s
+}
+
+// emptyWorld makes a world without a cluster. When the test ends everything is killed, and looked at for crashes.
+func emptyWorld(t *testing.T) *scenario {
 	t.Helper()
 	began := time.Now()
 	b, err := binaries()
@@ -88,13 +96,18 @@ func begin(t *testing.T, nodes ...string) *scenario {
 			t.Error(err)
 		}
 	})
-	s := &scenario{T: t, World: w}
-	began = time.Now()
-	s.cluster, err = w.StartCluster(t.Context(), nodes...)
+	return &scenario{T: t, World: w}
+}
+
+// found starts the world's cluster.
+func (s *scenario) found(nodes ...string) {
+	s.Helper()
+	began := time.Now()
+	var err error
+	s.cluster, err = s.StartCluster(s.Context(), nodes...)
 	s.must(err)
-	t.Logf("%d nodes up after %v", len(nodes), round(time.Since(began)))
+	s.Logf("%d nodes up after %v", len(nodes), round(time.Since(began)))
 	s.caller = s.callerOf("all", s.cluster.GRPCAddrs())
-	return s
 }
 
 // tell runs one scenario of a world; after one that failed the others mean nothing.

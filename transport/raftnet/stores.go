@@ -40,7 +40,11 @@ type Stores struct {
 	Stable    raft.StableStore
 	Snapshots raft.SnapshotStore
 	close     func() error
+	failed    chan error
 }
+
+// Failed tells the first write to the disk that failed: the node must end. Nil, which never tells, for stores in memory.
+func (s *Stores) Failed() <-chan error { return s.failed }
 
 // Used tells whether a Raft has run on these stores before: if so, a node must neither found nor be given a new cluster.
 func (s *Stores) Used() (bool, error) {
@@ -75,11 +79,13 @@ func Open(dir string, log *slog.Logger) (*Stores, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("snapshots in %s: %w", dir, err), bolt.Close())
 	}
+	failure := newFailure()
 	return &Stores{
-		Log:       newLogCache(logCacheBytes, sealed{bolt}),
-		Stable:    bolt,
+		Log:       newLogCache(logCacheBytes, watchedLog{sealed{bolt}, failure}),
+		Stable:    watchedStable{bolt, failure},
 		Snapshots: snapshots,
 		close:     bolt.Close,
+		failed:    failure.told,
 	}, nil
 }
 
