@@ -102,6 +102,9 @@ func (s *step) pauseRollout(namespace, pool string, paused bool, reason string) 
 		return refuse(callboardv1.Refuse("pool", "no_rollout", "no rollout is open in pool %q: `callboard rollout history %s` lists those that have ended", pool, pool))
 	}
 	s.do(&logv1.Op{Op: &logv1.Op_PauseRollout{PauseRollout: &logv1.PauseRollout{NamespaceId: ns.ID[:], Pool: pool, Paused: paused, Reason: reason}}})
+	if paused {
+		s.unname(p, s.namedFor(p, fsm.DrainNewerVersion))
+	}
 	return done(nil)
 }
 

@@ -31,6 +31,7 @@ func (s *step) report(report *nodev1.SessionReport) *nodev1.SessionAnswer {
 		s.do(&logv1.Op{Op: &logv1.Op_EndRunner{EndRunner: &logv1.EndRunner{RunnerId: r.ID[:]}}})
 	case *nodev1.SessionReport_Broken:
 		s.do(&logv1.Op{Op: &logv1.Op_DisconnectRunner{DisconnectRunner: &logv1.DisconnectRunner{RunnerId: r.ID[:], SessionId: r.Session[:]}}})
+		s.unname(s.tx.RunnerPool(r), s.namedOn(r)) // while it is away its actors are not moved
 	case *nodev1.SessionReport_Receipt:
 		return s.receipt(what.Receipt)
 	default:

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"slices"
 	"sort"
 
 	"github.com/callboard/callboard/fsm"
@@ -22,22 +23,24 @@ func (s *step) name(p *fsm.Pool) {
 	if size == 0 {
 		return
 	}
+	named, left := int(s.tx.PoolStats(p).Named), turnsAfter(bucket, s.tx.ClockMs())
+	switch {
+	case left > 0 && (named >= left || int(s.tx.PoolStats(p).Evictable) <= named):
+		return // no turn is free, or nobody is left to be named
+	case left == 0 && named > 0:
+		return // they are late, and go first
+	}
+	if left > 0 {
+		if s.unnamedBefore(p, bucket.TurnMs(bucket.WindowTurns-1)) {
+			s.fill(p, bucket, s.freeTurns(p, bucket, left), s.nameable(p))
+		}
+		return
+	}
 	runners := s.nameable(p)
 	if len(runners) == 0 {
 		return
 	}
-	named := int(s.tx.PoolStats(p).Named)
-	left := turnsAfter(bucket, s.tx.ClockMs())
-	if left > 0 {
-		if named < left && int(s.tx.PoolStats(p).Evictable) > named {
-			s.fill(p, bucket, s.freeTurns(p, bucket, left), runners)
-		}
-		return
-	}
-	if named > 0 {
-		return // they are late, and go first
-	}
-	bucket.WindowFromMs = max(s.tx.ClockMs(), bucket.TokenMs(p.EvictionRateMicros()))
+	bucket.WindowFromMs = max(s.tx.ClockMs(), bucket.TokenMs(p.EvictionRateMicros()), 1) // a turn at 0 would be none
 	begins := runners[0].Drain.StartMs
 	for _, r := range runners {
 		begins = min(begins, r.Drain.StartMs)
@@ -49,6 +52,22 @@ func (s *step) name(p *fsm.Pool) {
 		turns[i] = bucket.TurnMs(uint32(i))
 	}
 	s.fill(p, bucket, turns, runners)
+}
+
+// unnamedBefore tells whether somebody may be left to be named for turns up to a clock. It counts, and looks through no actors: those
+// whose delay is not over by then, or whose rollout is paused, may be many and wait for long.
+func (s *step) unnamedBefore(p *fsm.Pool, lastMs int64) bool {
+	named, actors := s.tx.PoolStats(p).Named, uint32(0)
+	for r := range s.tx.Evictable(p) {
+		why := passedOver(&s.tx.State, p, r)
+		if why.blocked == "" || why.blocked == blockedDelay && why.atMs <= lastMs || why.blocked == blockedSilent {
+			actors += r.Left()
+		}
+		if actors > named {
+			return true
+		}
+	}
+	return false
 }
 
 // turnsAfter returns how many turns of a window lie ahead.
@@ -149,6 +168,11 @@ func (s *step) namedOn(r *fsm.Runner) []*fsm.Actor {
 		}
 	}
 	return named
+}
+
+// namedFor returns the actors of a pool that are named because of drains of one cause.
+func (s *step) namedFor(p *fsm.Pool, cause fsm.DrainCause) []*fsm.Actor {
+	return slices.DeleteFunc(s.namedIn(p), func(a *fsm.Actor) bool { return s.tx.RunnerByNumber(a.Runner).Drain.Cause != cause })
 }
 
 func (s *step) namedIn(p *fsm.Pool) []*fsm.Actor {
