@@ -22,6 +22,7 @@ type poolJSON struct {
 	TotalSlots       uint64          `json:"total_slots"`
 	FreeSlots        uint64          `json:"free_slots"`
 	PendingActors    uint64          `json:"pending_actors"`
+	PacedActors      uint64          `json:"paced_actors"`
 	LiveActors       uint64          `json:"live_actors"`
 	RolloutID        *uint64         `json:"rollout_id"`
 	DrainingRunners  uint32          `json:"draining_runners"`
@@ -41,7 +42,7 @@ func poolOf(p *callboardv1.Pool) poolJSON {
 	j := poolJSON{
 		Namespace: p.GetNamespace(), Name: p.GetName(), AutoCreated: p.GetAutoCreated(), ConnectedRunners: p.GetConnectedRunners(),
 		NewestVersion: p.GetNewestVersion(), TotalSlots: p.GetTotalSlots(), FreeSlots: p.GetFreeSlots(),
-		PendingActors: p.GetPendingActors(), LiveActors: p.GetLiveActors(), DrainingRunners: p.GetDrainingRunners(),
+		PendingActors: p.GetPendingActors(), PacedActors: p.GetPacedActors(), LiveActors: p.GetLiveActors(), DrainingRunners: p.GetDrainingRunners(),
 	}
 	if p.GetRolloutId() != 0 {
 		j.RolloutID = &p.RolloutId
@@ -146,6 +147,7 @@ func (g *globals) printPool(answer poolAnswer) error {
 		t.row("slots free", fmt.Sprintf("%d of %d", p.FreeSlots, p.TotalSlots))
 		t.row("actors", p.LiveActors)
 		t.row("pending", p.PendingActors)
+		t.row("waiting for their turn", p.PacedActors)
 		t.row("rollout", p.rolloutText())
 		t.row("config", p.configNote())
 		if c := p.Config; c != nil {

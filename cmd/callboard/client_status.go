@@ -22,6 +22,7 @@ type statusJSON struct {
 	Index            uint64     `json:"index"`
 	LiveActors       uint64     `json:"live_actors"`
 	PendingActors    uint64     `json:"pending_actors"`
+	PacedActors      uint64     `json:"paced_actors"`
 	ConnectedRunners uint32     `json:"connected_runners"`
 	TotalSlots       uint64     `json:"total_slots"`
 	FreeSlots        uint64     `json:"free_slots"`
@@ -80,7 +81,7 @@ func isTimeout(err error) bool {
 func statusOf(cluster *callboardv1.ClusterServiceGetResponse, pools []*callboardv1.Pool, problems []string) statusJSON {
 	s := statusJSON{
 		Problems: append([]string{}, problems...), ClusterID: cluster.GetClusterId(), Node: cluster.GetNode(), Version: cluster.GetVersion(),
-		Index: cluster.GetIndex(), LiveActors: cluster.GetLiveActors(), PendingActors: cluster.GetPendingActors(),
+		Index: cluster.GetIndex(), LiveActors: cluster.GetLiveActors(), PendingActors: cluster.GetPendingActors(), PacedActors: cluster.GetPacedActors(),
 		ConnectedRunners: cluster.GetConnectedRunners(), TotalSlots: cluster.GetTotalSlots(), FreeSlots: cluster.GetFreeSlots(),
 		Peers: peersOf(cluster.GetPeers()), Pools: []poolJSON{},
 	}
@@ -115,6 +116,14 @@ func (j poolJSON) problem() string {
 	}
 }
 
+func (s statusJSON) actorsText() string {
+	text := fmt.Sprintf("%d, of them %d pending", s.LiveActors, s.PendingActors)
+	if s.PacedActors > 0 {
+		text += fmt.Sprintf(", %d waiting for their turn after the loss of their runner", s.PacedActors)
+	}
+	return text
+}
+
 func (g *globals) printStatus(s statusJSON) error {
 	return g.print(s, func(t *table) {
 		if s.PlacingWorks {
@@ -132,7 +141,7 @@ func (g *globals) printStatus(s statusJSON) error {
 		t.row("leader", leader)
 		t.row("runners", fmt.Sprintf("%d connected", s.ConnectedRunners))
 		t.row("slots", fmt.Sprintf("%d of %d free", s.FreeSlots, s.TotalSlots))
-		t.row("actors", fmt.Sprintf("%d, of them %d pending", s.LiveActors, s.PendingActors))
+		t.row("actors", s.actorsText())
 		t.row("state", fmt.Sprintf("log index %d, cluster %s", s.Index, s.ClusterID))
 		t.line("")
 		peerRows(t, s.Peers)

@@ -22,7 +22,7 @@ func (s *clusterService) Get(ctx context.Context, req *callboardv1.ClusterServic
 	answer := &callboardv1.ClusterServiceGetResponse{
 		Node: node, Leader: leader, Version: version, Peers: peers,
 		Index: view.Index(), Epoch: view.Epoch(), ClockMs: view.ClockMs(),
-		LiveActors: view.LiveActors(), PendingActors: view.Count(fsm.Pending),
+		LiveActors: view.LiveActors(),
 	}
 	if id := view.Cluster(); !fsm.ID(id).IsZero() {
 		answer.ClusterId = id.String()
@@ -33,7 +33,11 @@ func (s *clusterService) Get(ctx context.Context, req *callboardv1.ClusterServic
 			answer.TotalSlots += pool.totalSlots
 			answer.FreeSlots += pool.freeSlots
 		}
+		for p := range view.Pools(ns, "") {
+			answer.PacedActors += uint64(view.PoolStats(p).Paced)
+		}
 	}
+	answer.PendingActors = view.Count(fsm.Pending) - answer.GetPacedActors()
 	return answer, nil
 }
 

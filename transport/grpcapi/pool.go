@@ -21,6 +21,7 @@ func poolMessage(v *fsm.View, ns *fsm.Namespace, p *fsm.Pool, count poolCount) *
 		TotalSlots:       count.totalSlots,
 		FreeSlots:        count.freeSlots,
 		PendingActors:    uint64(stats.Pending),
+		PacedActors:      uint64(stats.Paced),
 		LiveActors:       uint64(stats.Live),
 		DrainingRunners:  uint32(count.draining),
 	}

@@ -237,6 +237,15 @@ func TestTheActorsOfALostRunnerWaitForTheirTurn(t *testing.T) {
 	if waiting < 5 {
 		t.Errorf("%d wait for their turn", waiting)
 	}
+	// They are told apart from those that a slot would do for.
+	pool, err := api.Pools().Get(t.Context(), &callboardv1.PoolServiceGetRequest{Namespace: "default", Name: "p"})
+	if err != nil || pool.GetPool().GetPacedActors() != uint64(waiting) || pool.GetPool().GetPendingActors() != 0 {
+		t.Errorf("%v, %v; want %d that wait for their turn, and none that is pending", pool, err, waiting)
+	}
+	cluster, err := api.ClusterInfo().Get(t.Context(), &callboardv1.ClusterServiceGetRequest{})
+	if err != nil || cluster.GetPacedActors() != uint64(waiting) || cluster.GetPendingActors() != 0 {
+		t.Errorf("%v, %v; want %d that wait for their turn, and none that is pending", cluster, err, waiting)
+	}
 }
 
 // TestRolloutsComeInPages, newest first, and lose none.

@@ -18,7 +18,8 @@ type clusterBody struct {
 	Epoch            uint64     `json:"epoch"`
 	ClockMs          int64      `json:"clock_ms" doc:"Cluster clock."`
 	LiveActors       uint64     `json:"live_actors"`
-	PendingActors    uint64     `json:"pending_actors"`
+	PendingActors    uint64     `json:"pending_actors" doc:"In a queue: a slot would do."`
+	PacedActors      uint64     `json:"paced_actors" doc:"They were on a lost runner, and wait for their turn before they are pending."`
 	ConnectedRunners uint32     `json:"connected_runners"`
 	TotalSlots       uint64     `json:"total_slots"`
 	FreeSlots        uint64     `json:"free_slots"`
@@ -49,7 +50,7 @@ func (a *api) getCluster(ctx context.Context, in *ReadParams) (*answer[clusterBo
 	}
 	body := clusterBody{
 		ClusterID: got.GetClusterId(), Node: got.GetNode(), Leader: text(got.GetLeader()), Version: got.GetVersion(), Index: got.GetIndex(),
-		Epoch: got.GetEpoch(), ClockMs: got.GetClockMs(), LiveActors: got.GetLiveActors(), PendingActors: got.GetPendingActors(),
+		Epoch: got.GetEpoch(), ClockMs: got.GetClockMs(), LiveActors: got.GetLiveActors(), PendingActors: got.GetPendingActors(), PacedActors: got.GetPacedActors(),
 		ConnectedRunners: got.GetConnectedRunners(), TotalSlots: got.GetTotalSlots(), FreeSlots: got.GetFreeSlots(), Peers: []peerBody{},
 	}
 	for _, p := range got.GetPeers() {

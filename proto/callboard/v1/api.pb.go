@@ -3410,12 +3410,13 @@ type ClusterServiceGetResponse struct {
 	Epoch            uint64                 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	ClockMs          int64                  `protobuf:"varint,7,opt,name=clock_ms,json=clockMs,proto3" json:"clock_ms,omitempty"` // cluster clock
 	LiveActors       uint64                 `protobuf:"varint,8,opt,name=live_actors,json=liveActors,proto3" json:"live_actors,omitempty"`
-	PendingActors    uint64                 `protobuf:"varint,9,opt,name=pending_actors,json=pendingActors,proto3" json:"pending_actors,omitempty"`
+	PendingActors    uint64                 `protobuf:"varint,9,opt,name=pending_actors,json=pendingActors,proto3" json:"pending_actors,omitempty"` // in a queue: a slot would do
 	ConnectedRunners uint32                 `protobuf:"varint,10,opt,name=connected_runners,json=connectedRunners,proto3" json:"connected_runners,omitempty"`
 	TotalSlots       uint64                 `protobuf:"varint,11,opt,name=total_slots,json=totalSlots,proto3" json:"total_slots,omitempty"`
 	FreeSlots        uint64                 `protobuf:"varint,12,opt,name=free_slots,json=freeSlots,proto3" json:"free_slots,omitempty"`
 	StateHash        string                 `protobuf:"bytes,13,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"` // empty unless asked for
 	Peers            []*Peer                `protobuf:"bytes,14,rep,name=peers,proto3" json:"peers,omitempty"`
+	PacedActors      uint64                 `protobuf:"varint,15,opt,name=paced_actors,json=pacedActors,proto3" json:"paced_actors,omitempty"` // they were on a lost runner, and wait for their turn before they are pending
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -3546,6 +3547,13 @@ func (x *ClusterServiceGetResponse) GetPeers() []*Peer {
 		return x.Peers
 	}
 	return nil
+}
+
+func (x *ClusterServiceGetResponse) GetPacedActors() uint64 {
+	if x != nil {
+		return x.PacedActors
+	}
+	return 0
 }
 
 type Peer struct {
@@ -4444,7 +4452,7 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"\tnamespace\x18\x01 \x01(\v2\x17.callboard.v1.NamespaceR\tnamespace\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\"W\n" +
 	"\x18ClusterServiceGetRequest\x12;\n" +
-	"\vconsistency\x18\x01 \x01(\x0e2\x19.callboard.v1.ConsistencyR\vconsistency\"\xc5\x03\n" +
+	"\vconsistency\x18\x01 \x01(\x0e2\x19.callboard.v1.ConsistencyR\vconsistency\"\xe8\x03\n" +
 	"\x19ClusterServiceGetResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x12\n" +
@@ -4465,7 +4473,8 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"free_slots\x18\f \x01(\x04R\tfreeSlots\x12\x1d\n" +
 	"\n" +
 	"state_hash\x18\r \x01(\tR\tstateHash\x12(\n" +
-	"\x05peers\x18\x0e \x03(\v2\x12.callboard.v1.PeerR\x05peers\"\x9d\x02\n" +
+	"\x05peers\x18\x0e \x03(\v2\x12.callboard.v1.PeerR\x05peers\x12!\n" +
+	"\fpaced_actors\x18\x0f \x01(\x04R\vpacedActors\"\x9d\x02\n" +
 	"\x04Peer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x14\n" +

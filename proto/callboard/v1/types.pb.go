@@ -776,10 +776,11 @@ type Pool struct {
 	NewestVersion    uint32                 `protobuf:"varint,6,opt,name=newest_version,json=newestVersion,proto3" json:"newest_version,omitempty"` // highest among connected, non-draining runners
 	TotalSlots       uint64                 `protobuf:"varint,7,opt,name=total_slots,json=totalSlots,proto3" json:"total_slots,omitempty"`
 	FreeSlots        uint64                 `protobuf:"varint,8,opt,name=free_slots,json=freeSlots,proto3" json:"free_slots,omitempty"`
-	PendingActors    uint64                 `protobuf:"varint,9,opt,name=pending_actors,json=pendingActors,proto3" json:"pending_actors,omitempty"`
+	PendingActors    uint64                 `protobuf:"varint,9,opt,name=pending_actors,json=pendingActors,proto3" json:"pending_actors,omitempty"` // in the queue: a slot would do
 	LiveActors       uint64                 `protobuf:"varint,10,opt,name=live_actors,json=liveActors,proto3" json:"live_actors,omitempty"`
 	RolloutId        uint64                 `protobuf:"varint,11,opt,name=rollout_id,json=rolloutId,proto3" json:"rollout_id,omitempty"` // of the open rollout; 0: none
 	DrainingRunners  uint32                 `protobuf:"varint,12,opt,name=draining_runners,json=drainingRunners,proto3" json:"draining_runners,omitempty"`
+	PacedActors      uint64                 `protobuf:"varint,13,opt,name=paced_actors,json=pacedActors,proto3" json:"paced_actors,omitempty"` // they were on a lost runner, and wait for their turn before they are pending
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -894,6 +895,13 @@ func (x *Pool) GetRolloutId() uint64 {
 func (x *Pool) GetDrainingRunners() uint32 {
 	if x != nil {
 		return x.DrainingRunners
+	}
+	return 0
+}
+
+func (x *Pool) GetPacedActors() uint64 {
+	if x != nil {
+		return x.PacedActors
 	}
 	return 0
 }
@@ -2217,7 +2225,7 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"\x15_actor_eviction_delayB\x18\n" +
 	"\x16_actor_eviction_periodB\x1d\n" +
 	"\x1b_actor_eviction_rate_microsB\x18\n" +
-	"\x16_runner_lost_threshold\"\xb3\x03\n" +
+	"\x16_runner_lost_threshold\"\xd6\x03\n" +
 	"\x04Pool\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x120\n" +
@@ -2235,7 +2243,8 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"liveActors\x12\x1d\n" +
 	"\n" +
 	"rollout_id\x18\v \x01(\x04R\trolloutId\x12)\n" +
-	"\x10draining_runners\x18\f \x01(\rR\x0fdrainingRunners\"\x87\x06\n" +
+	"\x10draining_runners\x18\f \x01(\rR\x0fdrainingRunners\x12!\n" +
+	"\fpaced_actors\x18\r \x01(\x04R\vpacedActors\"\x87\x06\n" +
 	"\x06Runner\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\tR\brunnerId\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
