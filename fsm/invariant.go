@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"slices"
 )
 
@@ -196,15 +197,37 @@ func (c *checker) checkWorld() {
 		}
 		in(c, c.poolsByName, "pools by name", p.ID.Name, poolKey{p.namespace, p.ID.Name, ordinal})
 	}
-	for k := range c.outcomes.All() {
-		in(c, c.outcomesByTime, "outcomes by time", k.key, outcomeTimeKey{k.atMs, k.key})
-	}
-	got := [4]int{c.namespacesByName.Len(), c.namespacesByID.Len(), c.poolsByName.Len(), c.outcomesByTime.Len()}
-	if want := [4]int{int(c.namespaceCount), int(c.namespaceCount), int(c.poolCount), c.outcomes.Len()}; got != want {
-		c.differ("the state", "lengths of namespaces by name, by id, pools by name, outcomes by time", want, got)
+	c.checkOutcomes()
+	got := [3]int{c.namespacesByName.Len(), c.namespacesByID.Len(), c.poolsByName.Len()}
+	if want := [3]int{int(c.namespaceCount), int(c.namespaceCount), int(c.poolCount)}; got != want {
+		c.differ("the state", "lengths of namespaces by name, by id, pools by name", want, got)
 	}
 	if c.seenMs > c.clockMs {
 		c.differ("the state", "clock of the last heartbeats", fmt.Sprint("at most ", c.clockMs), c.seenMs)
+	}
+}
+
+// checkOutcomes checks that every outcome is found by its key, and that what is too long for a row is there once.
+func (c *checker) checkOutcomes() {
+	long, bytes, last := 0, int64(0), int64(math.MinInt64)
+	for row := range c.outcomes.All() {
+		what := fmt.Sprintf("outcome %d", row.seq)
+		in(c, c.outcomesByKey, "outcomes by key", what, row.byKey())
+		if row.atMs < last || row.seq > c.outcomeSeq {
+			c.wrong(what, "it is older than the one before it, or newer than the last")
+		}
+		last = row.atMs
+		if row.size == longOutcome {
+			k, ok := c.longOutcomes.Get(longOutcomeKey{seq: row.seq})
+			if long++; !ok {
+				c.wrong(what, "what it led to is lost")
+			}
+			bytes += int64(len(k.outcome))
+		}
+	}
+	got := [3]int64{int64(c.outcomesByKey.Len()), int64(c.longOutcomes.Len()), c.outcomeLongBytes}
+	if want := [3]int64{int64(c.outcomes.Len()), int64(long), bytes}; got != want {
+		c.differ("the state", "outcomes by key, long ones, their bytes", want, got)
 	}
 }
 

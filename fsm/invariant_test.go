@@ -226,10 +226,21 @@ func TestEveryBrokenInvariantIsSeen(t *testing.T) {
 			p.namespace = 0
 			tx.pools.Set(1, &p)
 		}},
-		{"an outcome without its time", "outcomes by time", "all", func(tx *Tx) {
-			k, _ := tx.outcomesByTime.First(outcomeTimeKey{})
-			tx.outcomesByTime.Delete(k)
+		{"an outcome without its key", "outcomes by key", "all", func(tx *Tx) {
+			k, _ := tx.outcomesByKey.First(outcomeByKey{})
+			tx.outcomesByKey.Delete(k)
 		}},
+		{"an outcome without what it led to", "what it led to is lost", "all", func(tx *Tx) {
+			row, _ := tx.outcomes.First(outcomeRow{})
+			row.size = longOutcome
+			tx.outcomes.Put(row)
+		}},
+		{"an outcome before its time", "it is older than the one before it", "all", func(tx *Tx) {
+			row, _ := tx.outcomes.First(outcomeRow{})
+			row.seq, row.atMs = row.seq+1, row.atMs-1
+			tx.outcomes.Put(row)
+		}},
+		{"bytes of no outcome", "outcomes by key, long ones, their bytes", "all", func(tx *Tx) { tx.outcomeLongBytes++ }},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

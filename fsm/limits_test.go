@@ -22,10 +22,13 @@ func TestLimits(t *testing.T) {
 			tx.runners.Set(1, &r)
 		}, "hold-orphan r1 x/1"},
 		{"outcomes", func(tx *Tx) {
-			for i := range MaxOutcomes {
-				tx.outcomes.Put(outcomeKey{key: fmt.Sprint(i)})
+			rows := make([]outcomeRow, MaxOutcomes)
+			for i := range rows {
+				rows[i].seq = uint64(i)
 			}
+			tx.outcomes.Fill(rows)
 		}, "remember-outcome key=k"},
+		{"bytes of outcomes", func(tx *Tx) { tx.outcomeLongBytes = MaxOutcomesBytes }, "remember-outcome key=k"},
 	}
 	v := play("register-runner r1 slots=3")
 	for _, test := range tests {
@@ -136,7 +139,8 @@ func TestForgetOutcomesInBatches(t *testing.T) {
 	v := play()
 	tx := v.Begin(v.clockMs, v.wallMs)
 	for i := range int64(2500) {
-		tx.addOutcome(outcomeKey{key: fmt.Sprint(i), atMs: i})
+		tx.clockMs = i
+		tx.Do(mustOp(&tx.State, fmt.Sprint("remember-outcome key=", i, " outcome=bytes:", i%50)))
 	}
 	for _, want := range []int{1500, 501, 501} {
 		tx.Do(mustOp(&tx.State, "forget-outcomes before=1999"))
@@ -146,5 +150,8 @@ func TestForgetOutcomesInBatches(t *testing.T) {
 	}
 	if oldest, _ := tx.OldestOutcomeMs(); oldest != 1999 {
 		t.Errorf("the oldest is of %d", oldest)
+	}
+	if err := tx.CheckAll(); err != nil {
+		t.Error(err)
 	}
 }

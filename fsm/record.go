@@ -205,19 +205,32 @@ func orphanRecord(k orphanKey) *logv1.Record {
 }
 
 func (s *State) yieldOutcomes(yield yieldRecord) bool {
-	for k := range s.outcomes.All() {
-		if !yield(outcomeRecord(k)) {
+	page := &logv1.OutcomesRecord{}
+	bytes := 0
+	flush := func() bool {
+		full := page
+		page, bytes = &logv1.OutcomesRecord{}, 0
+		return len(full.GetAtMs()) == 0 || yield(&logv1.Record{Record: &logv1.Record_Outcomes{Outcomes: full}})
+	}
+	for row := range s.outcomes.All() {
+		outcome := s.outcomeBytes(&row)
+		page.Keys = append(page.Keys, row.key[:]...)
+		page.Fingerprints = append(page.Fingerprints, row.fingerprint)
+		page.AtMs = append(page.AtMs, row.atMs)
+		page.Outcomes = append(page.Outcomes, outcome)
+		bytes += len(outcome)
+		if (len(page.GetAtMs()) == outcomesPerRecord || bytes >= outcomeBytesPerRecord) && !flush() {
 			return false
 		}
 	}
-	return true
+	return flush()
 }
 
-func outcomeRecord(k outcomeKey) *logv1.Record {
-	return &logv1.Record{Record: &logv1.Record_Outcome{Outcome: &logv1.OutcomeRecord{
-		Key: k.key, Outcome: k.outcome, Fingerprint: k.fingerprint, AtMs: k.atMs,
-	}}}
-}
+// Outcomes are many and small: a record holds as many as this.
+const (
+	outcomesPerRecord     = 256
+	outcomeBytesPerRecord = 256 << 10
+)
 
 func (s *State) yieldRollouts(yield yieldRecord) bool {
 	var position uint32

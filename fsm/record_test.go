@@ -172,9 +172,11 @@ func drawWorld(t *rapid.T) world {
 	tx.hold(w.runner.Number, 1, 1)
 	w.runner = tx.runners.Get(w.runner.Number) // with what it holds
 
-	var outcome outcomeKey
-	fill(t, &outcome)
-	tx.addOutcome(outcome)
+	for i := range rapid.IntRange(1, 3).Draw(t, "outcomes") {
+		tx.rememberOutcome(&logv1.RememberOutcome{
+			Key: fmt.Sprint("key ", i), Outcome: rapid.SliceOfN(rapid.Byte(), 0, 2*smallOutcome).Draw(t, "outcome"), Fingerprint: rapid.Uint64().Draw(t, "fingerprint"),
+		})
+	}
 
 	fill(t, w.rollout, "pool")
 	w.rollout.pool = w.pool.ordinal
@@ -209,14 +211,14 @@ func restore(t interface{ Fatal(...any) }, s *State) *View {
 var (
 	recordedFields = []string{
 		"index", "epoch", "base", "clockMs", "wallMs", "cluster", "leader", "settings", "actorSeq", "queueSeq", "runnerSeq", "rolloutSeq", "seenMs",
-		"namespaces", "pools", "buckets", "runners", "seen", "actors", "orphans", "outcomes", "rollouts",
+		"namespaces", "pools", "buckets", "runners", "seen", "actors", "orphans", "outcomes", "longOutcomes", "rollouts",
 	}
 	derivedFields = []string{
 		"namespaceCount", "namespacesByName", "namespacesByID", "poolCount", "poolStats", "poolsByName", "versions",
 		"runnersByID", "runnersByKey", "runnersBySeq", "runnerNumbers", "candidates", "poolRunners", "evictables", "drainWork",
 		"endedRollouts", "endedRolloutCount", "named", "turns", "unreceived",
 		"actorOrdinals", "actorsByID", "actorsByName", "actorsByKey", "actorNames", "endedActors", "bodies", "queue", "assigned", "alarms", "backoffs", "agenda",
-		"outcomesByTime", "phases", "storedBytes", "endedCount",
+		"outcomesByKey", "outcomeSeq", "outcomeLongBytes", "phases", "storedBytes", "endedCount",
 	}
 )
 
@@ -257,6 +259,9 @@ func TestEveryFieldSurvivesASnapshot(t *testing.T) {
 		rollout := restored.rollout(restored.Pool(w.pool.ID).ordinal, w.rollout.ID)
 		expectRow(t, w.rollout, rollout, "pool")
 		expectSame(t, "outcomes", slices.Collect(s.outcomes.All()), slices.Collect(restored.outcomes.All()))
+		expectSame(t, "outcomes by key", slices.Collect(s.outcomesByKey.All()), slices.Collect(restored.outcomesByKey.All()))
+		expectSame(t, "long outcomes", slices.Collect(s.longOutcomes.All()), slices.Collect(restored.longOutcomes.All()))
+		expectSame(t, "their bytes", s.outcomeLongBytes, restored.outcomeLongBytes)
 
 		// What names other rows by ordinal names the same ones.
 		expectSame(t, "the pool's namespace", w.pool.ID.Namespace, restored.namespaces.Get(restored.Pool(w.pool.ID).namespace).ID)
@@ -345,6 +350,13 @@ func TestRestorerRefuses(t *testing.T) {
 	outcome := func(key string) *logv1.Record {
 		return &logv1.Record{Record: &logv1.Record_Outcome{Outcome: &logv1.OutcomeRecord{Key: key}}}
 	}
+	page := func(change func(p *logv1.OutcomesRecord)) *logv1.Record {
+		p := &logv1.OutcomesRecord{
+			Keys: []byte("sixteen bytes, 1sixteen bytes, 2"), Fingerprints: []uint64{1, 2}, AtMs: []int64{5, 5}, Outcomes: [][]byte{{1}, {2}},
+		}
+		change(p)
+		return &logv1.Record{Record: &logv1.Record_Outcomes{Outcomes: p}}
+	}
 	state := func(settings ...*logv1.SettingValue) *logv1.Record {
 		return &logv1.Record{Record: &logv1.Record_State{State: &logv1.StateRecord{Settings: settings, RolloutSeq: 9}}}
 	}
@@ -412,6 +424,14 @@ func TestRestorerRefuses(t *testing.T) {
 		{"an orphan twice", after(orphan(1, 1), orphan(1, 1)), "comes after"},
 		{"an outcome twice", after(outcome("a"), outcome("a")), `"a" comes after "a"`},
 		{"an outcome without a key", after(outcome("")), `"" comes after ""`},
+		{"outcomes without keys", after(page(func(p *logv1.OutcomesRecord) { p.Keys = p.GetKeys()[1:] })), "31 bytes of keys, 2 fingerprints, 2 times, 2 outcomes"},
+		{"outcomes without fingerprints", after(page(func(p *logv1.OutcomesRecord) { p.Fingerprints = nil })), "must belong together"},
+		{"fewer outcomes than keys", after(page(func(p *logv1.OutcomesRecord) { p.Outcomes = p.GetOutcomes()[:1] })), "must belong together"},
+		{"outcomes out of order", after(page(func(p *logv1.OutcomesRecord) { p.AtMs[1] = 4 })), "an outcome of 4 ms comes after one of 5 ms"},
+		{"an outcome that is too long", after(page(func(p *logv1.OutcomesRecord) { p.Outcomes[0] = make([]byte, MaxOutcomeBytes+1) })), "an outcome of 16385 bytes"},
+		{"an outcome twice, in pages", after(page(func(p *logv1.OutcomesRecord) { copy(p.GetKeys()[16:], p.GetKeys()[:16]) })), "the outcomes 1 and 2 have the same key"},
+		{"outcomes of two formats", after(outcome("a"), page(func(*logv1.OutcomesRecord) {})), "outcomes of two formats"},
+		{"outcomes after a rollout", after(rollout(2, RolloutOpen), page(func(*logv1.OutcomesRecord) {})), "comes after one of kind"},
 		{"a window that is too great", bucket(&logv1.BucketRecord{WindowTurns: MaxWindowTurns + 1, WindowRateMicros: 1}), "a window of 10001 turns"},
 		{"a window without a rate", bucket(&logv1.BucketRecord{WindowTurns: 1}), "a window of 1 turns for a rate of 0"},
 		{"a window that is too fast", bucket(&logv1.BucketRecord{WindowTurns: 1, WindowRateMicros: MaxEvictionRateMicros + 1}), "a window of 1 turns"},

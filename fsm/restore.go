@@ -14,12 +14,14 @@ import (
 //
 // What is derived from rows is computed anew. Actors get new ordinals, packed in the order of their ids; runners keep their numbers.
 type Restorer struct {
-	tx      *Tx
-	base    uint64
-	pools   []*Pool     // by position, from 0
-	held    []heldSlots // by runner number
-	keys    bulk        // of actors
-	orphans []orphanKey
+	tx    *Tx
+	base  uint64
+	pools []*Pool     // by position, from 0
+	held  []heldSlots // by runner number
+	keys  bulk        // of actors
+
+	outcomes restoredOutcomes
+	orphans  []orphanKey
 
 	kind     int // of the last record
 	added    uint64
@@ -78,7 +80,9 @@ func (r *Restorer) add(record *logv1.Record) error {
 	case *logv1.Record_Orphan:
 		return r.take(kindOrphan, func() error { return r.addOrphan(rec.Orphan) })
 	case *logv1.Record_Outcome:
-		return r.take(kindOutcome, func() error { return r.addOutcome(rec.Outcome) })
+		return r.take(kindOutcome, func() error { return r.outcomes.addOld(rec.Outcome, r) })
+	case *logv1.Record_Outcomes:
+		return r.take(kindOutcome, func() error { return r.outcomes.add(rec.Outcomes) })
 	case *logv1.Record_Rollout:
 		return r.take(kindRollout, func() error { return r.addRollout(rec.Rollout) })
 	default:
@@ -109,6 +113,9 @@ func (r *Restorer) View() (*View, error) {
 		return nil, errors.New("there are no records")
 	}
 	r.keys.put(r.tx)
+	if err := r.outcomes.put(r.tx); err != nil {
+		return nil, err
+	}
 	for _, k := range r.orphans {
 		r.tx.putOrphan(k)
 	}
@@ -414,15 +421,6 @@ func (r *Restorer) addRollout(rec *logv1.RolloutRecord) error {
 	return nil
 }
 
-func (r *Restorer) addOutcome(rec *logv1.OutcomeRecord) error {
-	if rec.GetKey() <= r.lastName {
-		return fmt.Errorf("the outcome %q comes after %q", clip(rec.GetKey(), 64), clip(r.lastName, 64))
-	}
-	r.lastName = rec.GetKey()
-	r.tx.addOutcome(outcomeKey{rec.GetKey(), rec.GetOutcome(), rec.GetFingerprint(), rec.GetAtMs()})
-	return nil
-}
-
 // readID reads an id that may be absent.
 func readID(what string, b []byte) (ID, error) {
 	if len(b) == 0 {
@@ -462,6 +460,8 @@ func refuseUnknown(record *logv1.Record) error {
 		return refuseUnknownIn(record, rec.Orphan, rec.Orphan.GetRef())
 	case *logv1.Record_Outcome:
 		return refuseUnknownIn(record, rec.Outcome)
+	case *logv1.Record_Outcomes:
+		return refuseUnknownIn(record, rec.Outcomes)
 	case *logv1.Record_Rollout:
 		return refuseUnknownIn(record, rec.Rollout)
 	default:

@@ -52,29 +52,33 @@ type State struct {
 	endedRollouts     table.Index[endedRolloutKey]
 	endedRolloutCount table.Rows[uint32] // by namespace
 
-	actors         table.Rows[*Actor]
-	actorOrdinals  numbers
-	actorsByID     table.Index[idKey]
-	actorsByName   table.Index[actorNameKey]
-	actorsByKey    table.Index[actorKeyKey]
-	actorNames     table.Index[nameCountKey]
-	endedActors    table.Index[endedKey]
-	queue          table.Index[queueKey]
-	assigned       table.Index[assignedKey]
-	named          table.Index[namedKey]
-	turns          table.Index[namedKey] // of forced moves
-	unreceived     table.Index[unreceivedKey]
-	orphans        table.Index[orphanKey]
-	bodies         table.Index[orphanKey] // those of the orphans that actors wait for, by actor
-	alarms         table.Index[alarmKey]
-	backoffs       table.Index[agendaKey]
-	agenda         table.Index[agendaKey]
-	outcomes       table.Index[outcomeKey]
-	outcomesByTime table.Index[outcomeTimeKey]
+	actors        table.Rows[*Actor]
+	actorOrdinals numbers
+	actorsByID    table.Index[idKey]
+	actorsByName  table.Index[actorNameKey]
+	actorsByKey   table.Index[actorKeyKey]
+	actorNames    table.Index[nameCountKey]
+	endedActors   table.Index[endedKey]
+	queue         table.Index[queueKey]
+	assigned      table.Index[assignedKey]
+	named         table.Index[namedKey]
+	turns         table.Index[namedKey] // of forced moves
+	unreceived    table.Index[unreceivedKey]
+	orphans       table.Index[orphanKey]
+	bodies        table.Index[orphanKey] // those of the orphans that actors wait for, by actor
+	alarms        table.Index[alarmKey]
+	backoffs      table.Index[agendaKey]
+	agenda        table.Index[agendaKey]
+	outcomes      table.Index[outcomeRow] // the oldest first
+	outcomesByKey table.Index[outcomeByKey]
+	longOutcomes  table.Index[longOutcomeKey]
 
 	phases      [phaseCount]uint64 // how many actors are in each
 	storedBytes int64              // inputs and saved states
-	endedCount  table.Rows[uint32] // ended actors by namespace
+
+	outcomeSeq       uint64             // of the last row
+	outcomeLongBytes int64              // what longOutcomes holds
+	endedCount       table.Rows[uint32] // ended actors by namespace
 }
 
 // View is one version of the state. It never changes.
@@ -118,7 +122,8 @@ func NewView() *View {
 		backoffs:         table.NewIndex(agendaLess),
 		agenda:           table.NewIndex(agendaLess),
 		outcomes:         table.NewIndex(outcomeLess),
-		outcomesByTime:   table.NewIndex(outcomeTimeLess),
+		outcomesByKey:    table.NewIndex(outcomeByKeyLess),
+		longOutcomes:     table.NewIndex(longOutcomeLess),
 	}}
 }
 
@@ -162,7 +167,7 @@ func (s *State) clone() State {
 	c.actorsByKey, c.actorNames, c.endedActors = s.actorsByKey.Clone(), s.actorNames.Clone(), s.endedActors.Clone()
 	c.queue, c.assigned, c.orphans, c.bodies = s.queue.Clone(), s.assigned.Clone(), s.orphans.Clone(), s.bodies.Clone()
 	c.alarms, c.backoffs, c.agenda = s.alarms.Clone(), s.backoffs.Clone(), s.agenda.Clone()
-	c.outcomes, c.outcomesByTime = s.outcomes.Clone(), s.outcomesByTime.Clone()
+	c.outcomes, c.outcomesByKey, c.longOutcomes = s.outcomes.Clone(), s.outcomesByKey.Clone(), s.longOutcomes.Clone()
 	return c
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/callboard/callboard/fsm"
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
@@ -28,9 +27,9 @@ func (s *step) command(c Command) Answer {
 	if outcome, was, ok := s.tx.Outcome(key); ok {
 		return recall(outcome, was == print)
 	}
-	if s.tx.OutcomeCount() >= fsm.MaxOutcomes {
+	if s.tx.OutcomesFull() {
 		return refuse(callboardv1.Refuse("cluster", "idempotency_full",
-			"%d idempotency keys are remembered, the most there can be: nothing took effect; retry in a while, or without a key", fsm.MaxOutcomes).
+			"%d idempotency keys are remembered, as many as there is room for: nothing took effect; retry in a while, or without a key", s.tx.OutcomeCount()).
 			With("retry_after_ms", "10000"))
 	}
 	answer := s.execute(c.Command)

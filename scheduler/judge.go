@@ -113,6 +113,9 @@ func leftBehind(r *fsm.Runner, a *fsm.Actor) ending {
 	return ending{cause: logv1.StopCause_STOP_CAUSE_LOST, message: "its runner was lost"}
 }
 
+// forgetRounds is how many thousand outcomes are forgotten at once: more than an entry may bring, so that they do not pile up.
+const forgetRounds = 2
+
 // forget drops what has been kept long enough, or is too much to keep.
 func (s *step) forget() {
 	for _, ns := range s.ended {
@@ -120,7 +123,10 @@ func (s *step) forget() {
 			s.do(&logv1.Op{Op: &logv1.Op_ForgetActor{ForgetActor: &logv1.ForgetActor{ActorId: a.ID[:]}}})
 		}
 	}
-	if oldest, ok := s.tx.OldestOutcomeMs(); ok && s.tx.ClockMs()-oldest > fsm.OutcomeKeptMs {
+	for range forgetRounds {
+		if oldest, ok := s.tx.OldestOutcomeMs(); !ok || s.tx.ClockMs()-oldest <= fsm.OutcomeKeptMs {
+			break
+		}
 		s.do(&logv1.Op{Op: &logv1.Op_ForgetOutcomes{ForgetOutcomes: &logv1.ForgetOutcomes{BeforeMs: s.tx.ClockMs() - fsm.OutcomeKeptMs}}})
 	}
 }

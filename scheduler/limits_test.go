@@ -205,28 +205,35 @@ func TestIdempotencyKeysAtTheirLimits(t *testing.T) {
 
 func TestOutcomesFull(t *testing.T) {
 	w := newWorld(t)
-	w.seed(func(do func(*logv1.Op)) {
-		do(putPool(w.defaultNamespace(), "default"))
-		for i := range fsm.MaxOutcomes - 1 {
-			do(&logv1.Op{Op: &logv1.Op_RememberOutcome{RememberOutcome: &logv1.RememberOutcome{Key: fmt.Sprintf("\x00k%d", i)}}})
-		}
-	})
 	ask := func(name, key string) *callboardv1.Error {
 		return w.bare(Command{Command: create(name, "", "default", 0), IdempotencyKey: key}).Commands[0].Refusal
 	}
-	expectRefusal(t, ask("a", "last"), "")
+	w.seed(func(do func(*logv1.Op)) { do(putPool(w.defaultNamespace(), "default")) })
+	expectRefusal(t, ask("a", "mine"), "")
+	w.seed(func(do func(*logv1.Op)) {
+		long := make([]byte, fsm.MaxOutcomeBytes) // they fill what there is sooner than small ones do
+		for i := range fsm.MaxOutcomesBytes/fsm.MaxOutcomeBytes - 1 {
+			do(&logv1.Op{Op: &logv1.Op_RememberOutcome{RememberOutcome: &logv1.RememberOutcome{Key: fmt.Sprintf("\x00k%d", i), Outcome: long}}})
+		}
+	})
+	if w.view.OutcomesFull() {
+		t.Fatal("full too early")
+	}
+	w.seed(func(do func(*logv1.Op)) {
+		do(&logv1.Op{Op: &logv1.Op_RememberOutcome{RememberOutcome: &logv1.RememberOutcome{Key: "\x00last", Outcome: make([]byte, fsm.MaxOutcomeBytes)}}})
+	})
 	expectRefusal(t, ask("b", "one too many"), "cluster.idempotency_full")
 	if w.view.LiveActors() != 1 {
 		t.Errorf("%d actors: what was refused took effect", w.view.LiveActors())
 	}
 	// What is remembered is answered, and what needs no memory is done.
-	expectRefusal(t, ask("a", "last"), "")
+	expectRefusal(t, ask("a", "mine"), "")
 	expectRefusal(t, ask("c", ""), "")
 
-	// Ten minutes later all are forgotten, a thousand an entry, without anybody asking.
+	// Ten minutes later all are forgotten, two thousand an entry, without anybody asking.
 	w.clockMs += fsm.OutcomeKeptMs + 1
 	for steps := 0; w.view.OutcomeCount() > 0; steps++ {
-		if steps > 3*fsm.MaxOutcomes/1000 {
+		if steps > fsm.MaxOutcomesBytes/fsm.MaxOutcomeBytes/2000+1 {
 			t.Fatalf("%d outcomes are left", w.view.OutcomeCount())
 		}
 		if out := w.bare(); out.WakeMs > w.clockMs && w.view.OutcomeCount() > 0 {

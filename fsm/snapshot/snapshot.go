@@ -23,8 +23,8 @@ import (
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 )
 
-// Version is the format that this build writes, and the newest that it reads.
-const Version = 1
+// Version is the format that this build writes, and the newest that it reads. In format 1 every remembered outcome had a record of its own.
+const Version = 2
 
 const (
 	magic      = "CALLBRD\n"

@@ -21,9 +21,11 @@ import (
 
 var update = flag.Bool("update", false, "write the golden file of the current format anew")
 
+// Each of these files holds the state of the story, as the build of its time wrote it.
 const (
-	golden     = "testdata/v1.snap"
-	goldenHash = "29908a119817350e79577cd8176506bac55c8ea5d39c8f1fee53aebd798b6504"
+	golden     = "testdata/v2.snap"
+	oldGolden  = "testdata/v1.snap"
+	goldenHash = "76e9df00d15739dea9fc6c6f98f9ab0d4236cdd4c64a72f3e82fded9d7634d3d"
 )
 
 func written(t testing.TB, v *fsm.View) []byte {
@@ -64,7 +66,13 @@ func TestGoldenFileIsReadable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	file, err := os.ReadFile(golden)
+	for _, name := range []string{oldGolden, golden} {
+		t.Run(name, func(t *testing.T) { readGolden(t, name) })
+	}
+}
+
+func readGolden(t *testing.T, name string) {
+	file, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,9 +80,12 @@ func TestGoldenFileIsReadable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The hash that its writer gave it: nothing of it was lost or read as something else.
+	// The hash that a writer of the current format gives it: nothing of it was lost or read as something else.
 	if got := fmt.Sprintf("%x", snapshot.Hash(v)); got != goldenHash {
 		t.Errorf("the state has the hash %s, was written with %s", got, goldenHash)
+	}
+	if outcome, fingerprint, ok := v.Outcome("caller/retry-1"); !ok || !bytes.Equal(outcome, []byte{1, 2}) || fingerprint != 42 {
+		t.Errorf("the outcome is %v, %d, %v", outcome, fingerprint, ok)
 	}
 	if err := v.CheckAll(); err != nil {
 		t.Error(err)
@@ -142,7 +153,7 @@ func TestForeignFilesAreRefused(t *testing.T) {
 	}{
 		{"text", []byte("#!/bin/sh\necho I am no snapshot\n"), snapshot.ErrNotSnapshot},
 		{"nothing", nil, snapshot.ErrTorn},
-		{"a newer format", withVersion(2), snapshot.ErrNewer},
+		{"a newer format", withVersion(snapshot.Version + 1), snapshot.ErrNewer},
 		{"format 0", withVersion(0), snapshot.ErrCorrupt},
 		{"something behind it", append(bytes.Clone(file), "more"...), snapshot.ErrCorrupt},
 		{"no records", framed(t, fsm.AppendRecord(nil, end(0)), make([]byte, 32)), snapshot.ErrCorrupt},
@@ -170,7 +181,7 @@ func TestForeignFilesAreRefused(t *testing.T) {
 // framed makes a file of the given contents, whatever they are.
 func framed(t *testing.T, parts ...[]byte) []byte {
 	t.Helper()
-	file := bytes.NewBufferString("CALLBRD\n\x01\x00\x00\x00")
+	file := bytes.NewBufferString("CALLBRD\n\x02\x00\x00\x00")
 	w, err := zstd.NewWriter(file)
 	if err != nil {
 		t.Fatal(err)

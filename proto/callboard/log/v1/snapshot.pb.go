@@ -37,6 +37,7 @@ type Record struct {
 	//	*Record_Outcome
 	//	*Record_End
 	//	*Record_Rollout
+	//	*Record_Outcomes
 	Record        isRecord_Record `protobuf_oneof:"record"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -160,6 +161,15 @@ func (x *Record) GetRollout() *RolloutRecord {
 	return nil
 }
 
+func (x *Record) GetOutcomes() *OutcomesRecord {
+	if x != nil {
+		if x, ok := x.Record.(*Record_Outcomes); ok {
+			return x.Outcomes
+		}
+	}
+	return nil
+}
+
 type isRecord_Record interface {
 	isRecord_Record()
 }
@@ -189,7 +199,7 @@ type Record_Orphan struct {
 }
 
 type Record_Outcome struct {
-	Outcome *OutcomeRecord `protobuf:"bytes,7,opt,name=outcome,proto3,oneof"` // by key
+	Outcome *OutcomeRecord `protobuf:"bytes,7,opt,name=outcome,proto3,oneof"` // by key; in old snapshots only
 }
 
 type Record_End struct {
@@ -198,6 +208,10 @@ type Record_End struct {
 
 type Record_Rollout struct {
 	Rollout *RolloutRecord `protobuf:"bytes,9,opt,name=rollout,proto3,oneof"` // by pool, then by id; after the outcomes
+}
+
+type Record_Outcomes struct {
+	Outcomes *OutcomesRecord `protobuf:"bytes,10,opt,name=outcomes,proto3,oneof"` // in the order in which they were remembered; where `outcome` stood
 }
 
 func (*Record_State) isRecord_Record() {}
@@ -217,6 +231,8 @@ func (*Record_Outcome) isRecord_Record() {}
 func (*Record_End) isRecord_Record() {}
 
 func (*Record_Rollout) isRecord_Record() {}
+
+func (*Record_Outcomes) isRecord_Record() {}
 
 type StateRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1413,6 +1429,7 @@ func (x *OrphanRecord) GetHoldsActor() bool {
 	return false
 }
 
+// OutcomeRecord is what older builds wrote in place of OutcomesRecord.
 type OutcomeRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -1481,6 +1498,75 @@ func (x *OutcomeRecord) GetAtMs() int64 {
 	return 0
 }
 
+// OutcomesRecord holds some of the remembered outcomes. The lists have one element for each.
+type OutcomesRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          []byte                 `protobuf:"bytes,1,opt,name=keys,proto3" json:"keys,omitempty"` // 16 bytes each: the beginning of the SHA-256 of what RememberOutcome calls the key
+	Fingerprints  []uint64               `protobuf:"fixed64,2,rep,packed,name=fingerprints,proto3" json:"fingerprints,omitempty"`
+	AtMs          []int64                `protobuf:"varint,3,rep,packed,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // cluster clock
+	Outcomes      [][]byte               `protobuf:"bytes,4,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OutcomesRecord) Reset() {
+	*x = OutcomesRecord{}
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OutcomesRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OutcomesRecord) ProtoMessage() {}
+
+func (x *OutcomesRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OutcomesRecord.ProtoReflect.Descriptor instead.
+func (*OutcomesRecord) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *OutcomesRecord) GetKeys() []byte {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *OutcomesRecord) GetFingerprints() []uint64 {
+	if x != nil {
+		return x.Fingerprints
+	}
+	return nil
+}
+
+func (x *OutcomesRecord) GetAtMs() []int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return nil
+}
+
+func (x *OutcomesRecord) GetOutcomes() [][]byte {
+	if x != nil {
+		return x.Outcomes
+	}
+	return nil
+}
+
 type RolloutRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1505,7 +1591,7 @@ type RolloutRecord struct {
 
 func (x *RolloutRecord) Reset() {
 	*x = RolloutRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[10]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1517,7 +1603,7 @@ func (x *RolloutRecord) String() string {
 func (*RolloutRecord) ProtoMessage() {}
 
 func (x *RolloutRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[10]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1530,7 +1616,7 @@ func (x *RolloutRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutRecord.ProtoReflect.Descriptor instead.
 func (*RolloutRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{10}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RolloutRecord) GetId() uint64 {
@@ -1655,7 +1741,7 @@ type EndRecord struct {
 
 func (x *EndRecord) Reset() {
 	*x = EndRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[11]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1667,7 +1753,7 @@ func (x *EndRecord) String() string {
 func (*EndRecord) ProtoMessage() {}
 
 func (x *EndRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[11]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1680,7 +1766,7 @@ func (x *EndRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndRecord.ProtoReflect.Descriptor instead.
 func (*EndRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{11}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EndRecord) GetRecords() uint64 {
@@ -1694,7 +1780,7 @@ var File_callboard_log_v1_snapshot_proto protoreflect.FileDescriptor
 
 const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcallboard/log/v1/snapshot.proto\x12\x10callboard.log.v1\x1a\x1acallboard/log/v1/log.proto\"\x96\x04\n" +
+	"\x1fcallboard/log/v1/snapshot.proto\x12\x10callboard.log.v1\x1a\x1acallboard/log/v1/log.proto\"\xd6\x04\n" +
 	"\x06Record\x125\n" +
 	"\x05state\x18\x01 \x01(\v2\x1d.callboard.log.v1.StateRecordH\x00R\x05state\x12A\n" +
 	"\tnamespace\x18\x02 \x01(\v2!.callboard.log.v1.NamespaceRecordH\x00R\tnamespace\x122\n" +
@@ -1704,7 +1790,9 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\x06orphan\x18\x06 \x01(\v2\x1e.callboard.log.v1.OrphanRecordH\x00R\x06orphan\x12;\n" +
 	"\aoutcome\x18\a \x01(\v2\x1f.callboard.log.v1.OutcomeRecordH\x00R\aoutcome\x12/\n" +
 	"\x03end\x18\b \x01(\v2\x1b.callboard.log.v1.EndRecordH\x00R\x03end\x12;\n" +
-	"\arollout\x18\t \x01(\v2\x1f.callboard.log.v1.RolloutRecordH\x00R\arolloutB\b\n" +
+	"\arollout\x18\t \x01(\v2\x1f.callboard.log.v1.RolloutRecordH\x00R\arollout\x12>\n" +
+	"\boutcomes\x18\n" +
+	" \x01(\v2 .callboard.log.v1.OutcomesRecordH\x00R\boutcomesB\b\n" +
 	"\x06record\"\x87\x03\n" +
 	"\vStateRecord\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
@@ -1858,7 +1946,12 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\fR\aoutcome\x12 \n" +
 	"\vfingerprint\x18\x03 \x01(\x06R\vfingerprint\x12\x13\n" +
-	"\x05at_ms\x18\x04 \x01(\x03R\x04atMs\"\xa2\x03\n" +
+	"\x05at_ms\x18\x04 \x01(\x03R\x04atMs\"y\n" +
+	"\x0eOutcomesRecord\x12\x12\n" +
+	"\x04keys\x18\x01 \x01(\fR\x04keys\x12\"\n" +
+	"\ffingerprints\x18\x02 \x03(\x06R\ffingerprints\x12\x13\n" +
+	"\x05at_ms\x18\x03 \x03(\x03R\x04atMs\x12\x1a\n" +
+	"\boutcomes\x18\x04 \x03(\fR\boutcomes\"\xa2\x03\n" +
 	"\rRolloutRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04pool\x18\x02 \x01(\rR\x04pool\x12\x18\n" +
@@ -1893,7 +1986,7 @@ func file_callboard_log_v1_snapshot_proto_rawDescGZIP() []byte {
 	return file_callboard_log_v1_snapshot_proto_rawDescData
 }
 
-var file_callboard_log_v1_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_callboard_log_v1_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_callboard_log_v1_snapshot_proto_goTypes = []any{
 	(*Record)(nil),          // 0: callboard.log.v1.Record
 	(*StateRecord)(nil),     // 1: callboard.log.v1.StateRecord
@@ -1905,12 +1998,13 @@ var file_callboard_log_v1_snapshot_proto_goTypes = []any{
 	(*TroubleRecord)(nil),   // 7: callboard.log.v1.TroubleRecord
 	(*OrphanRecord)(nil),    // 8: callboard.log.v1.OrphanRecord
 	(*OutcomeRecord)(nil),   // 9: callboard.log.v1.OutcomeRecord
-	(*RolloutRecord)(nil),   // 10: callboard.log.v1.RolloutRecord
-	(*EndRecord)(nil),       // 11: callboard.log.v1.EndRecord
-	(*SettingValue)(nil),    // 12: callboard.log.v1.SettingValue
-	(*PoolConfig)(nil),      // 13: callboard.log.v1.PoolConfig
-	(*Decision)(nil),        // 14: callboard.log.v1.Decision
-	(*Ref)(nil),             // 15: callboard.log.v1.Ref
+	(*OutcomesRecord)(nil),  // 10: callboard.log.v1.OutcomesRecord
+	(*RolloutRecord)(nil),   // 11: callboard.log.v1.RolloutRecord
+	(*EndRecord)(nil),       // 12: callboard.log.v1.EndRecord
+	(*SettingValue)(nil),    // 13: callboard.log.v1.SettingValue
+	(*PoolConfig)(nil),      // 14: callboard.log.v1.PoolConfig
+	(*Decision)(nil),        // 15: callboard.log.v1.Decision
+	(*Ref)(nil),             // 16: callboard.log.v1.Ref
 }
 var file_callboard_log_v1_snapshot_proto_depIdxs = []int32{
 	1,  // 0: callboard.log.v1.Record.state:type_name -> callboard.log.v1.StateRecord
@@ -1920,19 +2014,20 @@ var file_callboard_log_v1_snapshot_proto_depIdxs = []int32{
 	6,  // 4: callboard.log.v1.Record.actor:type_name -> callboard.log.v1.ActorRecord
 	8,  // 5: callboard.log.v1.Record.orphan:type_name -> callboard.log.v1.OrphanRecord
 	9,  // 6: callboard.log.v1.Record.outcome:type_name -> callboard.log.v1.OutcomeRecord
-	11, // 7: callboard.log.v1.Record.end:type_name -> callboard.log.v1.EndRecord
-	10, // 8: callboard.log.v1.Record.rollout:type_name -> callboard.log.v1.RolloutRecord
-	12, // 9: callboard.log.v1.StateRecord.settings:type_name -> callboard.log.v1.SettingValue
-	13, // 10: callboard.log.v1.PoolRecord.config:type_name -> callboard.log.v1.PoolConfig
-	4,  // 11: callboard.log.v1.PoolRecord.bucket:type_name -> callboard.log.v1.BucketRecord
-	7,  // 12: callboard.log.v1.ActorRecord.trouble:type_name -> callboard.log.v1.TroubleRecord
-	14, // 13: callboard.log.v1.ActorRecord.decision:type_name -> callboard.log.v1.Decision
-	15, // 14: callboard.log.v1.OrphanRecord.ref:type_name -> callboard.log.v1.Ref
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	12, // 7: callboard.log.v1.Record.end:type_name -> callboard.log.v1.EndRecord
+	11, // 8: callboard.log.v1.Record.rollout:type_name -> callboard.log.v1.RolloutRecord
+	10, // 9: callboard.log.v1.Record.outcomes:type_name -> callboard.log.v1.OutcomesRecord
+	13, // 10: callboard.log.v1.StateRecord.settings:type_name -> callboard.log.v1.SettingValue
+	14, // 11: callboard.log.v1.PoolRecord.config:type_name -> callboard.log.v1.PoolConfig
+	4,  // 12: callboard.log.v1.PoolRecord.bucket:type_name -> callboard.log.v1.BucketRecord
+	7,  // 13: callboard.log.v1.ActorRecord.trouble:type_name -> callboard.log.v1.TroubleRecord
+	15, // 14: callboard.log.v1.ActorRecord.decision:type_name -> callboard.log.v1.Decision
+	16, // 15: callboard.log.v1.OrphanRecord.ref:type_name -> callboard.log.v1.Ref
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_callboard_log_v1_snapshot_proto_init() }
@@ -1951,6 +2046,7 @@ func file_callboard_log_v1_snapshot_proto_init() {
 		(*Record_Outcome)(nil),
 		(*Record_End)(nil),
 		(*Record_Rollout)(nil),
+		(*Record_Outcomes)(nil),
 	}
 	file_callboard_log_v1_snapshot_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
@@ -1959,7 +2055,7 @@ func file_callboard_log_v1_snapshot_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_log_v1_snapshot_proto_rawDesc), len(file_callboard_log_v1_snapshot_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
