@@ -10,8 +10,6 @@ const (
 	MaxActorKey  = 1024
 	MaxInput     = 4 << 20
 	MaxSaved     = 64 << 10
-	// MaxEnded bounds how many ended actors of a namespace stay readable.
-	MaxEnded = 10_000
 	// MaxRaised bounds the generation that a runner may claim: what is above it is no generation but noise. It leaves every actor
 	// room to go on, and fits the numbers of JavaScript.
 	MaxRaised = 1 << 52

@@ -351,6 +351,7 @@ func (tx *Tx) countActor(old, next *Actor) {
 	was, is := countsOf(old), countsOf(next)
 	if was != is {
 		tx.poolStats.Set(row.pool, tx.poolStats.Get(row.pool).plus(was, -1).plus(is, +1))
+		tx.settleDeleted(row.pool)
 	}
 	if old != nil {
 		tx.countPhase(old, -1)
@@ -368,16 +369,19 @@ func (tx *Tx) countPhase(a *Actor, by int) {
 	}
 }
 
-// countsOf are what an actor adds to the counts of its pool: nothing unless it lives.
+// countsOf are what an actor adds to the counts of its pool.
 func countsOf(a *Actor) PoolStats {
-	if a == nil || a.Phase == Destroyed {
+	if a == nil {
 		return PoolStats{}
 	}
 	return a.counts()
 }
 
-// counts are what one live actor adds to the counts of its pool.
+// counts are what one actor adds to the counts of its pool.
 func (a *Actor) counts() PoolStats {
+	if a.Phase == Destroyed {
+		return PoolStats{Ended: 1}
+	}
 	return PoolStats{
 		Live:       1,
 		Pending:    uint32(count(a.Phase == Pending && !a.Paced())),

@@ -164,6 +164,11 @@ func (tx *Tx) replaceRunner(old, next *Runner) {
 	moveKey(tx.poolRunners, was.pool, is.pool)
 	moveKey(tx.candidates, was.candidate, is.candidate)
 	moveKey(tx.evictables, was.evictable, is.evictable)
+	moveKey(tx.endedRunners, was.ended, is.ended)
+	if by := count(is.ended.seq != 0) - count(was.ended.seq != 0); by != 0 {
+		namespace := tx.pools.Get(row.pool).namespace
+		tx.endedRunnerCount.Set(namespace, tx.endedRunnerCount.Get(namespace)+uint32(by))
+	}
 	moveKey(tx.drainWork, was.drainWork, is.drainWork)
 	moveKey(tx.agenda, was.deadline, is.deadline)
 	moveKey(tx.agenda, was.agenda, is.agenda)
@@ -183,6 +188,7 @@ type runnerKeys struct {
 	pool             poolRunnerKey
 	candidate        candidateKey
 	evictable        evictableKey
+	ended            endedRunnerKey
 	drainWork        uint32
 	deadline, agenda agendaKey
 	version          versionKey
@@ -196,6 +202,8 @@ func (s *State) runnerKeysOf(r *Runner) (k runnerKeys) {
 	k.agenda, k.version, k.counts = s.runnerAgenda(r), r.versionCounts(), r.counts()
 	if r.End == NotEnded {
 		k.pool = poolRunnerKey{r.pool, r.Version, r.Number}
+	} else {
+		k.ended = s.endedRunnerKey(r)
 	}
 	if r.candidate() {
 		k.candidate = s.candidateKey(r)

@@ -29,6 +29,7 @@ func (s *State) CheckAll() error {
 	c := newChecker(s, &NewView().State)
 	c.checkWorld()
 	c.checkNumbers("runner number", &s.runnerNumbers, func(n uint32) bool { return s.runners.Get(n) != nil })
+	c.checkNumbers("pool ordinal", &s.poolOrdinals, func(n uint32) bool { return s.pools.Get(n) != nil })
 	c.checkNumbers("actor ordinal", &s.actorOrdinals, func(n uint32) bool { return s.actors.Get(n) != nil })
 	c.checkChanges(
 		func(yield func(old, now *Runner) bool) {
@@ -45,9 +46,14 @@ func (s *State) CheckAll() error {
 				}
 			}
 		})
-	for ordinal := range s.poolCount {
+	idle := 0
+	for ordinal := range s.poolOrdinals.next {
 		c.checkPool(ordinal)
 		c.checkBucket(ordinal)
+		idle += count(s.pools.Get(ordinal) != nil && s.idle(s.pools.Get(ordinal)))
+	}
+	if got := s.idlePools.Len(); got != idle {
+		c.differ("the state", "index of pools to be forgotten", idle, got)
 	}
 	c.checkRollouts(s.rollouts.All())
 	for ordinal := range s.namespaceCount {
@@ -91,6 +97,7 @@ func (tx *Tx) Check() error {
 			}
 		})
 	for _, ordinal := range tx.touchedBuckets {
+		c.checkPool(ordinal)
 		c.checkBucket(ordinal)
 	}
 	c.checkRollouts(slices.Values(tx.touchedRolls))
@@ -116,7 +123,7 @@ type checker struct {
 func newChecker(s, before *State) *checker {
 	return &checker{State: s, before: before, delta: tally{
 		held: map[uint32]heldSlots{}, pools: map[uint32]PoolStats{}, versions: map[versionKey]versionKey{}, names: map[nameCountKey]int{}, ended: map[uint32]int{},
-		moving: map[rolloutKey]int{}, over: map[uint32]int{}, orphansOf: map[ActorID]int{},
+		endedRunners: map[uint32]int{}, moving: map[rolloutKey]int{}, over: map[uint32]int{}, orphansOf: map[ActorID]int{},
 	}}
 }
 
@@ -163,6 +170,7 @@ func (c *checker) checkChanges(runners iter.Seq2[*Runner, *Runner], actors iter.
 	}
 	for old, now := range runners {
 		c.checkHeld(old, now)
+		c.checkEndedRunners(old, now)
 		c.checkVersion(old)
 		c.checkVersion(now)
 	}
@@ -189,17 +197,20 @@ func (c *checker) checkWorld() {
 		in(c, c.namespacesByName, "namespaces by name", ns.Name, nameKey{ns.Name, ordinal})
 		in(c, c.namespacesByID, "namespaces by id", ns.Name, idKey{ID(ns.ID), ordinal})
 	}
-	for ordinal := range c.poolCount {
+	for ordinal := range c.poolOrdinals.next {
 		p := c.pools.Get(ordinal)
-		if p == nil || p.ordinal != ordinal || c.namespaces.Get(p.namespace) == nil || c.namespaces.Get(p.namespace).ID != p.ID.Namespace {
-			c.wrong(fmt.Sprint("pool ordinal ", ordinal), "there is no row, or one of another ordinal, or in another namespace")
+		if p == nil { // a free one, or said already
+			continue
+		}
+		if p.ordinal != ordinal || c.namespaces.Get(p.namespace) == nil || c.namespaces.Get(p.namespace).ID != p.ID.Namespace {
+			c.wrong(fmt.Sprint("pool ordinal ", ordinal), "its row is of another ordinal, or in another namespace")
 			continue
 		}
 		in(c, c.poolsByName, "pools by name", p.ID.Name, poolKey{p.namespace, p.ID.Name, ordinal})
 	}
 	c.checkOutcomes()
 	got := [3]int{c.namespacesByName.Len(), c.namespacesByID.Len(), c.poolsByName.Len()}
-	if want := [3]int{int(c.namespaceCount), int(c.namespaceCount), int(c.poolCount)}; got != want {
+	if want := [3]int{int(c.namespaceCount), int(c.namespaceCount), c.PoolCount()}; got != want {
 		c.differ("the state", "lengths of namespaces by name, by id, pools by name", want, got)
 	}
 	if c.seenMs > c.clockMs {

@@ -11,7 +11,10 @@ import (
 func (c *checker) checkBucket(ordinal uint32) {
 	p := c.pools.Get(ordinal)
 	if p == nil {
-		return // said already
+		if left := c.buckets.Get(ordinal); left != (Bucket{}) {
+			c.differ(fmt.Sprint("pool ordinal ", ordinal), "bucket of no pool", Bucket{}, left)
+		}
+		return
 	}
 	name, rate, b := fmt.Sprintf("bucket of the pool %q", p.ID.Name), p.EvictionRateMicros(), c.buckets.Get(ordinal)
 	least, most := -int64(rate)*debtMs, bucketCap(rate)
@@ -58,17 +61,20 @@ func (c *checker) checkRollouts(keys iter.Seq[rolloutKey]) {
 			continue
 		}
 		seen[k] = true
-		c.addRollout(c.before.rollout(k.pool, k.id), -1)
+		c.addRollout(c.before, c.before.rollout(k.pool, k.id), -1)
 		now := c.rollout(k.pool, k.id)
-		c.addRollout(now, +1)
+		c.addRollout(c.State, now, +1)
 		if now != nil {
 			c.checkRollout(k, now)
 			c.checkMovingOf(k)
 		}
 	}
 	for k := range keys {
-		if p := c.pools.Get(k.pool); p != nil { // said already
-			c.checkEndedRollouts(p.namespace)
+		c.checkPool(k.pool)
+		for _, s := range []*State{c.before, c.State} { // the pool may have been forgotten with it
+			if p := s.pools.Get(k.pool); p != nil {
+				c.checkEndedRollouts(p.namespace)
+			}
 		}
 	}
 }
@@ -80,7 +86,7 @@ func (c *checker) checkEndedRollouts(namespace uint32) {
 	}
 }
 
-func (c *checker) addRollout(r *Rollout, by int) {
+func (c *checker) addRollout(s *State, r *Rollout, by int) {
 	if r == nil {
 		return
 	}
@@ -91,7 +97,7 @@ func (c *checker) addRollout(r *Rollout, by int) {
 	}
 	d.lens.endedRollouts += by
 	d.lens.agenda += by * (1 + count(r.WaitMs != 0))
-	if p := c.pools.Get(r.pool); p != nil {
+	if p := s.pools.Get(r.pool); p != nil {
 		d.over[p.namespace] += by
 	}
 }

@@ -44,28 +44,28 @@ func TestEveryBrokenInvariantOfADrainIsSeen(t *testing.T) {
 		tx.touchRunner(number)
 	}
 	rollout := func(tx *Tx, id uint64, change func(*Rollout)) {
-		old := tx.rollout(0, id)
+		old := tx.rollout(1, id)
 		next := *old
 		change(&next)
 		tx.replaceRollout(old, &next)
 	}
 	bucket := func(tx *Tx, change func(*Bucket)) {
-		b := tx.buckets.Get(0)
+		b := tx.buckets.Get(1)
 		change(&b)
-		tx.putBucket(tx.pools.Get(0), b)
+		tx.putBucket(tx.pools.Get(1), b)
 	}
 	nothing := func(*Runner) {}
 	tests := []struct {
 		name, want string
 		harm       func(tx *Tx)
 	}{
-		{"a runner is lost from its pool", "runners of the pool", func(tx *Tx) { tx.poolRunners.Delete(poolRunnerKey{0, 1, 1}); runner(tx, 1, nothing) }},
-		{"a stray runner of a pool", "growth of the indexes", func(tx *Tx) { tx.poolRunners.Put(poolRunnerKey{0, 1, 9}) }},
+		{"a runner is lost from its pool", "runners of the pool", func(tx *Tx) { tx.poolRunners.Delete(poolRunnerKey{1, 1, 1}); runner(tx, 1, nothing) }},
+		{"a stray runner of a pool", "growth of the indexes", func(tx *Tx) { tx.poolRunners.Put(poolRunnerKey{1, 1, 9}) }},
 		{"a runner is never emptied", "runners to be emptied", func(tx *Tx) { tx.evictables.Delete(tx.runners.Get(1).evictableKey()); runner(tx, 1, nothing) }},
 		{"a stray runner to be emptied", "growth of the indexes", func(tx *Tx) { tx.evictables.Put(evictableKey{pool: 7}) }},
 		{"a deadline never comes", "what falls due", func(tx *Tx) { tx.agenda.Delete(tx.runners.Get(3).drainAgenda()); runner(tx, 3, nothing) }},
 		{"versions count wrong", "counts of its version", func(tx *Tx) {
-			tx.versions.Put(versionKey{version: 1, outdated: 9})
+			tx.versions.Put(versionKey{pool: 1, version: 1, outdated: 9})
 			runner(tx, 1, nothing)
 		}},
 		{"the slots of a move are nobody's", "should be {0 0 1}, is {0 0 2}", func(tx *Tx) { tx.keep(2, +1) }},
@@ -102,8 +102,8 @@ func TestEveryBrokenInvariantOfADrainIsSeen(t *testing.T) {
 		{"a superseded one makes the next wait", "wait for the next while superseded", func(tx *Tx) { rollout(tx, 1, func(r *Rollout) { r.WaitMs = 1 << 40 }) }},
 		{"it ends before it begins", "start and end", func(tx *Tx) { rollout(tx, 1, func(r *Rollout) { r.EndMs = 0 }) }},
 		{"it begins tomorrow", "start and end", func(tx *Tx) { rollout(tx, 2, func(r *Rollout) { r.StartMs = 1 << 40 }) }},
-		{"a rollout of an id to come", "of an id that was not given out", func(tx *Tx) { tx.replaceRollout(nil, &Rollout{ID: 99, State: RolloutOpen}) }},
-		{"a stray rollout", "growth of the indexes", func(tx *Tx) { tx.rollouts.Put(rolloutKey{pool: 1, id: 99}) }},
+		{"a rollout of an id to come", "of an id that was not given out", func(tx *Tx) { tx.replaceRollout(nil, &Rollout{ID: 99, State: RolloutOpen, pool: 1}) }},
+		{"a stray rollout", "growth of the indexes", func(tx *Tx) { tx.rollouts.Put(rolloutKey{pool: 9, id: 99}) }},
 		{"an ended one is lost", "ended rollouts", func(tx *Tx) {
 			rollout(tx, 1, func(*Rollout) {})
 			tx.endedRollouts.Delete(endedRolloutKey{id: 1})
@@ -114,10 +114,10 @@ func TestEveryBrokenInvariantOfADrainIsSeen(t *testing.T) {
 		}},
 		{"it is never forgotten", "what falls due", func(tx *Tx) {
 			rollout(tx, 1, func(*Rollout) {})
-			tx.agenda.Delete(tx.rollout(0, 1).agendaKey())
+			tx.agenda.Delete(tx.rollout(1, 1).agendaKey())
 		}},
 		{"a wait never ends", "what falls due", func(tx *Tx) {
-			r := tx.rollout(1, 3)
+			r := tx.rollout(2, 3)
 			tx.replaceRollout(r, r)
 			tx.agenda.Delete(r.waitKey())
 		}},
@@ -130,6 +130,7 @@ func TestEveryBrokenInvariantOfADrainIsSeen(t *testing.T) {
 		{"a window without a rate", "window", func(tx *Tx) { bucket(tx, func(b *Bucket) { b.WindowRateMicros = 0 }) }},
 		{"a window that is too great", "window", func(tx *Tx) { bucket(tx, func(b *Bucket) { b.WindowTurns = MaxWindowTurns + 1 }) }},
 		{"nobody is being emptied", "runner that is being emptied", func(tx *Tx) { bucket(tx, func(b *Bucket) { b.Emptying = 44 }) }},
+		{"a pool is forgotten too soon", "to be forgotten: should be false, is true", func(tx *Tx) { bucket(tx, func(*Bucket) {}); tx.idlePools.Put(tx.pools.Get(1).idleKey()) }},
 		{"another pool's is being emptied", "runner that is being emptied", func(tx *Tx) { bucket(tx, func(b *Bucket) { b.Emptying = 4 }) }},
 	}
 	for _, test := range tests {

@@ -43,6 +43,8 @@ func (c *checker) checkRunner(r *Runner) {
 	c.checkDue(r)
 	if r.End == NotEnded {
 		in(c, c.poolRunners, "runners of the pool", name, poolRunnerKey{r.pool, r.Version, r.Number})
+	} else {
+		in(c, c.endedRunners, "ended runners", name, c.endedRunnerKey(r))
 	}
 	if r.evictable() {
 		in(c, c.evictables, "runners to be emptied", name, r.evictableKey())

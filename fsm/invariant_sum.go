@@ -22,13 +22,15 @@ type tally struct {
 	moving   map[rolloutKey]int        // without rows
 	over     map[uint32]int            // ended rollouts by namespace ordinal
 
+	endedRunners map[uint32]int // by namespace ordinal
+
 	orphansOf map[ActorID]int // those that actors wait for
 	waiting   []ActorID       // the keys of orphansOf, some of them twice
 }
 
 // lens are the lengths of the indexes that rows of actors and runners are found under.
 type lens struct {
-	runnersByID, runnersByKey, runnersBySeq, candidates, drainWork, poolRunners, evictables                                 int
+	runnersByID, runnersByKey, runnersBySeq, candidates, drainWork, poolRunners, evictables, endedRunners                   int
 	actorsByID, actorsByName, actorsByKey, queue, assigned, alarms, backoffs, endedActors, agenda, named, turns, unreceived int
 	rollouts, endedRollouts                                                                                                 int
 }
@@ -37,7 +39,8 @@ func (s *State) lens() lens {
 	return lens{
 		runnersByID: s.runnersByID.Len(), runnersByKey: s.runnersByKey.Len(), runnersBySeq: s.runnersBySeq.Len(),
 		candidates: s.candidates.Len(), drainWork: s.drainWork.Len(), poolRunners: s.poolRunners.Len(), evictables: s.evictables.Len(),
-		actorsByID: s.actorsByID.Len(), actorsByName: s.actorsByName.Len(), actorsByKey: s.actorsByKey.Len(), queue: s.queue.Len(),
+		endedRunners: s.endedRunners.Len(),
+		actorsByID:   s.actorsByID.Len(), actorsByName: s.actorsByName.Len(), actorsByKey: s.actorsByKey.Len(), queue: s.queue.Len(),
 		assigned: s.assigned.Len(), alarms: s.alarms.Len(), backoffs: s.backoffs.Len(), endedActors: s.endedActors.Len(),
 		agenda: s.agenda.Len(), named: s.named.Len(), turns: s.turns.Len(), unreceived: s.unreceived.Len(), rollouts: s.rollouts.Len(), endedRollouts: s.endedRollouts.Len(),
 	}
@@ -47,7 +50,7 @@ func (s *State) lens() lens {
 func (l lens) minus(o lens) lens {
 	return lens{
 		l.runnersByID - o.runnersByID, l.runnersByKey - o.runnersByKey, l.runnersBySeq - o.runnersBySeq, l.candidates - o.candidates,
-		l.drainWork - o.drainWork, l.poolRunners - o.poolRunners, l.evictables - o.evictables, l.actorsByID - o.actorsByID, l.actorsByName - o.actorsByName, l.actorsByKey - o.actorsByKey,
+		l.drainWork - o.drainWork, l.poolRunners - o.poolRunners, l.evictables - o.evictables, l.endedRunners - o.endedRunners, l.actorsByID - o.actorsByID, l.actorsByName - o.actorsByName, l.actorsByKey - o.actorsByKey,
 		l.queue - o.queue, l.assigned - o.assigned, l.alarms - o.alarms, l.backoffs - o.backoffs, l.endedActors - o.endedActors, l.agenda - o.agenda,
 		l.named - o.named, l.turns - o.turns, l.unreceived - o.unreceived, l.rollouts - o.rollouts, l.endedRollouts - o.endedRollouts,
 	}
@@ -60,6 +63,10 @@ func (c *checker) addRunner(s *State, r *Runner, by int) {
 	d.lens.runnersBySeq += by
 	d.lens.agenda += by
 	d.lens.poolRunners += by * count(r.End == NotEnded)
+	d.lens.endedRunners += by * count(r.End != NotEnded)
+	if p := s.pools.Get(r.pool); p != nil { // checkRunner says it otherwise
+		d.endedRunners[p.namespace] += by * count(r.End != NotEnded)
+	}
 	d.lens.candidates += by * count(r.candidate())
 	d.lens.evictables += by * count(r.evictable())
 	d.lens.drainWork += by * count(r.drainWork())
@@ -92,12 +99,12 @@ func (c *checker) addActor(a *Actor, by int) {
 	default:
 		d.lens.agenda += by
 	}
+	d.pools[a.pool] = d.pools[a.pool].plus(a.counts(), by)
 	if a.Phase == Destroyed {
 		d.lens.endedActors += by
 		d.ended[a.namespace] += by
 		return
 	}
-	d.pools[a.pool] = d.pools[a.pool].plus(a.counts(), by)
 	d.lens.named += by * count(a.Named())
 	d.lens.turns += by * count(a.awaitsTurn())
 	d.lens.unreceived += by * count(a.Eviction&evictionUnreceived != 0)
@@ -166,6 +173,23 @@ func (c *checker) checkHeld(old, now *Runner) {
 	}
 }
 
+// checkEndedRunners compares how many runners of a namespace have ended.
+func (c *checker) checkEndedRunners(old, now *Runner) {
+	for _, row := range []struct {
+		in *State
+		r  *Runner
+	}{{c.before, old}, {c.State, now}} {
+		if row.r == nil || row.in.pools.Get(row.r.pool) == nil {
+			continue
+		}
+		c.checkPool(row.r.pool)
+		ordinal := row.in.pools.Get(row.r.pool).namespace
+		if want, got := int(c.before.endedRunnerCount.Get(ordinal))+c.delta.endedRunners[ordinal], int(c.endedRunnerCount.Get(ordinal)); want != got {
+			c.differ(fmt.Sprint("namespace ordinal ", ordinal), "ended runners", want, got)
+		}
+	}
+}
+
 // checkCounts compares the counts that a row of an actor is part of.
 func (c *checker) checkCounts(a *Actor) {
 	if a == nil {
@@ -198,6 +222,9 @@ func (c *checker) checkPool(ordinal uint32) {
 	p := c.pools.Get(ordinal)
 	if p == nil {
 		return // said already, of whoever is in it
+	}
+	if _, known := c.idlePools.Get(p.idleKey()); known != c.idle(p) {
+		c.differ(fmt.Sprintf("pool %q", p.ID.Name), "to be forgotten", c.idle(p), known)
 	}
 	is, want := c.poolStats.Get(ordinal), c.before.poolStats.Get(ordinal).plus(c.delta.pools[ordinal], 1)
 	if is != want {

@@ -116,8 +116,8 @@ func TestEveryBrokenInvariantIsSeen(t *testing.T) {
 		{"a phase counts wrong", "actors that are running: should be 1, is 2", "tx", func(tx *Tx) { tx.phases[Running]++ }},
 		{"stored bytes are wrong", "bytes of inputs and saved states: should be 10, is 11", "tx", func(tx *Tx) { tx.storedBytes++ }},
 		{"ended actors count wrong", "ended actors: should be 1, is 5", "tx", func(tx *Tx) { note(tx, "a5"); tx.endedCount.Set(0, 5) }},
-		{"a pool counts wrong", `pool "p": counts`, "tx", func(tx *Tx) { note(tx, "a1"); tx.poolStats.Set(0, PoolStats{}) }},
-		{"a pool without rows counts", `pool "q": counts`, "all", func(tx *Tx) { tx.poolStats.Set(1, PoolStats{Live: 1}) }},
+		{"a pool counts wrong", `pool "p": counts`, "tx", func(tx *Tx) { note(tx, "a1"); tx.poolStats.Set(1, PoolStats{}) }},
+		{"a pool without rows counts", `pool "q": counts`, "all", func(tx *Tx) { tx.poolStats.Set(2, PoolStats{Live: 1}) }},
 
 		{"a running actor without a generation", "generation while running: should be at least 1, is 0", "tx", func(tx *Tx) {
 			row(tx, "a1", func(a *Actor) { a.Generation = 0 })
@@ -142,7 +142,7 @@ func TestEveryBrokenInvariantIsSeen(t *testing.T) {
 		{"its runner is forgotten", "runner: should be number 1, is forgotten", "tx", func(tx *Tx) { note(tx, "a1"); tx.runners.Set(1, nil) }},
 		{"its runner is in another pool", "pool of its runner", "tx", func(tx *Tx) {
 			note(tx, "a1")
-			runnerRow(tx, "r1", func(r *Runner) { r.pool = 1 })
+			runnerRow(tx, "r1", func(r *Runner) { r.pool = 2 })
 		}},
 		{"its runner has not heard of it", "revision on its runner", "tx", func(tx *Tx) { row(tx, "a1", func(a *Actor) { a.RunnerRev = 99 }) }},
 		{"it is wanted and unwanted", "an orphan on its own runner", "tx", func(tx *Tx) {
@@ -185,7 +185,7 @@ func TestEveryBrokenInvariantIsSeen(t *testing.T) {
 		{"a runner is lost from ids", "runners by id", "tx", func(tx *Tx) {
 			tx.runnersByID.Delete(idKey{id: ID(idOf("r1"))})
 			runnerRow(tx, "r2", func(*Runner) {})
-			tx.runners.Set(1, &Runner{ID: RunnerID(idOf("r1")), Number: 1})
+			tx.runners.Set(1, &Runner{ID: RunnerID(idOf("r1")), Number: 1, pool: 1})
 			tx.touchRunner(1)
 		}},
 		{"a candidate is lost", "candidates", "tx", func(tx *Tx) {
@@ -194,13 +194,23 @@ func TestEveryBrokenInvariantIsSeen(t *testing.T) {
 		}},
 		{"a stray candidate", "growth of the indexes", "tx", func(tx *Tx) { tx.candidates.Put(tx.candidateKey(runner(&tx.State, "r3"))) }},
 		{"drain work is lost", "drain work", "tx", func(tx *Tx) { tx.drainWork.Delete(3); runnerRow(tx, "r3", func(*Runner) {}) }},
-		{"versions count wrong", "counts of its version: should be {pool:0 version:2 registered:1 connected:1 outdated:0}, is {pool:0 version:2 registered:9 connected:0 outdated:0}", "tx", func(tx *Tx) {
-			tx.versions.Put(versionKey{pool: 0, version: 2, registered: 9})
+		{"versions count wrong", "counts of its version: should be {pool:1 version:2 registered:1 connected:1 outdated:0}, is {pool:1 version:2 registered:9 connected:0 outdated:0}", "tx", func(tx *Tx) {
+			tx.versions.Put(versionKey{pool: 1, version: 2, registered: 9})
 			runnerRow(tx, "r2", func(*Runner) {})
 		}},
 		{"a version without runners", "index of versions: should be 2, is 3", "all", func(tx *Tx) {
-			tx.versions.Put(versionKey{pool: 0, version: 7, registered: 1})
+			tx.versions.Put(versionKey{pool: 1, version: 7, registered: 1})
 		}},
+		{"an ended runner is lost", "ended runners", "tx", func(tx *Tx) {
+			tx.endedRunners.Delete(tx.endedRunnerKey(runner(&tx.State, "r4")))
+			runnerRow(tx, "r4", func(*Runner) {})
+		}},
+		{"a stray ended runner", "growth of the indexes", "tx", func(tx *Tx) { tx.endedRunners.Put(endedRunnerKey{seq: 99}) }},
+		{"ended runners count wrong", "namespace ordinal 0: ended runners: should be 1, is 7", "tx", func(tx *Tx) {
+			runnerRow(tx, "r4", func(*Runner) {})
+			tx.endedRunnerCount.Set(0, 7)
+		}},
+		{"a pool is never forgotten", "index of pools to be forgotten: should be 0, is 1", "all", func(tx *Tx) { tx.idlePools.Put(idlePoolKey{name: "x"}) }},
 		{"an ended runner is connected", "it has ended and is connected", "tx", func(tx *Tx) { runnerRow(tx, "r4", func(r *Runner) { r.Connected = true }) }},
 		{"an ended runner holds an orphan", "it has ended and holds orphans", "tx", func(tx *Tx) {
 			tx.orphans.Put(orphanKey{runner: 4})
@@ -221,10 +231,15 @@ func TestEveryBrokenInvariantIsSeen(t *testing.T) {
 		{"a stray namespace", "lengths of namespaces", "all", func(tx *Tx) { tx.namespacesByID.Put(idKey{id: ID{9}}) }},
 		{"a namespace without a row", "namespace ordinal 1", "all", func(tx *Tx) { tx.namespaces.Set(1, nil) }},
 		{"a pool is lost from names", "pools by name", "all", func(tx *Tx) { tx.poolsByName.Delete(poolKey{namespace: 1, name: "q"}) }},
-		{"a pool in another namespace", "pool ordinal 1", "all", func(tx *Tx) {
-			p := *tx.pools.Get(1)
+		{"a pool in another namespace", "pool ordinal 2", "all", func(tx *Tx) {
+			p := *tx.pools.Get(2)
 			p.namespace = 0
-			tx.pools.Set(1, &p)
+			tx.pools.Set(2, &p)
+		}},
+		{"a pool's row is gone", "pool ordinal 2: it is free and has a row, or neither", "all", func(tx *Tx) { tx.pools.Set(2, nil) }},
+		{"a bucket of no pool", "bucket of no pool", "tx", func(tx *Tx) {
+			tx.putBucket(tx.pools.Get(2), tx.buckets.Get(2))
+			tx.pools.Set(2, nil)
 		}},
 		{"an outcome without its key", "outcomes by key", "all", func(tx *Tx) {
 			k, _ := tx.outcomesByKey.First(outcomeByKey{})

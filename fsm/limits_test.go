@@ -14,7 +14,7 @@ func TestLimits(t *testing.T) {
 		line string
 	}{
 		{"namespaces", func(tx *Tx) { tx.namespaceCount = MaxNamespaces }, "put-namespace n1 name=toys"},
-		{"pools", func(tx *Tx) { tx.poolCount = MaxPools }, "put-pool default one-more"},
+		{"pools", func(tx *Tx) { tx.poolOrdinals.next = MaxPools + 1 }, "put-pool default one-more"},
 		{"runners", func(tx *Tx) { tx.runnerNumbers.next = MaxRunners + 1 }, "register-runner r9"},
 		{"orphans", func(tx *Tx) {
 			r := *tx.runners.Get(1)
@@ -46,7 +46,7 @@ func TestLimits(t *testing.T) {
 	}
 	t.Run("a pool that is there may be written at the limit", func(t *testing.T) {
 		tx := v.Begin(v.clockMs, v.wallMs)
-		tx.poolCount = MaxPools
+		tx.poolOrdinals.next = MaxPools + 1
 		if res := tx.Do(mustOp(&tx.State, "put-pool default p")); res.Code != CodeOK {
 			t.Error(res.Code)
 		}
@@ -92,6 +92,50 @@ func TestExcessEnded(t *testing.T) {
 	}
 }
 
+// So are runners; one that still has actors to release is passed over.
+func TestExcessRunners(t *testing.T) {
+	v := play("put-namespace games name=games", "put-pool games p")
+	tx := v.Begin(v.clockMs, v.wallMs)
+	do := func(line string) {
+		if res := tx.Do(mustOp(&tx.State, line)); res.Code != CodeOK {
+			t.Fatalf("%s: %s", line, res.Code)
+		}
+	}
+	for i := range MaxEnded + 3 {
+		tx.clockMs++
+		do(fmt.Sprint("register-runner r", i))
+		if i == 1 {
+			do("create-actor a1")
+			do("assign-actor a1/1 r1")
+		}
+		do(fmt.Sprint("end-runner r", i))
+	}
+	do("register-runner s namespace=games")
+	do("end-runner s")
+	of := func(namespace string, limit int) string {
+		var ids []string
+		for _, r := range tx.ExcessRunners(tx.Namespace(namespace), limit) {
+			ids = append(ids, textOf(ID(r.ID)))
+		}
+		return fmt.Sprint(ids)
+	}
+	for _, test := range []struct {
+		namespace string
+		limit     int
+		want      string
+	}{{"default", 9, "[r0 r2 r3]"}, {"default", 2, "[r0 r2]"}, {"games", 9, "[]"}} {
+		if got := of(test.namespace, test.limit); got != test.want {
+			t.Errorf("%s, at most %d: %s, want %s", test.namespace, test.limit, got, test.want)
+		}
+	}
+	for _, id := range []string{"r0", "r2", "r3"} {
+		do("forget-runner " + id)
+	}
+	if got := of("default", 9); got != "[]" {
+		t.Errorf("still too many: %s", got)
+	}
+}
+
 // So are rollouts.
 func TestExcessRollout(t *testing.T) {
 	v := play("put-namespace games name=games", "put-pool games p", "put-pool default q")
@@ -110,7 +154,7 @@ func TestExcessRollout(t *testing.T) {
 	}
 	do("open-rollout version=1 pool=q")
 	do("close-rollout state=done pool=q")
-	for version := range MaxRollouts - 1 { // all of them but the last one are superseded
+	for version := range MaxEnded - 1 { // all of them but the last one are superseded
 		do(fmt.Sprint("open-rollout version=", version+1))
 	}
 	do("open-rollout version=1 namespace=games")

@@ -208,6 +208,12 @@ func (m *model) do(op *logv1.Op) bool {
 		p.written, p.binpack = false, false
 		m.repace(poolOf(o.DeletePool), func() { p.configure(nil) })
 		return true
+	case *logv1.Op_ForgetPool:
+		if p := m.pools[poolOf(o.ForgetPool)]; p == nil || p.written || m.refersTo(poolOf(o.ForgetPool)) {
+			return false
+		}
+		delete(m.pools, poolOf(o.ForgetPool))
+		return true
 	case *logv1.Op_RememberOutcome:
 		if _, known := m.outcomes[o.RememberOutcome.GetKey()]; known || o.RememberOutcome.GetKey() == "" {
 			return false
@@ -225,6 +231,21 @@ func (m *model) do(op *logv1.Op) bool {
 		return legal
 	}
 	return m.doActor(op)
+}
+
+// refersTo tells whether anything is left of a pool, ended or not.
+func (m *model) refersTo(pool string) bool {
+	for _, r := range m.runners {
+		if r.namespace+"/"+r.pool == pool {
+			return true
+		}
+	}
+	for _, a := range m.actors {
+		if a.inPool() == pool {
+			return true
+		}
+	}
+	return len(m.pools[pool].rollouts) > 0
 }
 
 type inPool interface {

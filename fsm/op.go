@@ -51,6 +51,8 @@ func (tx *Tx) Do(op *logv1.Op) Result {
 		return tx.putPool(o.PutPool)
 	case *logv1.Op_DeletePool:
 		return tx.deletePool(o.DeletePool)
+	case *logv1.Op_ForgetPool:
+		return tx.forgetPool(o.ForgetPool)
 	case *logv1.Op_RegisterRunner:
 		return tx.registerRunner(o.RegisterRunner)
 	case *logv1.Op_ResumeRunner:

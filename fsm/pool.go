@@ -39,6 +39,7 @@ type PoolStats struct {
 	Unfinished  uint32 // of those, the ones that a rollout waits for
 	Evictable   uint32 // actors that the pool's pace may evict
 
+	Ended      uint32 // actors that are destroyed and not forgotten
 	Pending    uint32 // in the queue
 	Paced      uint32 // waiting for their turn, before they are in the queue
 	Sleeping   uint32
@@ -53,7 +54,7 @@ func (c PoolStats) plus(o PoolStats, by int) PoolStats {
 	return PoolStats{
 		c.Runners + n*o.Runners, c.Connected + n*o.Connected, c.Candidates + n*o.Candidates, c.LastResorts + n*o.LastResorts,
 		c.Draining + n*o.Draining, c.VersionOut + n*o.VersionOut, c.Unfinished + n*o.Unfinished, c.Evictable + n*o.Evictable,
-		c.Pending + n*o.Pending, c.Paced + n*o.Paced, c.Sleeping + n*o.Sleeping, c.Live + n*o.Live, c.Named + n*o.Named,
+		c.Ended + n*o.Ended, c.Pending + n*o.Pending, c.Paced + n*o.Paced, c.Sleeping + n*o.Sleeping, c.Live + n*o.Live, c.Named + n*o.Named,
 		c.Unreceived + n*o.Unreceived,
 	}
 }
@@ -129,7 +130,7 @@ func (s *State) PoolUsable(p *Pool) bool {
 }
 
 // PoolCount returns how many pools there are.
-func (s *State) PoolCount() int { return int(s.poolCount) }
+func (s *State) PoolCount() int { return s.poolOrdinals.taken() }
 
 func (tx *Tx) putPool(op *logv1.PutPool) Result {
 	id, ok := idFrom(op.GetNamespaceId())
@@ -141,7 +142,7 @@ func (tx *Tx) putPool(op *logv1.PutPool) Result {
 		return refuse(CodeNotFound)
 	}
 	old := tx.Pool(PoolID{ns.ID, op.GetName()})
-	if old == nil && tx.poolCount >= MaxPools {
+	if old == nil && tx.PoolCount() >= MaxPools {
 		return refuse(CodeFull)
 	}
 	next := &Pool{ID: PoolID{ns.ID, op.GetName()}, Config: op.GetConfig(), AutoCreated: op.GetAutoCreated(), namespace: ns.ordinal}
@@ -151,12 +152,12 @@ func (tx *Tx) putPool(op *logv1.PutPool) Result {
 	}
 	next.ordinal = old.ordinal
 	tx.replacePool(old, next)
+	tx.settlePool(next.ordinal)
 	return Result{}
 }
 
 func (tx *Tx) addPool(p *Pool) {
-	p.ordinal = tx.poolCount
-	tx.poolCount++
+	p.ordinal = tx.poolOrdinals.take()
 	tx.pools.Set(p.ordinal, p)
 	tx.putBucket(p, Bucket{Nanos: bucketCap(p.EvictionRateMicros()), AtMs: tx.clockMs})
 	tx.poolsByName.Put(poolKey{namespace: p.namespace, name: p.ID.Name, row: p.ordinal})
@@ -197,7 +198,81 @@ func (tx *Tx) deletePool(op *logv1.DeletePool) Result {
 	next := *p
 	next.Config, next.AutoCreated = nil, false
 	tx.replacePool(p, &next)
+	tx.settlePool(next.ordinal)
 	return Result{}
+}
+
+func (tx *Tx) forgetPool(op *logv1.ForgetPool) Result {
+	p, res := tx.poolOf(op.GetNamespaceId(), op.GetName())
+	if res.Code != CodeOK {
+		return res
+	}
+	if !tx.idle(p) {
+		return refuse(CodeIllegal)
+	}
+	tx.putBucket(p, Bucket{})
+	tx.idlePools.Delete(p.idleKey())
+	tx.poolsByName.Delete(poolKey{namespace: p.namespace, name: p.ID.Name})
+	tx.pools.Set(p.ordinal, nil)
+	tx.poolOrdinals.release(p.ordinal)
+	return Result{}
+}
+
+// idlePoolKey lists the pools that are to be forgotten, in an order that survives a restore.
+type idlePoolKey struct {
+	namespace NamespaceID
+	name      string
+	row       uint32
+}
+
+func idlePoolLess(a, b idlePoolKey) bool {
+	if a.namespace != b.namespace {
+		return ID(a.namespace).less(ID(b.namespace))
+	}
+	return a.name < b.name
+}
+
+func (p *Pool) idleKey() idlePoolKey { return idlePoolKey{p.ID.Namespace, p.ID.Name, p.ordinal} }
+
+// idle tells whether a pool is deleted and nothing refers to it: no runner, actor or rollout, ended ones included.
+func (s *State) idle(p *Pool) bool {
+	if p.Config != nil {
+		return false
+	}
+	if stats := s.PoolStats(p); stats.Live+stats.Ended+stats.Runners > 0 {
+		return false
+	}
+	ended, ok := s.runnersByKey.First(runnerKeyKey{pool: p.ordinal})
+	return (!ok || ended.pool != p.ordinal) && s.lastRollout(p) == nil
+}
+
+// settlePool notes whether a pool is to be forgotten, when that may have changed.
+func (tx *Tx) settlePool(ordinal uint32) {
+	p := tx.pools.Get(ordinal)
+	if tx.idle(p) {
+		tx.idlePools.Put(p.idleKey())
+	} else {
+		tx.idlePools.Delete(p.idleKey())
+	}
+}
+
+// settleDeleted is settlePool for one of a pool's rows: they matter only to a pool that is deleted.
+func (tx *Tx) settleDeleted(ordinal uint32) {
+	if p := tx.pools.Get(ordinal); p != nil && p.Config == nil {
+		tx.settlePool(ordinal)
+	}
+}
+
+// IdlePools returns deleted pools that nothing refers to, at most limit.
+func (s *State) IdlePools(limit int) []*Pool {
+	var idle []*Pool
+	for k := range s.idlePools.All() {
+		if len(idle) == limit {
+			break
+		}
+		idle = append(idle, s.pools.Get(k.row))
+	}
+	return idle
 }
 
 // ValidPoolName tells whether a pool name is 1 to 128 printable ASCII characters without space or slash.

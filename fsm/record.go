@@ -97,7 +97,7 @@ func (s *State) poolsInOrder() iter.Seq[*Pool] {
 
 // poolPositions tells for each pool's ordinal which position its record has, from 1.
 func (s *State) poolPositions() []uint32 {
-	positions := make([]uint32, s.poolCount)
+	positions := make([]uint32, s.poolOrdinals.next)
 	var position uint32
 	for p := range s.poolsInOrder() {
 		position++

@@ -214,8 +214,8 @@ var (
 		"namespaces", "pools", "buckets", "runners", "seen", "actors", "orphans", "outcomes", "longOutcomes", "rollouts",
 	}
 	derivedFields = []string{
-		"namespaceCount", "namespacesByName", "namespacesByID", "poolCount", "poolStats", "poolsByName", "versions",
-		"runnersByID", "runnersByKey", "runnersBySeq", "runnerNumbers", "candidates", "poolRunners", "evictables", "drainWork",
+		"namespaceCount", "namespacesByName", "namespacesByID", "poolOrdinals", "idlePools", "poolStats", "poolsByName", "versions",
+		"runnersByID", "runnersByKey", "runnersBySeq", "runnerNumbers", "candidates", "poolRunners", "evictables", "drainWork", "endedRunners", "endedRunnerCount",
 		"endedRollouts", "endedRolloutCount", "named", "turns", "unreceived",
 		"actorOrdinals", "actorsByID", "actorsByName", "actorsByKey", "actorNames", "endedActors", "bodies", "queue", "assigned", "alarms", "backoffs", "agenda",
 		"outcomesByKey", "outcomeSeq", "outcomeLongBytes", "phases", "storedBytes", "endedCount",

@@ -127,6 +127,9 @@ func (r *Restorer) View() (*View, error) {
 			r.tx.keep(uint32(number), held.promised)
 		}
 	}
+	for _, p := range r.pools {
+		r.tx.settleDeleted(p.ordinal)
+	}
 	view := r.tx.Seal(r.tx.index)
 	view.base = r.base
 	r.failed = errors.New("this restorer has given its View")

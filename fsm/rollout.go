@@ -6,9 +6,6 @@ import (
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 )
 
-// MaxRollouts bounds how many rollouts of a namespace are remembered.
-const MaxRollouts = 10_000
-
 // RolloutState says what became of a rollout, numbered as callboard.v1.RolloutState.
 type RolloutState uint8
 
@@ -253,6 +250,7 @@ func (tx *Tx) replaceRollout(old, next *Rollout) {
 		row = old
 	}
 	tx.touchedRolls = append(tx.touchedRolls, rolloutKey{pool: row.pool, id: row.ID})
+	tx.settleDeleted(row.pool)
 }
 
 // indexEnded puts what follows from the end of a rollout, or takes it away; an open one has nothing of that.
@@ -311,7 +309,7 @@ func (tx *Tx) countEndedRollout(r *Rollout, by int) {
 
 // ExcessRollout returns the oldest ended rollout of a pool's namespace if there are more than are remembered; nil: there are not.
 func (s *State) ExcessRollout(p *Pool) *Rollout {
-	if s.endedRolloutCount.Get(p.namespace) <= MaxRollouts {
+	if s.endedRolloutCount.Get(p.namespace) <= MaxEnded {
 		return nil
 	}
 	k, _ := s.endedRollouts.First(endedRolloutKey{namespace: p.namespace})

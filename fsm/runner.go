@@ -14,8 +14,11 @@ const (
 	MaxRunners = 1 << 20
 )
 
-// endedKeptMs is how long ended actors and runners stay readable.
-const endedKeptMs = hourMs
+// Ended actors, runners and rollouts stay readable for so long, and of each kind at most so many in a namespace.
+const (
+	endedKeptMs = hourMs
+	MaxEnded    = 10_000
+)
 
 // RunnerEnd says how a runner ended.
 type RunnerEnd uint8
@@ -104,6 +107,47 @@ func runnerSeqLess(a, b runnerSeqKey) bool {
 	}
 	return a.seq < b.seq
 }
+
+// endedRunnerKey lists the ended runners of a namespace, oldest end first.
+type endedRunnerKey struct {
+	namespace uint32
+	endedMs   int64
+	seq       uint64
+	number    uint32
+}
+
+func endedRunnerLess(a, b endedRunnerKey) bool {
+	if a.namespace != b.namespace {
+		return a.namespace < b.namespace
+	}
+	if a.endedMs != b.endedMs {
+		return a.endedMs < b.endedMs
+	}
+	return a.seq < b.seq
+}
+
+func (s *State) endedRunnerKey(r *Runner) endedRunnerKey {
+	return endedRunnerKey{s.pools.Get(r.pool).namespace, r.EndedMs, r.Seq, r.Number}
+}
+
+// ExcessRunners returns the oldest ended runners of a namespace beyond the number that is kept, at most limit. One that still has actors
+// to release is passed over.
+func (s *State) ExcessRunners(ns *Namespace, limit int) []*Runner {
+	excess := min(int(s.endedRunnerCount.Get(ns.ordinal))-MaxEnded, limit)
+	var ended []*Runner
+	for k := range s.endedRunners.From(endedRunnerKey{namespace: ns.ordinal}) {
+		if len(ended) >= excess || k.namespace != ns.ordinal {
+			break
+		}
+		if r := s.runners.Get(k.number); r.forgettable() {
+			ended = append(ended, r)
+		}
+	}
+	return ended
+}
+
+// forgettable tells whether nothing needs its row any more.
+func (r *Runner) forgettable() bool { return r.End != NotEnded && r.Held == 0 && r.Promised == 0 }
 
 // Runner finds a runner by id; nil: there is none.
 func (s *State) Runner(id RunnerID) *Runner {
@@ -226,6 +270,7 @@ func (tx *Tx) addRunner(r *Runner, seenMs int64) {
 	tx.runnersByKey.Put(runnerKeyKey{pool: r.pool, key: r.Key, seq: r.Seq, number: r.Number})
 	tx.runnersBySeq.Put(runnerSeqKey{namespace: tx.pools.Get(r.pool).namespace, seq: r.Seq, number: r.Number})
 	tx.replaceRunner(nil, r)
+	tx.settleDeleted(r.pool)
 }
 
 func (tx *Tx) resumeRunner(op *logv1.ResumeRunner) Result {
@@ -380,7 +425,7 @@ func (tx *Tx) forgetRunner(op *logv1.ForgetRunner) Result {
 	if !ok || r == nil {
 		return refuse(CodeNotFound)
 	}
-	if r.End == NotEnded || r.Held > 0 || r.Promised > 0 {
+	if !r.forgettable() {
 		return refuse(CodeIllegal)
 	}
 	if p := tx.pools.Get(r.pool); tx.buckets.Get(p.ordinal).Emptying == r.Number { // its number will be another's
@@ -394,6 +439,7 @@ func (tx *Tx) forgetRunner(op *logv1.ForgetRunner) Result {
 	tx.runnersBySeq.Delete(runnerSeqKey{namespace: tx.pools.Get(r.pool).namespace, seq: r.Seq})
 	tx.seen.Set(r.Number, 0)
 	tx.runnerNumbers.release(r.Number)
+	tx.settleDeleted(r.pool)
 	return Result{}
 }
 

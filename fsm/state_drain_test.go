@@ -26,6 +26,10 @@ func (w *walk) noteDraw(op *logv1.Op) {
 		pool := m.actors[textOf(padded(o.GetRef().GetActorId()))].inPool()
 		w.draws[pool] = append(w.draws[pool], pacedDraw{m.clockMs, m.pools[pool].rate})
 	}
+	if o := op.GetForgetPool(); o != nil {
+		everyWindow(w.t, w.draws[poolOf(o)])
+		delete(w.draws, poolOf(o)) // the next one of its name is another pool
+	}
 	if op.GetPutPool() != nil || op.GetDeletePool() != nil {
 		for pool, p := range m.pools {
 			w.draws[pool] = append(w.draws[pool], pacedDraw{rateChanged, p.rate})
@@ -98,7 +102,11 @@ func (m *model) stats(pool string) (c PoolStats) {
 		}
 	}
 	for _, a := range m.actors {
-		if a.inPool() != pool || a.phase == "destroyed" {
+		if a.inPool() != pool {
+			continue
+		}
+		if a.phase == "destroyed" {
+			c.Ended++
 			continue
 		}
 		c.Live++

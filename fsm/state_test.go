@@ -215,7 +215,10 @@ func (w *walk) compare() {
 	}
 	w.same("how many actors, runners and outcomes", fmt.Sprint(len(m.actors), len(m.runners), len(m.outcomes)),
 		fmt.Sprint(s.actorsByID.Len(), s.runnersByID.Len(), s.OutcomeCount()))
-	for pool := range m.pools {
+	w.same("how many pools", len(m.pools), s.PoolCount())
+	for pool, p := range m.pools {
+		idle := slices.ContainsFunc(s.IdlePools(99), func(p *Pool) bool { return textOf(ID(p.ID.Namespace))+"/"+p.ID.Name == pool })
+		w.same("whether to forget "+pool, !p.written && !m.refersTo(pool), idle)
 		w.comparePool(pool)
 	}
 	w.compareDrains()
@@ -627,6 +630,7 @@ func (w *walk) draw() string {
 			"put-pool namespace=default name=p placement="+pick("placement of p", "spread", "binpack")+" "+w.drawPace(),
 			"put-pool namespace="+namespace()+" name="+pick("pool name", "p", "x", "'a b'"),
 			"delete-pool namespace="+namespace()+" name="+anyPool(),
+			"forget-pool namespace="+pick("forgotten pool", "default name=q", "default name=x", "games name=p"), // the walk needs p
 			"put-namespace "+pick("new namespace", "games", "toys")+" name="+pick("namespace name", "toys", "Toys"))
 	default:
 		return pick("rarer", "put-pool namespace=games name=p", "remember-outcome key="+pick("outcome", "o1", "o2", "")+" outcome=done", fmt.Sprint("forget-outcomes before=", m.clockMs-60_000),

@@ -20,6 +20,7 @@ import (
 //	show actor|runner|pool|namespaces|settings|counts …   rows, only what is not zero
 //	show rollouts|bucket pool                             what moves a pool to a newer version, and at what pace
 //	due | queue pool= [version=] | candidates pool= | actors name= [before=] | actors-of runner [after=] | alarms
+//	idle-pools                                            what is deleted, and not referred to
 //	evictable pool= | pools-to-evict | named pool= | drain-work   who gives up actors: at the pool's pace, at a turn, at once
 //	restore                                               go on with what a snapshot gives back
 //
@@ -94,6 +95,12 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) string {
 		var out []string
 		for _, p := range s.view.PoolsToEvict() {
 			out = append(out, s.view.PoolNamespace(p).Name+"/"+p.ID.Name)
+		}
+		return words(out)
+	case "idle-pools":
+		var out []string
+		for _, p := range s.view.IdlePools(9) {
+			out = append(out, p.ID.Name)
 		}
 		return words(out)
 	case "named":

@@ -30,23 +30,26 @@ type State struct {
 	namespacesByName table.Index[nameKey]
 	namespacesByID   table.Index[idKey]
 
-	pools       table.Rows[*Pool]
-	poolCount   uint32
-	poolStats   table.Rows[PoolStats]
-	poolsByName table.Index[poolKey]
-	buckets     table.Rows[Bucket]
-	versions    table.Index[versionKey]
+	pools        table.Rows[*Pool]
+	poolOrdinals numbers
+	idlePools    table.Index[idlePoolKey]
+	poolStats    table.Rows[PoolStats]
+	poolsByName  table.Index[poolKey]
+	buckets      table.Rows[Bucket]
+	versions     table.Index[versionKey]
 
-	runners       table.Rows[*Runner] // by number, from 1
-	runnersByID   table.Index[idKey]
-	runnersByKey  table.Index[runnerKeyKey]
-	runnersBySeq  table.Index[runnerSeqKey]
-	runnerNumbers numbers
-	seen          table.Rows[int64] // by number: clock of the last heartbeat
-	candidates    table.Index[candidateKey]
-	poolRunners   table.Index[poolRunnerKey]
-	evictables    table.Index[evictableKey]
-	drainWork     table.Index[uint32] // numbers of runners
+	runners          table.Rows[*Runner] // by number, from 1
+	runnersByID      table.Index[idKey]
+	runnersByKey     table.Index[runnerKeyKey]
+	runnersBySeq     table.Index[runnerSeqKey]
+	runnerNumbers    numbers
+	seen             table.Rows[int64] // by number: clock of the last heartbeat
+	candidates       table.Index[candidateKey]
+	poolRunners      table.Index[poolRunnerKey]
+	evictables       table.Index[evictableKey]
+	endedRunners     table.Index[endedRunnerKey]
+	endedRunnerCount table.Rows[uint32]  // by namespace
+	drainWork        table.Index[uint32] // numbers of runners
 
 	rollouts          table.Index[rolloutKey]
 	endedRollouts     table.Index[endedRolloutKey]
@@ -94,6 +97,8 @@ func NewView() *View {
 		namespacesByName: table.NewIndex(nameLess),
 		namespacesByID:   table.NewIndex(idLess),
 		poolsByName:      table.NewIndex(poolLess),
+		poolOrdinals:     newNumbers(),
+		idlePools:        table.NewIndex(idlePoolLess),
 		versions:         table.NewIndex(versionLess),
 		runnersByID:      table.NewIndex(idLess),
 		runnersByKey:     table.NewIndex(runnerKeyLess),
@@ -102,6 +107,7 @@ func NewView() *View {
 		candidates:       table.NewIndex(candidateLess),
 		poolRunners:      table.NewIndex(poolRunnerLess),
 		evictables:       table.NewIndex(evictableLess),
+		endedRunners:     table.NewIndex(endedRunnerLess),
 		drainWork:        table.NewIndex(func(a, b uint32) bool { return a < b }),
 		rollouts:         table.NewIndex(rolloutLess),
 		endedRollouts:    table.NewIndex(endedRolloutLess),
@@ -158,11 +164,13 @@ func (s *State) clone() State {
 	c.seen, c.actors, c.endedCount = s.seen.Clone(), s.actors.Clone(), s.endedCount.Clone()
 	c.namespacesByName, c.namespacesByID = s.namespacesByName.Clone(), s.namespacesByID.Clone()
 	c.poolsByName, c.versions = s.poolsByName.Clone(), s.versions.Clone()
+	c.poolOrdinals, c.idlePools = s.poolOrdinals.clone(), s.idlePools.Clone()
 	c.runnersByID, c.runnersByKey, c.runnersBySeq = s.runnersByID.Clone(), s.runnersByKey.Clone(), s.runnersBySeq.Clone()
 	c.runnerNumbers, c.actorOrdinals = s.runnerNumbers.clone(), s.actorOrdinals.clone()
 	c.buckets, c.poolRunners, c.evictables, c.drainWork = s.buckets.Clone(), s.poolRunners.Clone(), s.evictables.Clone(), s.drainWork.Clone()
 	c.rollouts, c.endedRollouts, c.endedRolloutCount = s.rollouts.Clone(), s.endedRollouts.Clone(), s.endedRolloutCount.Clone()
 	c.named, c.turns, c.unreceived = s.named.Clone(), s.turns.Clone(), s.unreceived.Clone()
+	c.endedRunners, c.endedRunnerCount = s.endedRunners.Clone(), s.endedRunnerCount.Clone()
 	c.candidates, c.actorsByID, c.actorsByName = s.candidates.Clone(), s.actorsByID.Clone(), s.actorsByName.Clone()
 	c.actorsByKey, c.actorNames, c.endedActors = s.actorsByKey.Clone(), s.actorNames.Clone(), s.endedActors.Clone()
 	c.queue, c.assigned, c.orphans, c.bodies = s.queue.Clone(), s.assigned.Clone(), s.orphans.Clone(), s.bodies.Clone()
@@ -247,20 +255,18 @@ func (tx *Tx) dirtyPool(pool uint32) {
 
 // TakeDirtyPools returns the pools whose queue or capacity changed since the last call, in the order of their first change.
 func (tx *Tx) TakeDirtyPools() []*Pool {
-	dirty := tx.dirtyPools
+	pools := tx.DirtyPools()
 	tx.dirtyPools, tx.dirtySet = nil, map[uint32]bool{}
-	pools := make([]*Pool, len(dirty))
-	for i, ordinal := range dirty {
-		pools[i] = tx.pools.Get(ordinal)
-	}
 	return pools
 }
 
 // DirtyPools returns the pools that TakeDirtyPools would, and leaves them to it.
 func (tx *Tx) DirtyPools() []*Pool {
-	pools := make([]*Pool, len(tx.dirtyPools))
-	for i, ordinal := range tx.dirtyPools {
-		pools[i] = tx.pools.Get(ordinal)
+	pools := make([]*Pool, 0, len(tx.dirtyPools))
+	for _, ordinal := range tx.dirtyPools {
+		if p := tx.pools.Get(ordinal); p != nil { // it may have been forgotten since
+			pools = append(pools, p)
+		}
 	}
 	return pools
 }

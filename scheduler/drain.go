@@ -16,7 +16,7 @@ func (s *step) drain() {
 		case r.Held > 0:
 			s.moveAll(r)
 		case r.Drain.Cause == fsm.DrainReplaced:
-			s.do(&logv1.Op{Op: &logv1.Op_EndRunner{EndRunner: &logv1.EndRunner{RunnerId: r.ID[:]}}})
+			s.endRunner(r)
 		default:
 			s.do(&logv1.Op{Op: &logv1.Op_FinishDrain{FinishDrain: &logv1.FinishDrain{RunnerId: r.ID[:]}}})
 		}

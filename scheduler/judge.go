@@ -35,7 +35,7 @@ func (s *step) judge() {
 		case fsm.DueForgetActor:
 			s.do(&logv1.Op{Op: &logv1.Op_ForgetActor{ForgetActor: &logv1.ForgetActor{ActorId: d.Actor.ID[:]}}})
 		case fsm.DueForgetRunner:
-			s.do(&logv1.Op{Op: &logv1.Op_ForgetRunner{ForgetRunner: &logv1.ForgetRunner{RunnerId: d.Runner.ID[:]}}})
+			s.forgetRunner(d.Runner)
 		}
 	}
 	s.retry()
@@ -51,7 +51,7 @@ func (s *step) judge() {
 // would be gone by now, and has not said goodbye. It is taken at its word, and what it still has counts as lost.
 func (s *step) drainDue(r *fsm.Runner) {
 	if r.Drain.Cause == fsm.DrainShutdown {
-		s.do(&logv1.Op{Op: &logv1.Op_EndRunner{EndRunner: &logv1.EndRunner{RunnerId: r.ID[:]}}})
+		s.endRunner(r)
 		return
 	}
 	s.do(&logv1.Op{Op: &logv1.Op_StartDrain{StartDrain: &logv1.StartDrain{ // again, with its time over: what is left moves at once
@@ -87,6 +87,7 @@ func (s *step) lost(r *fsm.Runner) {
 		s.do(&logv1.Op{Op: &logv1.Op_MarkLost{MarkLost: &logv1.MarkLost{
 			RunnerId: r.ID[:], SessionId: r.Session[:], LastSeenMs: s.tx.LastSeenMs(r),
 		}}})
+		s.endedRunners = append(s.endedRunners, s.tx.RunnerNamespace(r))
 	}
 	var left []*fsm.Actor
 	for a := range s.tx.ActorsOf(r, 0) {
@@ -104,6 +105,12 @@ func (s *step) lost(r *fsm.Runner) {
 	}
 }
 
+// endRunner ends a runner that has given up everything, or will never say so.
+func (s *step) endRunner(r *fsm.Runner) {
+	s.do(&logv1.Op{Op: &logv1.Op_EndRunner{EndRunner: &logv1.EndRunner{RunnerId: r.ID[:]}}})
+	s.endedRunners = append(s.endedRunners, s.tx.RunnerNamespace(r))
+}
+
 // leftBehind is how an actor ends that its runner still had when it ended. What a runner that said goodbye had not started is nobody's
 // fault.
 func leftBehind(r *fsm.Runner, a *fsm.Actor) ending {
@@ -111,6 +118,10 @@ func leftBehind(r *fsm.Runner, a *fsm.Actor) ending {
 		return ending{clean: true, cause: logv1.StopCause_STOP_CAUSE_REFUSED, message: "its runner left before it could start it"}
 	}
 	return ending{cause: logv1.StopCause_STOP_CAUSE_LOST, message: "its runner was lost"}
+}
+
+func (s *step) forgetRunner(r *fsm.Runner) {
+	s.do(&logv1.Op{Op: &logv1.Op_ForgetRunner{ForgetRunner: &logv1.ForgetRunner{RunnerId: r.ID[:]}}})
 }
 
 // forgetRounds is how many thousand outcomes are forgotten at once: more than an entry may bring, so that they do not pile up.
@@ -122,6 +133,18 @@ func (s *step) forget() {
 		for _, a := range s.tx.ExcessEnded(ns, 2) { // two for each that ended: the excess shrinks
 			s.do(&logv1.Op{Op: &logv1.Op_ForgetActor{ForgetActor: &logv1.ForgetActor{ActorId: a.ID[:]}}})
 		}
+	}
+	for _, ns := range s.endedRunners {
+		for _, r := range s.tx.ExcessRunners(ns, 2) {
+			s.forgetRunner(r)
+		}
+	}
+	idle := s.tx.IdlePools(maxDuePerStep)
+	if len(idle) == maxDuePerStep {
+		s.out.Unfinished = true
+	}
+	for _, p := range idle {
+		s.do(&logv1.Op{Op: &logv1.Op_ForgetPool{ForgetPool: &logv1.ForgetPool{NamespaceId: p.ID.Namespace[:], Name: p.ID.Name}}})
 	}
 	for range forgetRounds {
 		if oldest, ok := s.tx.OldestOutcomeMs(); !ok || s.tx.ClockMs()-oldest <= fsm.OutcomeKeptMs {

@@ -273,6 +273,12 @@ func TestPoolsFull(t *testing.T) {
 	out := Step(w.view.Begin(w.clockMs, w.wallMs()), in)
 	expectRefusal(t, out.Commands[0].Refusal, "pool.limit_reached")
 	expectRefusal(t, out.Reports[0].GetRefusal(), "pool.limit_reached")
+
+	// One that is deleted, and that nothing refers to, makes room in the same entry.
+	w.bare(Command{Command: &nodev1.Command{Command: &nodev1.Command_DeletePool{
+		DeletePool: &callboardv1.PoolServiceDeleteRequest{Namespace: "default", Name: "p7"},
+	}}})
+	expectRefusal(t, w.bare(in.Commands...).Commands[0].Refusal, "")
 }
 
 func TestStoredBytesExceeded(t *testing.T) {
@@ -298,6 +304,42 @@ func TestStoredBytesExceeded(t *testing.T) {
 		t.Fatal("the saved state was accepted")
 	}
 	expectRefusal(t, answer.GetRefusedEvents()[0].GetError(), "actor.stored_bytes_exceeded")
+}
+
+// TestEndedRunnersBeyondTheLimit: a namespace keeps so many ended runners, and the oldest go first.
+func TestEndedRunnersBeyondTheLimit(t *testing.T) {
+	w := newWorld(t)
+	runner := func(i int) fsm.RunnerID { return fsm.RunnerID(idOf(fmt.Sprint("runner ", i))) }
+	w.seed(func(do func(*logv1.Op)) {
+		ns := w.defaultNamespace()
+		do(putPool(ns, "default"))
+		for i := range fsm.MaxEnded {
+			id := runner(i)
+			do(&logv1.Op{Op: &logv1.Op_RegisterRunner{RegisterRunner: &logv1.RegisterRunner{
+				RunnerId: id[:], NamespaceId: ns.ID[:], Pool: "default", Key: fmt.Sprint(i), InstanceId: id[:], SessionId: id[:], Slots: 1, ThresholdMs: 15_000,
+			}}})
+			do(&logv1.Op{Op: &logv1.Op_EndRunner{EndRunner: &logv1.EndRunner{RunnerId: id[:]}}})
+		}
+	})
+	if excess := w.view.ExcessRunners(w.defaultNamespace(), 9); len(excess) != 0 {
+		t.Errorf("%d are too many, at the limit", len(excess))
+	}
+	p := w.start(&process{name: "r", manual: true, slots: 1})
+	w.clockMs++
+	hello := Step(w.view.Begin(w.clockMs, w.wallMs()), Input{Reports: []*nodev1.SessionReport{p.hello(w)}})
+	w.seed(func(do func(*logv1.Op)) {
+		for _, op := range hello.Ops {
+			do(op)
+		}
+	})
+	id := fsm.RunnerID(hello.Reports[0].GetRunnerId())
+	tx := w.view.Begin(w.clockMs, w.wallMs())
+	Step(tx, Input{Reports: []*nodev1.SessionReport{{
+		RunnerId: id[:], SessionId: hello.Reports[0].GetSessionId(), Report: &nodev1.SessionReport_Goodbye{Goodbye: &callboardv1.Goodbye{}},
+	}}})
+	if tx.Runner(id) == nil || tx.Runner(runner(0)) != nil || tx.Runner(runner(1)) == nil {
+		t.Error("the oldest one should have gone, and only that")
+	}
 }
 
 // TestEndedBeyondTheLimit: a namespace keeps so many ended actors, and the oldest go first.

@@ -82,8 +82,11 @@ type step struct {
 	bytes  int
 	budget struct{ stops, placed int }
 	ended  []*fsm.Namespace // where actors ended
-	held   map[uint32]bool  // numbers of runners whose verdict waits
-	wakeMs int64            // cluster clock at which an eviction is due; 0: none is
+
+	endedRunners []*fsm.Namespace // where runners ended
+
+	held   map[uint32]bool // numbers of runners whose verdict waits
+	wakeMs int64           // cluster clock at which an eviction is due; 0: none is
 
 	newcomers map[uint32]bool // numbers of runners that registered in this Step
 }

@@ -78,6 +78,8 @@ func (w *world) opText(op *logv1.Op) string {
 		return "pool " + o.PutPool.GetName() + poolText(o.PutPool)
 	case *logv1.Op_DeletePool:
 		return "delete pool " + o.DeletePool.GetName()
+	case *logv1.Op_ForgetPool:
+		return "forget pool " + o.ForgetPool.GetName()
 	case *logv1.Op_RememberOutcome:
 		return "remember " + strings.TrimPrefix(o.RememberOutcome.GetKey(), "\x00")
 	case *logv1.Op_ForgetOutcomes:

@@ -123,6 +123,7 @@ var statusByName = map[string]statuses{
 	"pool.not_found":                     {codes.NotFound, http.StatusNotFound},
 	"pool.limit_reached":                 {codes.ResourceExhausted, http.StatusTooManyRequests},
 	"pool.not_built":                     {codes.Unimplemented, http.StatusBadRequest},
+	"runner.limit_reached":               {codes.ResourceExhausted, http.StatusTooManyRequests},
 	"runner.not_found":                   {codes.NotFound, http.StatusNotFound},
 	"runner.draining":                    {codes.FailedPrecondition, http.StatusConflict},
 	"runner.ended":                       {codes.FailedPrecondition, http.StatusConflict},

@@ -239,6 +239,7 @@ type Op struct {
 	//	*Op_PutNamespace
 	//	*Op_PutPool
 	//	*Op_DeletePool
+	//	*Op_ForgetPool
 	//	*Op_RegisterRunner
 	//	*Op_ResumeRunner
 	//	*Op_DisconnectRunner
@@ -358,6 +359,15 @@ func (x *Op) GetDeletePool() *DeletePool {
 	if x != nil {
 		if x, ok := x.Op.(*Op_DeletePool); ok {
 			return x.DeletePool
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetForgetPool() *ForgetPool {
+	if x != nil {
+		if x, ok := x.Op.(*Op_ForgetPool); ok {
+			return x.ForgetPool
 		}
 	}
 	return nil
@@ -720,6 +730,10 @@ type Op_DeletePool struct {
 	DeletePool *DeletePool `protobuf:"bytes,13,opt,name=delete_pool,json=deletePool,proto3,oneof"`
 }
 
+type Op_ForgetPool struct {
+	ForgetPool *ForgetPool `protobuf:"bytes,14,opt,name=forget_pool,json=forgetPool,proto3,oneof"`
+}
+
 type Op_RegisterRunner struct {
 	RegisterRunner *RegisterRunner `protobuf:"bytes,20,opt,name=register_runner,json=registerRunner,proto3,oneof"`
 }
@@ -877,6 +891,8 @@ func (*Op_PutNamespace) isOp_Op() {}
 func (*Op_PutPool) isOp_Op() {}
 
 func (*Op_DeletePool) isOp_Op() {}
+
+func (*Op_ForgetPool) isOp_Op() {}
 
 func (*Op_RegisterRunner) isOp_Op() {}
 
@@ -1434,6 +1450,59 @@ func (x *DeletePool) GetName() string {
 	return ""
 }
 
+// ForgetPool drops a deleted pool that nothing refers to any more: no runner, actor or rollout, ended ones included.
+type ForgetPool struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NamespaceId   []byte                 `protobuf:"bytes,1,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetPool) Reset() {
+	*x = ForgetPool{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetPool) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetPool) ProtoMessage() {}
+
+func (x *ForgetPool) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetPool.ProtoReflect.Descriptor instead.
+func (*ForgetPool) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ForgetPool) GetNamespaceId() []byte {
+	if x != nil {
+		return x.NamespaceId
+	}
+	return nil
+}
+
+func (x *ForgetPool) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 type RegisterRunner struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	RunnerId       []byte                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
@@ -1456,7 +1525,7 @@ type RegisterRunner struct {
 
 func (x *RegisterRunner) Reset() {
 	*x = RegisterRunner{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[10]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1468,7 +1537,7 @@ func (x *RegisterRunner) String() string {
 func (*RegisterRunner) ProtoMessage() {}
 
 func (x *RegisterRunner) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[10]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1481,7 +1550,7 @@ func (x *RegisterRunner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterRunner.ProtoReflect.Descriptor instead.
 func (*RegisterRunner) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{10}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RegisterRunner) GetRunnerId() []byte {
@@ -1599,7 +1668,7 @@ type ResumeRunner struct {
 
 func (x *ResumeRunner) Reset() {
 	*x = ResumeRunner{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[11]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1611,7 +1680,7 @@ func (x *ResumeRunner) String() string {
 func (*ResumeRunner) ProtoMessage() {}
 
 func (x *ResumeRunner) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[11]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1624,7 +1693,7 @@ func (x *ResumeRunner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRunner.ProtoReflect.Descriptor instead.
 func (*ResumeRunner) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{11}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ResumeRunner) GetRunnerId() []byte {
@@ -1693,7 +1762,7 @@ type DisconnectRunner struct {
 
 func (x *DisconnectRunner) Reset() {
 	*x = DisconnectRunner{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[12]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1705,7 +1774,7 @@ func (x *DisconnectRunner) String() string {
 func (*DisconnectRunner) ProtoMessage() {}
 
 func (x *DisconnectRunner) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[12]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1718,7 +1787,7 @@ func (x *DisconnectRunner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectRunner.ProtoReflect.Descriptor instead.
 func (*DisconnectRunner) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{12}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DisconnectRunner) GetRunnerId() []byte {
@@ -1745,7 +1814,7 @@ type RunnersSeen struct {
 
 func (x *RunnersSeen) Reset() {
 	*x = RunnersSeen{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[13]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1757,7 +1826,7 @@ func (x *RunnersSeen) String() string {
 func (*RunnersSeen) ProtoMessage() {}
 
 func (x *RunnersSeen) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[13]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1770,7 +1839,7 @@ func (x *RunnersSeen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnersSeen.ProtoReflect.Descriptor instead.
 func (*RunnersSeen) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{13}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RunnersSeen) GetNumberDeltas() []uint32 {
@@ -1792,7 +1861,7 @@ type MarkLost struct {
 
 func (x *MarkLost) Reset() {
 	*x = MarkLost{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[14]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1804,7 +1873,7 @@ func (x *MarkLost) String() string {
 func (*MarkLost) ProtoMessage() {}
 
 func (x *MarkLost) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[14]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1817,7 +1886,7 @@ func (x *MarkLost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkLost.ProtoReflect.Descriptor instead.
 func (*MarkLost) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{14}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *MarkLost) GetRunnerId() []byte {
@@ -1853,7 +1922,7 @@ type HoldVerdict struct {
 
 func (x *HoldVerdict) Reset() {
 	*x = HoldVerdict{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[15]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1865,7 +1934,7 @@ func (x *HoldVerdict) String() string {
 func (*HoldVerdict) ProtoMessage() {}
 
 func (x *HoldVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[15]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1878,7 +1947,7 @@ func (x *HoldVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldVerdict.ProtoReflect.Descriptor instead.
 func (*HoldVerdict) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{15}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *HoldVerdict) GetRunnerId() []byte {
@@ -1912,7 +1981,7 @@ type EndRunner struct {
 
 func (x *EndRunner) Reset() {
 	*x = EndRunner{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[16]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1924,7 +1993,7 @@ func (x *EndRunner) String() string {
 func (*EndRunner) ProtoMessage() {}
 
 func (x *EndRunner) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[16]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1937,7 +2006,7 @@ func (x *EndRunner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndRunner.ProtoReflect.Descriptor instead.
 func (*EndRunner) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{16}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *EndRunner) GetRunnerId() []byte {
@@ -1958,7 +2027,7 @@ type SetRunnerThreshold struct {
 
 func (x *SetRunnerThreshold) Reset() {
 	*x = SetRunnerThreshold{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[17]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1970,7 +2039,7 @@ func (x *SetRunnerThreshold) String() string {
 func (*SetRunnerThreshold) ProtoMessage() {}
 
 func (x *SetRunnerThreshold) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[17]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1983,7 +2052,7 @@ func (x *SetRunnerThreshold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRunnerThreshold.ProtoReflect.Descriptor instead.
 func (*SetRunnerThreshold) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{17}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SetRunnerThreshold) GetRunnerId() []byte {
@@ -2019,7 +2088,7 @@ type HoldOrphan struct {
 
 func (x *HoldOrphan) Reset() {
 	*x = HoldOrphan{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[18]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2100,7 @@ func (x *HoldOrphan) String() string {
 func (*HoldOrphan) ProtoMessage() {}
 
 func (x *HoldOrphan) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[18]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2113,7 @@ func (x *HoldOrphan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldOrphan.ProtoReflect.Descriptor instead.
 func (*HoldOrphan) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{18}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HoldOrphan) GetRunnerId() []byte {
@@ -2078,7 +2147,7 @@ type ReleaseOrphan struct {
 
 func (x *ReleaseOrphan) Reset() {
 	*x = ReleaseOrphan{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[19]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2090,7 +2159,7 @@ func (x *ReleaseOrphan) String() string {
 func (*ReleaseOrphan) ProtoMessage() {}
 
 func (x *ReleaseOrphan) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[19]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2103,7 +2172,7 @@ func (x *ReleaseOrphan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseOrphan.ProtoReflect.Descriptor instead.
 func (*ReleaseOrphan) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{19}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReleaseOrphan) GetRunnerId() []byte {
@@ -2129,7 +2198,7 @@ type ForgetRunner struct {
 
 func (x *ForgetRunner) Reset() {
 	*x = ForgetRunner{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[20]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2141,7 +2210,7 @@ func (x *ForgetRunner) String() string {
 func (*ForgetRunner) ProtoMessage() {}
 
 func (x *ForgetRunner) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[20]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2154,7 +2223,7 @@ func (x *ForgetRunner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetRunner.ProtoReflect.Descriptor instead.
 func (*ForgetRunner) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{20}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ForgetRunner) GetRunnerId() []byte {
@@ -2179,7 +2248,7 @@ type StartDrain struct {
 
 func (x *StartDrain) Reset() {
 	*x = StartDrain{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[21]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2260,7 @@ func (x *StartDrain) String() string {
 func (*StartDrain) ProtoMessage() {}
 
 func (x *StartDrain) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[21]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2204,7 +2273,7 @@ func (x *StartDrain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartDrain.ProtoReflect.Descriptor instead.
 func (*StartDrain) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{21}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StartDrain) GetRunnerId() []byte {
@@ -2258,7 +2327,7 @@ type CancelDrain struct {
 
 func (x *CancelDrain) Reset() {
 	*x = CancelDrain{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[22]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2270,7 +2339,7 @@ func (x *CancelDrain) String() string {
 func (*CancelDrain) ProtoMessage() {}
 
 func (x *CancelDrain) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[22]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2283,7 +2352,7 @@ func (x *CancelDrain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelDrain.ProtoReflect.Descriptor instead.
 func (*CancelDrain) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{22}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CancelDrain) GetRunnerId() []byte {
@@ -2303,7 +2372,7 @@ type FinishDrain struct {
 
 func (x *FinishDrain) Reset() {
 	*x = FinishDrain{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[23]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2315,7 +2384,7 @@ func (x *FinishDrain) String() string {
 func (*FinishDrain) ProtoMessage() {}
 
 func (x *FinishDrain) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[23]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2328,7 +2397,7 @@ func (x *FinishDrain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishDrain.ProtoReflect.Descriptor instead.
 func (*FinishDrain) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{23}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FinishDrain) GetRunnerId() []byte {
@@ -2353,7 +2422,7 @@ type PlanEvictions struct {
 
 func (x *PlanEvictions) Reset() {
 	*x = PlanEvictions{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[24]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2365,7 +2434,7 @@ func (x *PlanEvictions) String() string {
 func (*PlanEvictions) ProtoMessage() {}
 
 func (x *PlanEvictions) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[24]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2378,7 +2447,7 @@ func (x *PlanEvictions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanEvictions.ProtoReflect.Descriptor instead.
 func (*PlanEvictions) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{24}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PlanEvictions) GetNamespaceId() []byte {
@@ -2426,7 +2495,7 @@ type PlannedEviction struct {
 
 func (x *PlannedEviction) Reset() {
 	*x = PlannedEviction{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2438,7 +2507,7 @@ func (x *PlannedEviction) String() string {
 func (*PlannedEviction) ProtoMessage() {}
 
 func (x *PlannedEviction) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2451,7 +2520,7 @@ func (x *PlannedEviction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedEviction.ProtoReflect.Descriptor instead.
 func (*PlannedEviction) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{25}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PlannedEviction) GetRef() *Ref {
@@ -2481,7 +2550,7 @@ type EvictActor struct {
 
 func (x *EvictActor) Reset() {
 	*x = EvictActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2493,7 +2562,7 @@ func (x *EvictActor) String() string {
 func (*EvictActor) ProtoMessage() {}
 
 func (x *EvictActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,7 +2575,7 @@ func (x *EvictActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictActor.ProtoReflect.Descriptor instead.
 func (*EvictActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{26}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *EvictActor) GetRef() *Ref {
@@ -2549,7 +2618,7 @@ type PauseRollout struct {
 
 func (x *PauseRollout) Reset() {
 	*x = PauseRollout{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2561,7 +2630,7 @@ func (x *PauseRollout) String() string {
 func (*PauseRollout) ProtoMessage() {}
 
 func (x *PauseRollout) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2574,7 +2643,7 @@ func (x *PauseRollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRollout.ProtoReflect.Descriptor instead.
 func (*PauseRollout) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{27}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PauseRollout) GetNamespaceId() []byte {
@@ -2615,7 +2684,7 @@ type EvictionsReceived struct {
 
 func (x *EvictionsReceived) Reset() {
 	*x = EvictionsReceived{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2627,7 +2696,7 @@ func (x *EvictionsReceived) String() string {
 func (*EvictionsReceived) ProtoMessage() {}
 
 func (x *EvictionsReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2640,7 +2709,7 @@ func (x *EvictionsReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictionsReceived.ProtoReflect.Descriptor instead.
 func (*EvictionsReceived) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{28}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *EvictionsReceived) GetRefs() []*Ref {
@@ -2662,7 +2731,7 @@ type OpenRollout struct {
 
 func (x *OpenRollout) Reset() {
 	*x = OpenRollout{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2674,7 +2743,7 @@ func (x *OpenRollout) String() string {
 func (*OpenRollout) ProtoMessage() {}
 
 func (x *OpenRollout) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2687,7 +2756,7 @@ func (x *OpenRollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRollout.ProtoReflect.Descriptor instead.
 func (*OpenRollout) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{29}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *OpenRollout) GetNamespaceId() []byte {
@@ -2723,7 +2792,7 @@ type CloseRollout struct {
 
 func (x *CloseRollout) Reset() {
 	*x = CloseRollout{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2735,7 +2804,7 @@ func (x *CloseRollout) String() string {
 func (*CloseRollout) ProtoMessage() {}
 
 func (x *CloseRollout) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2748,7 +2817,7 @@ func (x *CloseRollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRollout.ProtoReflect.Descriptor instead.
 func (*CloseRollout) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{30}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CloseRollout) GetNamespaceId() []byte {
@@ -2790,7 +2859,7 @@ type ForgetRollout struct {
 
 func (x *ForgetRollout) Reset() {
 	*x = ForgetRollout{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2802,7 +2871,7 @@ func (x *ForgetRollout) String() string {
 func (*ForgetRollout) ProtoMessage() {}
 
 func (x *ForgetRollout) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2815,7 +2884,7 @@ func (x *ForgetRollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetRollout.ProtoReflect.Descriptor instead.
 func (*ForgetRollout) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{31}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ForgetRollout) GetNamespaceId() []byte {
@@ -2850,7 +2919,7 @@ type EndRolloutWait struct {
 
 func (x *EndRolloutWait) Reset() {
 	*x = EndRolloutWait{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2862,7 +2931,7 @@ func (x *EndRolloutWait) String() string {
 func (*EndRolloutWait) ProtoMessage() {}
 
 func (x *EndRolloutWait) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2875,7 +2944,7 @@ func (x *EndRolloutWait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndRolloutWait.ProtoReflect.Descriptor instead.
 func (*EndRolloutWait) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{32}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *EndRolloutWait) GetNamespaceId() []byte {
@@ -2907,7 +2976,7 @@ type CreateActor struct {
 
 func (x *CreateActor) Reset() {
 	*x = CreateActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2919,7 +2988,7 @@ func (x *CreateActor) String() string {
 func (*CreateActor) ProtoMessage() {}
 
 func (x *CreateActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2932,7 +3001,7 @@ func (x *CreateActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateActor.ProtoReflect.Descriptor instead.
 func (*CreateActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{33}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CreateActor) GetActorId() []byte {
@@ -2999,7 +3068,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3011,7 +3080,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3024,7 +3093,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{34}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Decision) GetInPool() uint32 {
@@ -3082,7 +3151,7 @@ type AssignActor struct {
 
 func (x *AssignActor) Reset() {
 	*x = AssignActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3094,7 +3163,7 @@ func (x *AssignActor) String() string {
 func (*AssignActor) ProtoMessage() {}
 
 func (x *AssignActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3107,7 +3176,7 @@ func (x *AssignActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignActor.ProtoReflect.Descriptor instead.
 func (*AssignActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{35}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *AssignActor) GetRef() *Ref {
@@ -3155,7 +3224,7 @@ type EnqueueActor struct {
 
 func (x *EnqueueActor) Reset() {
 	*x = EnqueueActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3167,7 +3236,7 @@ func (x *EnqueueActor) String() string {
 func (*EnqueueActor) ProtoMessage() {}
 
 func (x *EnqueueActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3180,7 +3249,7 @@ func (x *EnqueueActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnqueueActor.ProtoReflect.Descriptor instead.
 func (*EnqueueActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{36}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *EnqueueActor) GetActorId() []byte {
@@ -3199,7 +3268,7 @@ type ActorRunning struct {
 
 func (x *ActorRunning) Reset() {
 	*x = ActorRunning{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3211,7 +3280,7 @@ func (x *ActorRunning) String() string {
 func (*ActorRunning) ProtoMessage() {}
 
 func (x *ActorRunning) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3224,7 +3293,7 @@ func (x *ActorRunning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorRunning.ProtoReflect.Descriptor instead.
 func (*ActorRunning) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{37}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ActorRunning) GetRef() *Ref {
@@ -3245,7 +3314,7 @@ type StopActor struct {
 
 func (x *StopActor) Reset() {
 	*x = StopActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[38]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3257,7 +3326,7 @@ func (x *StopActor) String() string {
 func (*StopActor) ProtoMessage() {}
 
 func (x *StopActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[38]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3270,7 +3339,7 @@ func (x *StopActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopActor.ProtoReflect.Descriptor instead.
 func (*StopActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{38}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StopActor) GetRef() *Ref {
@@ -3312,7 +3381,7 @@ type ActorStopped struct {
 
 func (x *ActorStopped) Reset() {
 	*x = ActorStopped{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[39]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3324,7 +3393,7 @@ func (x *ActorStopped) String() string {
 func (*ActorStopped) ProtoMessage() {}
 
 func (x *ActorStopped) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[39]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3337,7 +3406,7 @@ func (x *ActorStopped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorStopped.ProtoReflect.Descriptor instead.
 func (*ActorStopped) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{39}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ActorStopped) GetRef() *Ref {
@@ -3413,7 +3482,7 @@ type SleepActor struct {
 
 func (x *SleepActor) Reset() {
 	*x = SleepActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[40]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3425,7 +3494,7 @@ func (x *SleepActor) String() string {
 func (*SleepActor) ProtoMessage() {}
 
 func (x *SleepActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[40]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3438,7 +3507,7 @@ func (x *SleepActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SleepActor.ProtoReflect.Descriptor instead.
 func (*SleepActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{40}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SleepActor) GetActorId() []byte {
@@ -3457,7 +3526,7 @@ type WakeActor struct {
 
 func (x *WakeActor) Reset() {
 	*x = WakeActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[41]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3469,7 +3538,7 @@ func (x *WakeActor) String() string {
 func (*WakeActor) ProtoMessage() {}
 
 func (x *WakeActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[41]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3482,7 +3551,7 @@ func (x *WakeActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WakeActor.ProtoReflect.Descriptor instead.
 func (*WakeActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{41}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WakeActor) GetActorId() []byte {
@@ -3502,7 +3571,7 @@ type SetAlarm struct {
 
 func (x *SetAlarm) Reset() {
 	*x = SetAlarm{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[42]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3514,7 +3583,7 @@ func (x *SetAlarm) String() string {
 func (*SetAlarm) ProtoMessage() {}
 
 func (x *SetAlarm) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[42]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3527,7 +3596,7 @@ func (x *SetAlarm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAlarm.ProtoReflect.Descriptor instead.
 func (*SetAlarm) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{42}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SetAlarm) GetActorId() []byte {
@@ -3554,7 +3623,7 @@ type DestroyActor struct {
 
 func (x *DestroyActor) Reset() {
 	*x = DestroyActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[43]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3566,7 +3635,7 @@ func (x *DestroyActor) String() string {
 func (*DestroyActor) ProtoMessage() {}
 
 func (x *DestroyActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[43]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3579,7 +3648,7 @@ func (x *DestroyActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyActor.ProtoReflect.Descriptor instead.
 func (*DestroyActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{43}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DestroyActor) GetActorId() []byte {
@@ -3598,7 +3667,7 @@ type ForgetActor struct {
 
 func (x *ForgetActor) Reset() {
 	*x = ForgetActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[44]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3610,7 +3679,7 @@ func (x *ForgetActor) String() string {
 func (*ForgetActor) ProtoMessage() {}
 
 func (x *ForgetActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[44]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3623,7 +3692,7 @@ func (x *ForgetActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetActor.ProtoReflect.Descriptor instead.
 func (*ForgetActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{44}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ForgetActor) GetActorId() []byte {
@@ -3643,7 +3712,7 @@ type SaveState struct {
 
 func (x *SaveState) Reset() {
 	*x = SaveState{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[45]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3655,7 +3724,7 @@ func (x *SaveState) String() string {
 func (*SaveState) ProtoMessage() {}
 
 func (x *SaveState) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[45]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3668,7 +3737,7 @@ func (x *SaveState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveState.ProtoReflect.Descriptor instead.
 func (*SaveState) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{45}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SaveState) GetRef() *Ref {
@@ -3696,7 +3765,7 @@ type RaiseGeneration struct {
 
 func (x *RaiseGeneration) Reset() {
 	*x = RaiseGeneration{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[46]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3708,7 +3777,7 @@ func (x *RaiseGeneration) String() string {
 func (*RaiseGeneration) ProtoMessage() {}
 
 func (x *RaiseGeneration) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[46]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3721,7 +3790,7 @@ func (x *RaiseGeneration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseGeneration.ProtoReflect.Descriptor instead.
 func (*RaiseGeneration) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{46}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RaiseGeneration) GetActorId() []byte {
@@ -3749,7 +3818,7 @@ type RememberOutcome struct {
 
 func (x *RememberOutcome) Reset() {
 	*x = RememberOutcome{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[47]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3761,7 +3830,7 @@ func (x *RememberOutcome) String() string {
 func (*RememberOutcome) ProtoMessage() {}
 
 func (x *RememberOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[47]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3774,7 +3843,7 @@ func (x *RememberOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RememberOutcome.ProtoReflect.Descriptor instead.
 func (*RememberOutcome) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{47}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RememberOutcome) GetKey() string {
@@ -3807,7 +3876,7 @@ type ForgetOutcomes struct {
 
 func (x *ForgetOutcomes) Reset() {
 	*x = ForgetOutcomes{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[48]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3819,7 +3888,7 @@ func (x *ForgetOutcomes) String() string {
 func (*ForgetOutcomes) ProtoMessage() {}
 
 func (x *ForgetOutcomes) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[48]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3832,7 +3901,7 @@ func (x *ForgetOutcomes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetOutcomes.ProtoReflect.Descriptor instead.
 func (*ForgetOutcomes) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{48}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ForgetOutcomes) GetBeforeMs() int64 {
@@ -3853,7 +3922,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x04base\x18\x03 \x01(\x04R\x04base\x12\x19\n" +
 	"\bclock_ms\x18\x04 \x01(\x03R\aclockMs\x12\x17\n" +
 	"\awall_ms\x18\x05 \x01(\x03R\x06wallMs\x12&\n" +
-	"\x03ops\x18\x06 \x03(\v2\x14.callboard.log.v1.OpR\x03ops\"\x97\x17\n" +
+	"\x03ops\x18\x06 \x03(\v2\x14.callboard.log.v1.OpR\x03ops\"\xd8\x17\n" +
 	"\x02Op\x12T\n" +
 	"\x12leader_established\x18\x01 \x01(\v2#.callboard.log.v1.LeaderEstablishedH\x00R\x11leaderEstablished\x12B\n" +
 	"\fput_settings\x18\x02 \x01(\v2\x1d.callboard.log.v1.PutSettingsH\x00R\vputSettings\x12E\n" +
@@ -3861,7 +3930,9 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	" \x01(\v2\x1e.callboard.log.v1.PutNamespaceH\x00R\fputNamespace\x126\n" +
 	"\bput_pool\x18\f \x01(\v2\x19.callboard.log.v1.PutPoolH\x00R\aputPool\x12?\n" +
 	"\vdelete_pool\x18\r \x01(\v2\x1c.callboard.log.v1.DeletePoolH\x00R\n" +
-	"deletePool\x12K\n" +
+	"deletePool\x12?\n" +
+	"\vforget_pool\x18\x0e \x01(\v2\x1c.callboard.log.v1.ForgetPoolH\x00R\n" +
+	"forgetPool\x12K\n" +
 	"\x0fregister_runner\x18\x14 \x01(\v2 .callboard.log.v1.RegisterRunnerH\x00R\x0eregisterRunner\x12E\n" +
 	"\rresume_runner\x18\x15 \x01(\v2\x1e.callboard.log.v1.ResumeRunnerH\x00R\fresumeRunner\x12Q\n" +
 	"\x11disconnect_runner\x18\x16 \x01(\v2\".callboard.log.v1.DisconnectRunnerH\x00R\x10disconnectRunner\x12B\n" +
@@ -3948,6 +4019,10 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x11_lost_threshold_s\"C\n" +
 	"\n" +
 	"DeletePool\x12!\n" +
+	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"C\n" +
+	"\n" +
+	"ForgetPool\x12!\n" +
 	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"\xa5\x03\n" +
 	"\x0eRegisterRunner\x12\x1b\n" +
@@ -4163,7 +4238,7 @@ func file_callboard_log_v1_log_proto_rawDescGZIP() []byte {
 }
 
 var file_callboard_log_v1_log_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_callboard_log_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_callboard_log_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_callboard_log_v1_log_proto_goTypes = []any{
 	(StopCause)(0),             // 0: callboard.log.v1.StopCause
 	(NextState)(0),             // 1: callboard.log.v1.NextState
@@ -4177,45 +4252,46 @@ var file_callboard_log_v1_log_proto_goTypes = []any{
 	(*PutPool)(nil),            // 9: callboard.log.v1.PutPool
 	(*PoolConfig)(nil),         // 10: callboard.log.v1.PoolConfig
 	(*DeletePool)(nil),         // 11: callboard.log.v1.DeletePool
-	(*RegisterRunner)(nil),     // 12: callboard.log.v1.RegisterRunner
-	(*ResumeRunner)(nil),       // 13: callboard.log.v1.ResumeRunner
-	(*DisconnectRunner)(nil),   // 14: callboard.log.v1.DisconnectRunner
-	(*RunnersSeen)(nil),        // 15: callboard.log.v1.RunnersSeen
-	(*MarkLost)(nil),           // 16: callboard.log.v1.MarkLost
-	(*HoldVerdict)(nil),        // 17: callboard.log.v1.HoldVerdict
-	(*EndRunner)(nil),          // 18: callboard.log.v1.EndRunner
-	(*SetRunnerThreshold)(nil), // 19: callboard.log.v1.SetRunnerThreshold
-	(*HoldOrphan)(nil),         // 20: callboard.log.v1.HoldOrphan
-	(*ReleaseOrphan)(nil),      // 21: callboard.log.v1.ReleaseOrphan
-	(*ForgetRunner)(nil),       // 22: callboard.log.v1.ForgetRunner
-	(*StartDrain)(nil),         // 23: callboard.log.v1.StartDrain
-	(*CancelDrain)(nil),        // 24: callboard.log.v1.CancelDrain
-	(*FinishDrain)(nil),        // 25: callboard.log.v1.FinishDrain
-	(*PlanEvictions)(nil),      // 26: callboard.log.v1.PlanEvictions
-	(*PlannedEviction)(nil),    // 27: callboard.log.v1.PlannedEviction
-	(*EvictActor)(nil),         // 28: callboard.log.v1.EvictActor
-	(*PauseRollout)(nil),       // 29: callboard.log.v1.PauseRollout
-	(*EvictionsReceived)(nil),  // 30: callboard.log.v1.EvictionsReceived
-	(*OpenRollout)(nil),        // 31: callboard.log.v1.OpenRollout
-	(*CloseRollout)(nil),       // 32: callboard.log.v1.CloseRollout
-	(*ForgetRollout)(nil),      // 33: callboard.log.v1.ForgetRollout
-	(*EndRolloutWait)(nil),     // 34: callboard.log.v1.EndRolloutWait
-	(*CreateActor)(nil),        // 35: callboard.log.v1.CreateActor
-	(*Decision)(nil),           // 36: callboard.log.v1.Decision
-	(*AssignActor)(nil),        // 37: callboard.log.v1.AssignActor
-	(*EnqueueActor)(nil),       // 38: callboard.log.v1.EnqueueActor
-	(*ActorRunning)(nil),       // 39: callboard.log.v1.ActorRunning
-	(*StopActor)(nil),          // 40: callboard.log.v1.StopActor
-	(*ActorStopped)(nil),       // 41: callboard.log.v1.ActorStopped
-	(*SleepActor)(nil),         // 42: callboard.log.v1.SleepActor
-	(*WakeActor)(nil),          // 43: callboard.log.v1.WakeActor
-	(*SetAlarm)(nil),           // 44: callboard.log.v1.SetAlarm
-	(*DestroyActor)(nil),       // 45: callboard.log.v1.DestroyActor
-	(*ForgetActor)(nil),        // 46: callboard.log.v1.ForgetActor
-	(*SaveState)(nil),          // 47: callboard.log.v1.SaveState
-	(*RaiseGeneration)(nil),    // 48: callboard.log.v1.RaiseGeneration
-	(*RememberOutcome)(nil),    // 49: callboard.log.v1.RememberOutcome
-	(*ForgetOutcomes)(nil),     // 50: callboard.log.v1.ForgetOutcomes
+	(*ForgetPool)(nil),         // 12: callboard.log.v1.ForgetPool
+	(*RegisterRunner)(nil),     // 13: callboard.log.v1.RegisterRunner
+	(*ResumeRunner)(nil),       // 14: callboard.log.v1.ResumeRunner
+	(*DisconnectRunner)(nil),   // 15: callboard.log.v1.DisconnectRunner
+	(*RunnersSeen)(nil),        // 16: callboard.log.v1.RunnersSeen
+	(*MarkLost)(nil),           // 17: callboard.log.v1.MarkLost
+	(*HoldVerdict)(nil),        // 18: callboard.log.v1.HoldVerdict
+	(*EndRunner)(nil),          // 19: callboard.log.v1.EndRunner
+	(*SetRunnerThreshold)(nil), // 20: callboard.log.v1.SetRunnerThreshold
+	(*HoldOrphan)(nil),         // 21: callboard.log.v1.HoldOrphan
+	(*ReleaseOrphan)(nil),      // 22: callboard.log.v1.ReleaseOrphan
+	(*ForgetRunner)(nil),       // 23: callboard.log.v1.ForgetRunner
+	(*StartDrain)(nil),         // 24: callboard.log.v1.StartDrain
+	(*CancelDrain)(nil),        // 25: callboard.log.v1.CancelDrain
+	(*FinishDrain)(nil),        // 26: callboard.log.v1.FinishDrain
+	(*PlanEvictions)(nil),      // 27: callboard.log.v1.PlanEvictions
+	(*PlannedEviction)(nil),    // 28: callboard.log.v1.PlannedEviction
+	(*EvictActor)(nil),         // 29: callboard.log.v1.EvictActor
+	(*PauseRollout)(nil),       // 30: callboard.log.v1.PauseRollout
+	(*EvictionsReceived)(nil),  // 31: callboard.log.v1.EvictionsReceived
+	(*OpenRollout)(nil),        // 32: callboard.log.v1.OpenRollout
+	(*CloseRollout)(nil),       // 33: callboard.log.v1.CloseRollout
+	(*ForgetRollout)(nil),      // 34: callboard.log.v1.ForgetRollout
+	(*EndRolloutWait)(nil),     // 35: callboard.log.v1.EndRolloutWait
+	(*CreateActor)(nil),        // 36: callboard.log.v1.CreateActor
+	(*Decision)(nil),           // 37: callboard.log.v1.Decision
+	(*AssignActor)(nil),        // 38: callboard.log.v1.AssignActor
+	(*EnqueueActor)(nil),       // 39: callboard.log.v1.EnqueueActor
+	(*ActorRunning)(nil),       // 40: callboard.log.v1.ActorRunning
+	(*StopActor)(nil),          // 41: callboard.log.v1.StopActor
+	(*ActorStopped)(nil),       // 42: callboard.log.v1.ActorStopped
+	(*SleepActor)(nil),         // 43: callboard.log.v1.SleepActor
+	(*WakeActor)(nil),          // 44: callboard.log.v1.WakeActor
+	(*SetAlarm)(nil),           // 45: callboard.log.v1.SetAlarm
+	(*DestroyActor)(nil),       // 46: callboard.log.v1.DestroyActor
+	(*ForgetActor)(nil),        // 47: callboard.log.v1.ForgetActor
+	(*SaveState)(nil),          // 48: callboard.log.v1.SaveState
+	(*RaiseGeneration)(nil),    // 49: callboard.log.v1.RaiseGeneration
+	(*RememberOutcome)(nil),    // 50: callboard.log.v1.RememberOutcome
+	(*ForgetOutcomes)(nil),     // 51: callboard.log.v1.ForgetOutcomes
 }
 var file_callboard_log_v1_log_proto_depIdxs = []int32{
 	3,  // 0: callboard.log.v1.Entry.ops:type_name -> callboard.log.v1.Op
@@ -4224,64 +4300,65 @@ var file_callboard_log_v1_log_proto_depIdxs = []int32{
 	8,  // 3: callboard.log.v1.Op.put_namespace:type_name -> callboard.log.v1.PutNamespace
 	9,  // 4: callboard.log.v1.Op.put_pool:type_name -> callboard.log.v1.PutPool
 	11, // 5: callboard.log.v1.Op.delete_pool:type_name -> callboard.log.v1.DeletePool
-	12, // 6: callboard.log.v1.Op.register_runner:type_name -> callboard.log.v1.RegisterRunner
-	13, // 7: callboard.log.v1.Op.resume_runner:type_name -> callboard.log.v1.ResumeRunner
-	14, // 8: callboard.log.v1.Op.disconnect_runner:type_name -> callboard.log.v1.DisconnectRunner
-	15, // 9: callboard.log.v1.Op.runners_seen:type_name -> callboard.log.v1.RunnersSeen
-	16, // 10: callboard.log.v1.Op.mark_lost:type_name -> callboard.log.v1.MarkLost
-	18, // 11: callboard.log.v1.Op.end_runner:type_name -> callboard.log.v1.EndRunner
-	19, // 12: callboard.log.v1.Op.set_runner_threshold:type_name -> callboard.log.v1.SetRunnerThreshold
-	20, // 13: callboard.log.v1.Op.hold_orphan:type_name -> callboard.log.v1.HoldOrphan
-	21, // 14: callboard.log.v1.Op.release_orphan:type_name -> callboard.log.v1.ReleaseOrphan
-	22, // 15: callboard.log.v1.Op.forget_runner:type_name -> callboard.log.v1.ForgetRunner
-	23, // 16: callboard.log.v1.Op.start_drain:type_name -> callboard.log.v1.StartDrain
-	24, // 17: callboard.log.v1.Op.cancel_drain:type_name -> callboard.log.v1.CancelDrain
-	25, // 18: callboard.log.v1.Op.finish_drain:type_name -> callboard.log.v1.FinishDrain
-	17, // 19: callboard.log.v1.Op.hold_verdict:type_name -> callboard.log.v1.HoldVerdict
-	35, // 20: callboard.log.v1.Op.create_actor:type_name -> callboard.log.v1.CreateActor
-	37, // 21: callboard.log.v1.Op.assign_actor:type_name -> callboard.log.v1.AssignActor
-	38, // 22: callboard.log.v1.Op.enqueue_actor:type_name -> callboard.log.v1.EnqueueActor
-	39, // 23: callboard.log.v1.Op.actor_running:type_name -> callboard.log.v1.ActorRunning
-	40, // 24: callboard.log.v1.Op.stop_actor:type_name -> callboard.log.v1.StopActor
-	41, // 25: callboard.log.v1.Op.actor_stopped:type_name -> callboard.log.v1.ActorStopped
-	42, // 26: callboard.log.v1.Op.sleep_actor:type_name -> callboard.log.v1.SleepActor
-	43, // 27: callboard.log.v1.Op.wake_actor:type_name -> callboard.log.v1.WakeActor
-	44, // 28: callboard.log.v1.Op.set_alarm:type_name -> callboard.log.v1.SetAlarm
-	45, // 29: callboard.log.v1.Op.destroy_actor:type_name -> callboard.log.v1.DestroyActor
-	46, // 30: callboard.log.v1.Op.forget_actor:type_name -> callboard.log.v1.ForgetActor
-	47, // 31: callboard.log.v1.Op.save_state:type_name -> callboard.log.v1.SaveState
-	48, // 32: callboard.log.v1.Op.raise_generation:type_name -> callboard.log.v1.RaiseGeneration
-	26, // 33: callboard.log.v1.Op.plan_evictions:type_name -> callboard.log.v1.PlanEvictions
-	28, // 34: callboard.log.v1.Op.evict_actor:type_name -> callboard.log.v1.EvictActor
-	29, // 35: callboard.log.v1.Op.pause_rollout:type_name -> callboard.log.v1.PauseRollout
-	30, // 36: callboard.log.v1.Op.evictions_received:type_name -> callboard.log.v1.EvictionsReceived
-	31, // 37: callboard.log.v1.Op.open_rollout:type_name -> callboard.log.v1.OpenRollout
-	32, // 38: callboard.log.v1.Op.close_rollout:type_name -> callboard.log.v1.CloseRollout
-	33, // 39: callboard.log.v1.Op.forget_rollout:type_name -> callboard.log.v1.ForgetRollout
-	34, // 40: callboard.log.v1.Op.end_rollout_wait:type_name -> callboard.log.v1.EndRolloutWait
-	49, // 41: callboard.log.v1.Op.remember_outcome:type_name -> callboard.log.v1.RememberOutcome
-	50, // 42: callboard.log.v1.Op.forget_outcomes:type_name -> callboard.log.v1.ForgetOutcomes
-	7,  // 43: callboard.log.v1.PutSettings.values:type_name -> callboard.log.v1.SettingValue
-	10, // 44: callboard.log.v1.PutPool.config:type_name -> callboard.log.v1.PoolConfig
-	4,  // 45: callboard.log.v1.HoldOrphan.ref:type_name -> callboard.log.v1.Ref
-	4,  // 46: callboard.log.v1.ReleaseOrphan.ref:type_name -> callboard.log.v1.Ref
-	27, // 47: callboard.log.v1.PlanEvictions.evictions:type_name -> callboard.log.v1.PlannedEviction
-	4,  // 48: callboard.log.v1.PlannedEviction.ref:type_name -> callboard.log.v1.Ref
-	4,  // 49: callboard.log.v1.EvictActor.ref:type_name -> callboard.log.v1.Ref
-	4,  // 50: callboard.log.v1.EvictionsReceived.refs:type_name -> callboard.log.v1.Ref
-	4,  // 51: callboard.log.v1.AssignActor.ref:type_name -> callboard.log.v1.Ref
-	36, // 52: callboard.log.v1.AssignActor.decision:type_name -> callboard.log.v1.Decision
-	4,  // 53: callboard.log.v1.ActorRunning.ref:type_name -> callboard.log.v1.Ref
-	4,  // 54: callboard.log.v1.StopActor.ref:type_name -> callboard.log.v1.Ref
-	4,  // 55: callboard.log.v1.ActorStopped.ref:type_name -> callboard.log.v1.Ref
-	0,  // 56: callboard.log.v1.ActorStopped.cause:type_name -> callboard.log.v1.StopCause
-	1,  // 57: callboard.log.v1.ActorStopped.next:type_name -> callboard.log.v1.NextState
-	4,  // 58: callboard.log.v1.SaveState.ref:type_name -> callboard.log.v1.Ref
-	59, // [59:59] is the sub-list for method output_type
-	59, // [59:59] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	12, // 6: callboard.log.v1.Op.forget_pool:type_name -> callboard.log.v1.ForgetPool
+	13, // 7: callboard.log.v1.Op.register_runner:type_name -> callboard.log.v1.RegisterRunner
+	14, // 8: callboard.log.v1.Op.resume_runner:type_name -> callboard.log.v1.ResumeRunner
+	15, // 9: callboard.log.v1.Op.disconnect_runner:type_name -> callboard.log.v1.DisconnectRunner
+	16, // 10: callboard.log.v1.Op.runners_seen:type_name -> callboard.log.v1.RunnersSeen
+	17, // 11: callboard.log.v1.Op.mark_lost:type_name -> callboard.log.v1.MarkLost
+	19, // 12: callboard.log.v1.Op.end_runner:type_name -> callboard.log.v1.EndRunner
+	20, // 13: callboard.log.v1.Op.set_runner_threshold:type_name -> callboard.log.v1.SetRunnerThreshold
+	21, // 14: callboard.log.v1.Op.hold_orphan:type_name -> callboard.log.v1.HoldOrphan
+	22, // 15: callboard.log.v1.Op.release_orphan:type_name -> callboard.log.v1.ReleaseOrphan
+	23, // 16: callboard.log.v1.Op.forget_runner:type_name -> callboard.log.v1.ForgetRunner
+	24, // 17: callboard.log.v1.Op.start_drain:type_name -> callboard.log.v1.StartDrain
+	25, // 18: callboard.log.v1.Op.cancel_drain:type_name -> callboard.log.v1.CancelDrain
+	26, // 19: callboard.log.v1.Op.finish_drain:type_name -> callboard.log.v1.FinishDrain
+	18, // 20: callboard.log.v1.Op.hold_verdict:type_name -> callboard.log.v1.HoldVerdict
+	36, // 21: callboard.log.v1.Op.create_actor:type_name -> callboard.log.v1.CreateActor
+	38, // 22: callboard.log.v1.Op.assign_actor:type_name -> callboard.log.v1.AssignActor
+	39, // 23: callboard.log.v1.Op.enqueue_actor:type_name -> callboard.log.v1.EnqueueActor
+	40, // 24: callboard.log.v1.Op.actor_running:type_name -> callboard.log.v1.ActorRunning
+	41, // 25: callboard.log.v1.Op.stop_actor:type_name -> callboard.log.v1.StopActor
+	42, // 26: callboard.log.v1.Op.actor_stopped:type_name -> callboard.log.v1.ActorStopped
+	43, // 27: callboard.log.v1.Op.sleep_actor:type_name -> callboard.log.v1.SleepActor
+	44, // 28: callboard.log.v1.Op.wake_actor:type_name -> callboard.log.v1.WakeActor
+	45, // 29: callboard.log.v1.Op.set_alarm:type_name -> callboard.log.v1.SetAlarm
+	46, // 30: callboard.log.v1.Op.destroy_actor:type_name -> callboard.log.v1.DestroyActor
+	47, // 31: callboard.log.v1.Op.forget_actor:type_name -> callboard.log.v1.ForgetActor
+	48, // 32: callboard.log.v1.Op.save_state:type_name -> callboard.log.v1.SaveState
+	49, // 33: callboard.log.v1.Op.raise_generation:type_name -> callboard.log.v1.RaiseGeneration
+	27, // 34: callboard.log.v1.Op.plan_evictions:type_name -> callboard.log.v1.PlanEvictions
+	29, // 35: callboard.log.v1.Op.evict_actor:type_name -> callboard.log.v1.EvictActor
+	30, // 36: callboard.log.v1.Op.pause_rollout:type_name -> callboard.log.v1.PauseRollout
+	31, // 37: callboard.log.v1.Op.evictions_received:type_name -> callboard.log.v1.EvictionsReceived
+	32, // 38: callboard.log.v1.Op.open_rollout:type_name -> callboard.log.v1.OpenRollout
+	33, // 39: callboard.log.v1.Op.close_rollout:type_name -> callboard.log.v1.CloseRollout
+	34, // 40: callboard.log.v1.Op.forget_rollout:type_name -> callboard.log.v1.ForgetRollout
+	35, // 41: callboard.log.v1.Op.end_rollout_wait:type_name -> callboard.log.v1.EndRolloutWait
+	50, // 42: callboard.log.v1.Op.remember_outcome:type_name -> callboard.log.v1.RememberOutcome
+	51, // 43: callboard.log.v1.Op.forget_outcomes:type_name -> callboard.log.v1.ForgetOutcomes
+	7,  // 44: callboard.log.v1.PutSettings.values:type_name -> callboard.log.v1.SettingValue
+	10, // 45: callboard.log.v1.PutPool.config:type_name -> callboard.log.v1.PoolConfig
+	4,  // 46: callboard.log.v1.HoldOrphan.ref:type_name -> callboard.log.v1.Ref
+	4,  // 47: callboard.log.v1.ReleaseOrphan.ref:type_name -> callboard.log.v1.Ref
+	28, // 48: callboard.log.v1.PlanEvictions.evictions:type_name -> callboard.log.v1.PlannedEviction
+	4,  // 49: callboard.log.v1.PlannedEviction.ref:type_name -> callboard.log.v1.Ref
+	4,  // 50: callboard.log.v1.EvictActor.ref:type_name -> callboard.log.v1.Ref
+	4,  // 51: callboard.log.v1.EvictionsReceived.refs:type_name -> callboard.log.v1.Ref
+	4,  // 52: callboard.log.v1.AssignActor.ref:type_name -> callboard.log.v1.Ref
+	37, // 53: callboard.log.v1.AssignActor.decision:type_name -> callboard.log.v1.Decision
+	4,  // 54: callboard.log.v1.ActorRunning.ref:type_name -> callboard.log.v1.Ref
+	4,  // 55: callboard.log.v1.StopActor.ref:type_name -> callboard.log.v1.Ref
+	4,  // 56: callboard.log.v1.ActorStopped.ref:type_name -> callboard.log.v1.Ref
+	0,  // 57: callboard.log.v1.ActorStopped.cause:type_name -> callboard.log.v1.StopCause
+	1,  // 58: callboard.log.v1.ActorStopped.next:type_name -> callboard.log.v1.NextState
+	4,  // 59: callboard.log.v1.SaveState.ref:type_name -> callboard.log.v1.Ref
+	60, // [60:60] is the sub-list for method output_type
+	60, // [60:60] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_callboard_log_v1_log_proto_init() }
@@ -4295,6 +4372,7 @@ func file_callboard_log_v1_log_proto_init() {
 		(*Op_PutNamespace)(nil),
 		(*Op_PutPool)(nil),
 		(*Op_DeletePool)(nil),
+		(*Op_ForgetPool)(nil),
 		(*Op_RegisterRunner)(nil),
 		(*Op_ResumeRunner)(nil),
 		(*Op_DisconnectRunner)(nil),
@@ -4334,14 +4412,14 @@ func file_callboard_log_v1_log_proto_init() {
 		(*Op_ForgetOutcomes)(nil),
 	}
 	file_callboard_log_v1_log_proto_msgTypes[8].OneofWrappers = []any{}
-	file_callboard_log_v1_log_proto_msgTypes[33].OneofWrappers = []any{}
+	file_callboard_log_v1_log_proto_msgTypes[34].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_log_v1_log_proto_rawDesc), len(file_callboard_log_v1_log_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   49,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
