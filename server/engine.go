@@ -38,7 +38,7 @@ func (e *engine) Submit(ctx context.Context, in *nodev1.SubmitRequest) (*nodev1.
 	var out *nodev1.SubmitResponse
 	err = e.scouts.untilLeader(ctx, func() (err error) {
 		if e.inbox.gate.isOpen() {
-			out, err = e.submitHere(ctx, in, false)
+			out, err = e.submitHere(ctx, in)
 			return err
 		}
 		addr, call, done := e.leaders.follow(ctx)
@@ -59,12 +59,15 @@ func (e *engine) Submit(ctx context.Context, in *nodev1.SubmitRequest) (*nodev1.
 }
 
 // submitHere is Submit on the leader itself; on another node it answers ErrNoLeader.
-func (e *engine) submitHere(ctx context.Context, in *nodev1.SubmitRequest, remote bool) (*nodev1.SubmitResponse, error) {
-	r := commandRequest(&scheduler.Command{
-		Command: in.GetCommand(), IdempotencyKey: in.GetIdempotencyKey(), Principal: in.GetPrincipal(),
-	})
-	r.remote = remote
-	o := e.inbox.call(ctx, r)
+func (e *engine) submitHere(ctx context.Context, in *nodev1.SubmitRequest) (*nodev1.SubmitResponse, error) {
+	return submitted(e.inbox.call(ctx, submission(in)))
+}
+
+func submission(in *nodev1.SubmitRequest) *request {
+	return commandRequest(&scheduler.Command{Command: in.GetCommand(), IdempotencyKey: in.GetIdempotencyKey(), Principal: in.GetPrincipal()})
+}
+
+func submitted(o outcome) (*nodev1.SubmitResponse, error) {
 	if o.err != nil {
 		return nil, o.err
 	}

@@ -38,10 +38,19 @@ func (r *reporter) Report(report *nodev1.SessionReport, reply func(*nodev1.Sessi
 // peerLeader is the leader's side of what other nodes ask.
 type peerLeader struct{ engine *engine }
 
-// Submit hands a forwarded command to the loop.
-func (p peerLeader) Submit(ctx context.Context, in *nodev1.SubmitRequest) (*nodev1.SubmitResponse, error) {
-	out, err := p.engine.submitHere(ctx, in, true)
-	return out, notLeader(err)
+// Submit hands forwarded commands to the loop.
+func (p peerLeader) Submit(requests []*nodev1.SubmitRequest, answer func(int, *nodev1.SubmitResponse, error)) {
+	for i, in := range requests {
+		r := submission(in)
+		r.remote = true
+		r.reply = func(o outcome) {
+			out, err := submitted(o)
+			answer(i, out, notLeader(err))
+		}
+		if err := p.engine.inbox.put(r); err != nil {
+			answer(i, nil, notLeader(err))
+		}
+	}
 }
 
 // ReadIndex answers with the index of an entry proposed after the call.

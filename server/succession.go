@@ -11,7 +11,7 @@ import (
 
 const (
 	// turnOfSuccessor is how long each further successor waits for the one before it.
-	turnOfSuccessor = 200 * time.Millisecond
+	turnOfSuccessor = 100 * time.Millisecond
 	// goneTries and goneAgain: a process that is being killed closes its connections before its listener, or after.
 	goneTries = 5
 	goneAgain = 10 * time.Millisecond

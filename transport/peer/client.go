@@ -39,6 +39,7 @@ type Client struct {
 	// A mutex and not a loop: it guards the map for a few instructions, and whoever calls a node passes here.
 	mu          sync.Mutex
 	connections map[string]*grpc.ClientConn
+	submitters  map[string]*submitter
 	closed      bool
 }
 
@@ -49,13 +50,7 @@ func NewClient(cluster Cluster, dial Dial) *Client {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 		}
 	}
-	return &Client{dial: dial, cluster: cluster, connections: map[string]*grpc.ClientConn{}}
-}
-
-// Submit hands a command to the node, which must lead. An error means that nothing took effect, unless it is
-// callboardv1.ErrOutcomeUnknown; ErrNotLeader and ErrUnreachable are worth another try.
-func (c *Client) Submit(ctx context.Context, address string, request *nodev1.SubmitRequest) (*nodev1.SubmitResponse, error) {
-	return call(ctx, c, address, request, nodev1.NodeServiceClient.Submit)
+	return &Client{dial: dial, cluster: cluster, connections: map[string]*grpc.ClientConn{}, submitters: map[string]*submitter{}}
 }
 
 // ReadIndex asks the leader for an index that a linearizable read waits for. Errors are those of Submit.
@@ -135,6 +130,11 @@ func (c *Client) Keep(addresses ...string) {
 		if !slices.Contains(addresses, address) {
 			_ = connection.Close()
 			delete(c.connections, address)
+		}
+	}
+	for address := range c.submitters {
+		if !slices.Contains(addresses, address) {
+			delete(c.submitters, address) // who waits there is answered all the same
 		}
 	}
 }

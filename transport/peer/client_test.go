@@ -20,7 +20,7 @@ func TestCallsReachANode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		town := newTown(t)
 		client := town.client()
-		defer town.serve("n1:1", &loop{submit: func(context.Context) (*nodev1.SubmitResponse, error) {
+		defer town.serve("n1:1", &loop{submit: func(*nodev1.SubmitRequest) (*nodev1.SubmitResponse, error) {
 			return &nodev1.SubmitResponse{Index: 9}, nil
 		}})()
 		submitted, err := client.Submit(t.Context(), "n1:1", &nodev1.SubmitRequest{})
@@ -47,7 +47,7 @@ func TestRefusalsTravelWhole(t *testing.T) {
 		town := newTown(t)
 		client := town.client()
 		var answer error
-		defer town.serve("n1:1", &loop{submit: func(context.Context) (*nodev1.SubmitResponse, error) { return nil, answer }})()
+		defer town.serve("n1:1", &loop{submit: func(*nodev1.SubmitRequest) (*nodev1.SubmitResponse, error) { return nil, answer }})()
 		for _, test := range []struct{ answer, want error }{
 			{ErrNotLeader, ErrNotLeader},
 			{fmt.Errorf("at the door: %w", ErrNotLeader), ErrNotLeader},
@@ -95,9 +95,11 @@ func TestWhatLeftAndCameToNothingIsUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		town := newTown(t)
 		client := town.client()
-		stuck := &loop{submit: func(ctx context.Context) (*nodev1.SubmitResponse, error) {
-			<-ctx.Done()
-			return nil, ctx.Err()
+		end := make(chan struct{})
+		defer close(end)
+		stuck := &loop{submit: func(*nodev1.SubmitRequest) (*nodev1.SubmitResponse, error) {
+			<-end
+			return nil, io.EOF
 		}}
 		kill := town.serve("n1:1", stuck)
 		defer kill()
@@ -164,7 +166,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 func TestANodeOfAnotherClusterDoesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		town, desk := newTown(t), newDesk()
-		desk.submit = func(context.Context) (*nodev1.SubmitResponse, error) {
+		desk.submit = func(*nodev1.SubmitRequest) (*nodev1.SubmitResponse, error) {
 			t.Error("a write of another cluster was taken")
 			return &nodev1.SubmitResponse{}, nil
 		}

@@ -140,12 +140,19 @@ func (describer) ChangeMembership(context.Context, *nodev1.ChangeMembershipReque
 
 // loop is a fake of the leader's loop.
 type loop struct {
-	submit func(ctx context.Context) (*nodev1.SubmitResponse, error)
+	submit func(*nodev1.SubmitRequest) (*nodev1.SubmitResponse, error)
+	calls  []int // how many commands came with each call
 	relay  func(ctx context.Context, node string, reports []*nodev1.SessionReport, answer func(uint64, []*nodev1.SessionAnswer)) error
 }
 
-func (l *loop) Submit(ctx context.Context, _ *nodev1.SubmitRequest) (*nodev1.SubmitResponse, error) {
-	return l.submit(ctx)
+func (l *loop) Submit(requests []*nodev1.SubmitRequest, answer func(int, *nodev1.SubmitResponse, error)) {
+	l.calls = append(l.calls, len(requests)) // tests whose calls overlap let them arrive one after the other
+	for i, request := range requests {
+		go func() {
+			response, err := l.submit(request)
+			answer(i, response, err)
+		}()
+	}
 }
 
 func (l *loop) ReadIndex(context.Context) (*nodev1.ReadIndexResponse, error) {

@@ -25,12 +25,15 @@ func toStatus(err error) error {
 	if err == nil {
 		return nil
 	}
-	refusal, ok := callboardv1.AsRefusal(err)
-	if !ok {
-		unknown := callboardv1.ErrOutcomeUnknown
-		refusal = callboardv1.Refuse(unknown.GetGroup(), unknown.GetCode(), "%s (%v)", unknown.GetMessage(), err)
+	return refusalOf(err).GRPCStatus().Err()
+}
+
+func refusalOf(err error) *callboardv1.Error {
+	if refusal, ok := callboardv1.AsRefusal(err); ok {
+		return refusal
 	}
-	return refusal.GRPCStatus().Err()
+	unknown := callboardv1.ErrOutcomeUnknown
+	return callboardv1.Refuse(unknown.GetGroup(), unknown.GetCode(), "%s (%v)", unknown.GetMessage(), err)
 }
 
 // fromStatus is the client's half. Every error that it returns promises that nothing took effect, except ErrOutcomeUnknown.

@@ -13,8 +13,9 @@ import (
 // Leader is the leader's loop. On a node that does not lead every method returns ErrNotLeader. An error promises that nothing took
 // effect if it is a refusal (callboardv1.Error) other than ErrOutcomeUnknown; every other error is passed on as ErrOutcomeUnknown.
 type Leader interface {
-	// Submit answers when the command's entry has committed.
-	Submit(ctx context.Context, request *nodev1.SubmitRequest) (*nodev1.SubmitResponse, error)
+	// Submit takes commands in their order and calls answer once for each, with its place among them, when its entry has committed or
+	// it is known that it will not. answer never blocks and may be called from any goroutine, also long after ctx has ended.
+	Submit(requests []*nodev1.SubmitRequest, answer func(i int, response *nodev1.SubmitResponse, err error))
 	// ReadIndex answers with the index of an entry proposed after the call.
 	ReadIndex(ctx context.Context) (*nodev1.ReadIndexResponse, error)
 	// Relay takes the reports of a node's sessions, in order; it may wait for room until ctx ends. After an error it has taken none
@@ -50,14 +51,6 @@ type service struct {
 	cluster Cluster
 	leader  Leader
 	node    Node
-}
-
-func (s *service) Submit(ctx context.Context, request *nodev1.SubmitRequest) (*nodev1.SubmitResponse, error) {
-	if err := s.cluster.strange(ctx); err != nil {
-		return nil, toStatus(err)
-	}
-	response, err := s.leader.Submit(ctx, request)
-	return response, toStatus(err)
 }
 
 func (s *service) ReadIndex(ctx context.Context, _ *nodev1.ReadIndexRequest) (*nodev1.ReadIndexResponse, error) {

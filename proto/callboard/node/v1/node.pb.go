@@ -534,6 +534,177 @@ func (*SubmitResponse_Success) isSubmitResponse_Outcome() {}
 
 func (*SubmitResponse_Refusal) isSubmitResponse_Outcome() {}
 
+type SubmitManyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Requests      []*SubmitRequest       `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitManyRequest) Reset() {
+	*x = SubmitManyRequest{}
+	mi := &file_callboard_node_v1_node_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitManyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitManyRequest) ProtoMessage() {}
+
+func (x *SubmitManyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_node_v1_node_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitManyRequest.ProtoReflect.Descriptor instead.
+func (*SubmitManyRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SubmitManyRequest) GetRequests() []*SubmitRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+type SubmitManyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Answers       []*Submitted           `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"` // one for each request, in their order
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitManyResponse) Reset() {
+	*x = SubmitManyResponse{}
+	mi := &file_callboard_node_v1_node_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitManyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitManyResponse) ProtoMessage() {}
+
+func (x *SubmitManyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_node_v1_node_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitManyResponse.ProtoReflect.Descriptor instead.
+func (*SubmitManyResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SubmitManyResponse) GetAnswers() []*Submitted {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+// Submitted is what became of one command: the loop's answer, or an error, after which only cluster.outcome_unknown may have taken effect.
+type Submitted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Result:
+	//
+	//	*Submitted_Response
+	//	*Submitted_Error
+	Result        isSubmitted_Result `protobuf_oneof:"result"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Submitted) Reset() {
+	*x = Submitted{}
+	mi := &file_callboard_node_v1_node_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Submitted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Submitted) ProtoMessage() {}
+
+func (x *Submitted) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_node_v1_node_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Submitted.ProtoReflect.Descriptor instead.
+func (*Submitted) Descriptor() ([]byte, []int) {
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Submitted) GetResult() isSubmitted_Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *Submitted) GetResponse() *SubmitResponse {
+	if x != nil {
+		if x, ok := x.Result.(*Submitted_Response); ok {
+			return x.Response
+		}
+	}
+	return nil
+}
+
+func (x *Submitted) GetError() *v1.Error {
+	if x != nil {
+		if x, ok := x.Result.(*Submitted_Error); ok {
+			return x.Error
+		}
+	}
+	return nil
+}
+
+type isSubmitted_Result interface {
+	isSubmitted_Result()
+}
+
+type Submitted_Response struct {
+	Response *SubmitResponse `protobuf:"bytes,1,opt,name=response,proto3,oneof"`
+}
+
+type Submitted_Error struct {
+	Error *v1.Error `protobuf:"bytes,2,opt,name=error,proto3,oneof"`
+}
+
+func (*Submitted_Response) isSubmitted_Result() {}
+
+func (*Submitted_Error) isSubmitted_Result() {}
+
 type ReadIndexRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -542,7 +713,7 @@ type ReadIndexRequest struct {
 
 func (x *ReadIndexRequest) Reset() {
 	*x = ReadIndexRequest{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[4]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -554,7 +725,7 @@ func (x *ReadIndexRequest) String() string {
 func (*ReadIndexRequest) ProtoMessage() {}
 
 func (x *ReadIndexRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[4]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -567,7 +738,7 @@ func (x *ReadIndexRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadIndexRequest.ProtoReflect.Descriptor instead.
 func (*ReadIndexRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{4}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{7}
 }
 
 type ReadIndexResponse struct {
@@ -580,7 +751,7 @@ type ReadIndexResponse struct {
 
 func (x *ReadIndexResponse) Reset() {
 	*x = ReadIndexResponse{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[5]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -592,7 +763,7 @@ func (x *ReadIndexResponse) String() string {
 func (*ReadIndexResponse) ProtoMessage() {}
 
 func (x *ReadIndexResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[5]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,7 +776,7 @@ func (x *ReadIndexResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadIndexResponse.ProtoReflect.Descriptor instead.
 func (*ReadIndexResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{5}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReadIndexResponse) GetIndex() uint64 {
@@ -632,7 +803,7 @@ type RelayRequest struct {
 
 func (x *RelayRequest) Reset() {
 	*x = RelayRequest{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[6]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -644,7 +815,7 @@ func (x *RelayRequest) String() string {
 func (*RelayRequest) ProtoMessage() {}
 
 func (x *RelayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[6]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -657,7 +828,7 @@ func (x *RelayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayRequest.ProtoReflect.Descriptor instead.
 func (*RelayRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{6}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RelayRequest) GetNode() string {
@@ -684,7 +855,7 @@ type RelayResponse struct {
 
 func (x *RelayResponse) Reset() {
 	*x = RelayResponse{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[7]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -696,7 +867,7 @@ func (x *RelayResponse) String() string {
 func (*RelayResponse) ProtoMessage() {}
 
 func (x *RelayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[7]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -709,7 +880,7 @@ func (x *RelayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayResponse.ProtoReflect.Descriptor instead.
 func (*RelayResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{7}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RelayResponse) GetIndex() uint64 {
@@ -748,7 +919,7 @@ type SessionReport struct {
 
 func (x *SessionReport) Reset() {
 	*x = SessionReport{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[8]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -760,7 +931,7 @@ func (x *SessionReport) String() string {
 func (*SessionReport) ProtoMessage() {}
 
 func (x *SessionReport) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[8]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -773,7 +944,7 @@ func (x *SessionReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionReport.ProtoReflect.Descriptor instead.
 func (*SessionReport) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{8}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SessionReport) GetTag() uint64 {
@@ -923,7 +1094,7 @@ type EvictionsReceived struct {
 
 func (x *EvictionsReceived) Reset() {
 	*x = EvictionsReceived{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[9]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1106,7 @@ func (x *EvictionsReceived) String() string {
 func (*EvictionsReceived) ProtoMessage() {}
 
 func (x *EvictionsReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[9]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1119,7 @@ func (x *EvictionsReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictionsReceived.ProtoReflect.Descriptor instead.
 func (*EvictionsReceived) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{9}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EvictionsReceived) GetRefs() []*v1.ActorRef {
@@ -968,7 +1139,7 @@ type HelloReport struct {
 
 func (x *HelloReport) Reset() {
 	*x = HelloReport{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[10]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1151,7 @@ func (x *HelloReport) String() string {
 func (*HelloReport) ProtoMessage() {}
 
 func (x *HelloReport) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[10]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1164,7 @@ func (x *HelloReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HelloReport.ProtoReflect.Descriptor instead.
 func (*HelloReport) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{10}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *HelloReport) GetHello() *v1.Hello {
@@ -1020,7 +1191,7 @@ type Broken struct {
 
 func (x *Broken) Reset() {
 	*x = Broken{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[11]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1032,7 +1203,7 @@ func (x *Broken) String() string {
 func (*Broken) ProtoMessage() {}
 
 func (x *Broken) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[11]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1045,7 +1216,7 @@ func (x *Broken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broken.ProtoReflect.Descriptor instead.
 func (*Broken) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{11}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Broken) GetReason() string {
@@ -1077,7 +1248,7 @@ type SessionAnswer struct {
 
 func (x *SessionAnswer) Reset() {
 	*x = SessionAnswer{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[12]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1260,7 @@ func (x *SessionAnswer) String() string {
 func (*SessionAnswer) ProtoMessage() {}
 
 func (x *SessionAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[12]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1273,7 @@ func (x *SessionAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionAnswer.ProtoReflect.Descriptor instead.
 func (*SessionAnswer) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{12}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SessionAnswer) GetTag() uint64 {
@@ -1204,7 +1375,7 @@ type DescribeRequest struct {
 
 func (x *DescribeRequest) Reset() {
 	*x = DescribeRequest{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[13]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1387,7 @@ func (x *DescribeRequest) String() string {
 func (*DescribeRequest) ProtoMessage() {}
 
 func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[13]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1400,7 @@ func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeRequest.ProtoReflect.Descriptor instead.
 func (*DescribeRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{13}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{16}
 }
 
 type DescribeResponse struct {
@@ -1247,7 +1418,7 @@ type DescribeResponse struct {
 
 func (x *DescribeResponse) Reset() {
 	*x = DescribeResponse{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[14]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1430,7 @@ func (x *DescribeResponse) String() string {
 func (*DescribeResponse) ProtoMessage() {}
 
 func (x *DescribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[14]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1443,7 @@ func (x *DescribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeResponse.ProtoReflect.Descriptor instead.
 func (*DescribeResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{14}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DescribeResponse) GetName() string {
@@ -1338,7 +1509,7 @@ type ChangeMembershipRequest struct {
 
 func (x *ChangeMembershipRequest) Reset() {
 	*x = ChangeMembershipRequest{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[15]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +1521,7 @@ func (x *ChangeMembershipRequest) String() string {
 func (*ChangeMembershipRequest) ProtoMessage() {}
 
 func (x *ChangeMembershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[15]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +1534,7 @@ func (x *ChangeMembershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeMembershipRequest.ProtoReflect.Descriptor instead.
 func (*ChangeMembershipRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{15}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ChangeMembershipRequest) GetChange() isChangeMembershipRequest_Change {
@@ -1433,7 +1604,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[16]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1445,7 +1616,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[16]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1458,7 +1629,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{16}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Join) GetNodeId() string {
@@ -1484,7 +1655,7 @@ type ChangeMembershipResponse struct {
 
 func (x *ChangeMembershipResponse) Reset() {
 	*x = ChangeMembershipResponse{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[17]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1496,7 +1667,7 @@ func (x *ChangeMembershipResponse) String() string {
 func (*ChangeMembershipResponse) ProtoMessage() {}
 
 func (x *ChangeMembershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[17]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1509,7 +1680,7 @@ func (x *ChangeMembershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeMembershipResponse.ProtoReflect.Descriptor instead.
 func (*ChangeMembershipResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{17}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ChangeMembershipResponse) GetIndex() uint64 {
@@ -1558,7 +1729,15 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x126\n" +
 	"\asuccess\x18\x02 \x01(\v2\x1a.callboard.node.v1.SuccessH\x00R\asuccess\x12/\n" +
 	"\arefusal\x18\x03 \x01(\v2\x13.callboard.v1.ErrorH\x00R\arefusalB\t\n" +
-	"\aoutcome\"\x12\n" +
+	"\aoutcome\"Q\n" +
+	"\x11SubmitManyRequest\x12<\n" +
+	"\brequests\x18\x01 \x03(\v2 .callboard.node.v1.SubmitRequestR\brequests\"L\n" +
+	"\x12SubmitManyResponse\x126\n" +
+	"\aanswers\x18\x01 \x03(\v2\x1c.callboard.node.v1.SubmittedR\aanswers\"\x83\x01\n" +
+	"\tSubmitted\x12?\n" +
+	"\bresponse\x18\x01 \x01(\v2!.callboard.node.v1.SubmitResponseH\x00R\bresponse\x12+\n" +
+	"\x05error\x18\x02 \x01(\v2\x13.callboard.v1.ErrorH\x00R\x05errorB\b\n" +
+	"\x06result\"\x12\n" +
 	"\x10ReadIndexRequest\"?\n" +
 	"\x11ReadIndexResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
@@ -1627,9 +1806,10 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x1b\n" +
 	"\traft_addr\x18\x02 \x01(\tR\braftAddr\"0\n" +
 	"\x18ChangeMembershipResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index2\xc6\x03\n" +
-	"\vNodeService\x12M\n" +
-	"\x06Submit\x12 .callboard.node.v1.SubmitRequest\x1a!.callboard.node.v1.SubmitResponse\x12V\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index2\xd2\x03\n" +
+	"\vNodeService\x12Y\n" +
+	"\n" +
+	"SubmitMany\x12$.callboard.node.v1.SubmitManyRequest\x1a%.callboard.node.v1.SubmitManyResponse\x12V\n" +
 	"\tReadIndex\x12#.callboard.node.v1.ReadIndexRequest\x1a$.callboard.node.v1.ReadIndexResponse\x12N\n" +
 	"\x05Relay\x12\x1f.callboard.node.v1.RelayRequest\x1a .callboard.node.v1.RelayResponse(\x010\x01\x12S\n" +
 	"\bDescribe\x12\".callboard.node.v1.DescribeRequest\x1a#.callboard.node.v1.DescribeResponse\x12k\n" +
@@ -1647,98 +1827,105 @@ func file_callboard_node_v1_node_proto_rawDescGZIP() []byte {
 	return file_callboard_node_v1_node_proto_rawDescData
 }
 
-var file_callboard_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_callboard_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_callboard_node_v1_node_proto_goTypes = []any{
 	(*Command)(nil),                          // 0: callboard.node.v1.Command
 	(*Success)(nil),                          // 1: callboard.node.v1.Success
 	(*SubmitRequest)(nil),                    // 2: callboard.node.v1.SubmitRequest
 	(*SubmitResponse)(nil),                   // 3: callboard.node.v1.SubmitResponse
-	(*ReadIndexRequest)(nil),                 // 4: callboard.node.v1.ReadIndexRequest
-	(*ReadIndexResponse)(nil),                // 5: callboard.node.v1.ReadIndexResponse
-	(*RelayRequest)(nil),                     // 6: callboard.node.v1.RelayRequest
-	(*RelayResponse)(nil),                    // 7: callboard.node.v1.RelayResponse
-	(*SessionReport)(nil),                    // 8: callboard.node.v1.SessionReport
-	(*EvictionsReceived)(nil),                // 9: callboard.node.v1.EvictionsReceived
-	(*HelloReport)(nil),                      // 10: callboard.node.v1.HelloReport
-	(*Broken)(nil),                           // 11: callboard.node.v1.Broken
-	(*SessionAnswer)(nil),                    // 12: callboard.node.v1.SessionAnswer
-	(*DescribeRequest)(nil),                  // 13: callboard.node.v1.DescribeRequest
-	(*DescribeResponse)(nil),                 // 14: callboard.node.v1.DescribeResponse
-	(*ChangeMembershipRequest)(nil),          // 15: callboard.node.v1.ChangeMembershipRequest
-	(*Join)(nil),                             // 16: callboard.node.v1.Join
-	(*ChangeMembershipResponse)(nil),         // 17: callboard.node.v1.ChangeMembershipResponse
-	(*v1.CreateRequest)(nil),                 // 18: callboard.v1.CreateRequest
-	(*v1.GetOrCreateRequest)(nil),            // 19: callboard.v1.GetOrCreateRequest
-	(*v1.WakeRequest)(nil),                   // 20: callboard.v1.WakeRequest
-	(*v1.SleepRequest)(nil),                  // 21: callboard.v1.SleepRequest
-	(*v1.DestroyRequest)(nil),                // 22: callboard.v1.DestroyRequest
-	(*v1.PoolServicePutRequest)(nil),         // 23: callboard.v1.PoolServicePutRequest
-	(*v1.PoolServiceDeleteRequest)(nil),      // 24: callboard.v1.PoolServiceDeleteRequest
-	(*v1.NamespaceServiceCreateRequest)(nil), // 25: callboard.v1.NamespaceServiceCreateRequest
-	(*v1.PutSettingsRequest)(nil),            // 26: callboard.v1.PutSettingsRequest
-	(*v1.RescheduleRequest)(nil),             // 27: callboard.v1.RescheduleRequest
-	(*v1.DrainRequest)(nil),                  // 28: callboard.v1.DrainRequest
-	(*v1.UndrainRequest)(nil),                // 29: callboard.v1.UndrainRequest
-	(*v1.PauseRequest)(nil),                  // 30: callboard.v1.PauseRequest
-	(*v1.ResumeRequest)(nil),                 // 31: callboard.v1.ResumeRequest
-	(*v1.CreateBatchRequest)(nil),            // 32: callboard.v1.CreateBatchRequest
-	(*v1.Error)(nil),                         // 33: callboard.v1.Error
-	(*v1.Heartbeat)(nil),                     // 34: callboard.v1.Heartbeat
-	(*v1.ActorEvents)(nil),                   // 35: callboard.v1.ActorEvents
-	(*v1.Draining)(nil),                      // 36: callboard.v1.Draining
-	(*v1.Goodbye)(nil),                       // 37: callboard.v1.Goodbye
-	(*v1.ActorRef)(nil),                      // 38: callboard.v1.ActorRef
-	(*v1.Hello)(nil),                         // 39: callboard.v1.Hello
-	(*v1.RefusedEvent)(nil),                  // 40: callboard.v1.RefusedEvent
+	(*SubmitManyRequest)(nil),                // 4: callboard.node.v1.SubmitManyRequest
+	(*SubmitManyResponse)(nil),               // 5: callboard.node.v1.SubmitManyResponse
+	(*Submitted)(nil),                        // 6: callboard.node.v1.Submitted
+	(*ReadIndexRequest)(nil),                 // 7: callboard.node.v1.ReadIndexRequest
+	(*ReadIndexResponse)(nil),                // 8: callboard.node.v1.ReadIndexResponse
+	(*RelayRequest)(nil),                     // 9: callboard.node.v1.RelayRequest
+	(*RelayResponse)(nil),                    // 10: callboard.node.v1.RelayResponse
+	(*SessionReport)(nil),                    // 11: callboard.node.v1.SessionReport
+	(*EvictionsReceived)(nil),                // 12: callboard.node.v1.EvictionsReceived
+	(*HelloReport)(nil),                      // 13: callboard.node.v1.HelloReport
+	(*Broken)(nil),                           // 14: callboard.node.v1.Broken
+	(*SessionAnswer)(nil),                    // 15: callboard.node.v1.SessionAnswer
+	(*DescribeRequest)(nil),                  // 16: callboard.node.v1.DescribeRequest
+	(*DescribeResponse)(nil),                 // 17: callboard.node.v1.DescribeResponse
+	(*ChangeMembershipRequest)(nil),          // 18: callboard.node.v1.ChangeMembershipRequest
+	(*Join)(nil),                             // 19: callboard.node.v1.Join
+	(*ChangeMembershipResponse)(nil),         // 20: callboard.node.v1.ChangeMembershipResponse
+	(*v1.CreateRequest)(nil),                 // 21: callboard.v1.CreateRequest
+	(*v1.GetOrCreateRequest)(nil),            // 22: callboard.v1.GetOrCreateRequest
+	(*v1.WakeRequest)(nil),                   // 23: callboard.v1.WakeRequest
+	(*v1.SleepRequest)(nil),                  // 24: callboard.v1.SleepRequest
+	(*v1.DestroyRequest)(nil),                // 25: callboard.v1.DestroyRequest
+	(*v1.PoolServicePutRequest)(nil),         // 26: callboard.v1.PoolServicePutRequest
+	(*v1.PoolServiceDeleteRequest)(nil),      // 27: callboard.v1.PoolServiceDeleteRequest
+	(*v1.NamespaceServiceCreateRequest)(nil), // 28: callboard.v1.NamespaceServiceCreateRequest
+	(*v1.PutSettingsRequest)(nil),            // 29: callboard.v1.PutSettingsRequest
+	(*v1.RescheduleRequest)(nil),             // 30: callboard.v1.RescheduleRequest
+	(*v1.DrainRequest)(nil),                  // 31: callboard.v1.DrainRequest
+	(*v1.UndrainRequest)(nil),                // 32: callboard.v1.UndrainRequest
+	(*v1.PauseRequest)(nil),                  // 33: callboard.v1.PauseRequest
+	(*v1.ResumeRequest)(nil),                 // 34: callboard.v1.ResumeRequest
+	(*v1.CreateBatchRequest)(nil),            // 35: callboard.v1.CreateBatchRequest
+	(*v1.Error)(nil),                         // 36: callboard.v1.Error
+	(*v1.Heartbeat)(nil),                     // 37: callboard.v1.Heartbeat
+	(*v1.ActorEvents)(nil),                   // 38: callboard.v1.ActorEvents
+	(*v1.Draining)(nil),                      // 39: callboard.v1.Draining
+	(*v1.Goodbye)(nil),                       // 40: callboard.v1.Goodbye
+	(*v1.ActorRef)(nil),                      // 41: callboard.v1.ActorRef
+	(*v1.Hello)(nil),                         // 42: callboard.v1.Hello
+	(*v1.RefusedEvent)(nil),                  // 43: callboard.v1.RefusedEvent
 }
 var file_callboard_node_v1_node_proto_depIdxs = []int32{
-	18, // 0: callboard.node.v1.Command.create_actor:type_name -> callboard.v1.CreateRequest
-	19, // 1: callboard.node.v1.Command.get_or_create_actor:type_name -> callboard.v1.GetOrCreateRequest
-	20, // 2: callboard.node.v1.Command.wake_actor:type_name -> callboard.v1.WakeRequest
-	21, // 3: callboard.node.v1.Command.sleep_actor:type_name -> callboard.v1.SleepRequest
-	22, // 4: callboard.node.v1.Command.destroy_actor:type_name -> callboard.v1.DestroyRequest
-	23, // 5: callboard.node.v1.Command.put_pool:type_name -> callboard.v1.PoolServicePutRequest
-	24, // 6: callboard.node.v1.Command.delete_pool:type_name -> callboard.v1.PoolServiceDeleteRequest
-	25, // 7: callboard.node.v1.Command.create_namespace:type_name -> callboard.v1.NamespaceServiceCreateRequest
-	26, // 8: callboard.node.v1.Command.put_settings:type_name -> callboard.v1.PutSettingsRequest
-	27, // 9: callboard.node.v1.Command.reschedule_actor:type_name -> callboard.v1.RescheduleRequest
-	28, // 10: callboard.node.v1.Command.drain_runner:type_name -> callboard.v1.DrainRequest
-	29, // 11: callboard.node.v1.Command.undrain_runner:type_name -> callboard.v1.UndrainRequest
-	30, // 12: callboard.node.v1.Command.pause_rollout:type_name -> callboard.v1.PauseRequest
-	31, // 13: callboard.node.v1.Command.resume_rollout:type_name -> callboard.v1.ResumeRequest
-	32, // 14: callboard.node.v1.Command.create_actors:type_name -> callboard.v1.CreateBatchRequest
+	21, // 0: callboard.node.v1.Command.create_actor:type_name -> callboard.v1.CreateRequest
+	22, // 1: callboard.node.v1.Command.get_or_create_actor:type_name -> callboard.v1.GetOrCreateRequest
+	23, // 2: callboard.node.v1.Command.wake_actor:type_name -> callboard.v1.WakeRequest
+	24, // 3: callboard.node.v1.Command.sleep_actor:type_name -> callboard.v1.SleepRequest
+	25, // 4: callboard.node.v1.Command.destroy_actor:type_name -> callboard.v1.DestroyRequest
+	26, // 5: callboard.node.v1.Command.put_pool:type_name -> callboard.v1.PoolServicePutRequest
+	27, // 6: callboard.node.v1.Command.delete_pool:type_name -> callboard.v1.PoolServiceDeleteRequest
+	28, // 7: callboard.node.v1.Command.create_namespace:type_name -> callboard.v1.NamespaceServiceCreateRequest
+	29, // 8: callboard.node.v1.Command.put_settings:type_name -> callboard.v1.PutSettingsRequest
+	30, // 9: callboard.node.v1.Command.reschedule_actor:type_name -> callboard.v1.RescheduleRequest
+	31, // 10: callboard.node.v1.Command.drain_runner:type_name -> callboard.v1.DrainRequest
+	32, // 11: callboard.node.v1.Command.undrain_runner:type_name -> callboard.v1.UndrainRequest
+	33, // 12: callboard.node.v1.Command.pause_rollout:type_name -> callboard.v1.PauseRequest
+	34, // 13: callboard.node.v1.Command.resume_rollout:type_name -> callboard.v1.ResumeRequest
+	35, // 14: callboard.node.v1.Command.create_actors:type_name -> callboard.v1.CreateBatchRequest
 	0,  // 15: callboard.node.v1.SubmitRequest.command:type_name -> callboard.node.v1.Command
 	1,  // 16: callboard.node.v1.SubmitResponse.success:type_name -> callboard.node.v1.Success
-	33, // 17: callboard.node.v1.SubmitResponse.refusal:type_name -> callboard.v1.Error
-	8,  // 18: callboard.node.v1.RelayRequest.reports:type_name -> callboard.node.v1.SessionReport
-	12, // 19: callboard.node.v1.RelayResponse.answers:type_name -> callboard.node.v1.SessionAnswer
-	10, // 20: callboard.node.v1.SessionReport.hello:type_name -> callboard.node.v1.HelloReport
-	34, // 21: callboard.node.v1.SessionReport.heartbeat:type_name -> callboard.v1.Heartbeat
-	35, // 22: callboard.node.v1.SessionReport.events:type_name -> callboard.v1.ActorEvents
-	9,  // 23: callboard.node.v1.SessionReport.receipt:type_name -> callboard.node.v1.EvictionsReceived
-	36, // 24: callboard.node.v1.SessionReport.draining:type_name -> callboard.v1.Draining
-	37, // 25: callboard.node.v1.SessionReport.goodbye:type_name -> callboard.v1.Goodbye
-	11, // 26: callboard.node.v1.SessionReport.broken:type_name -> callboard.node.v1.Broken
-	38, // 27: callboard.node.v1.EvictionsReceived.refs:type_name -> callboard.v1.ActorRef
-	39, // 28: callboard.node.v1.HelloReport.hello:type_name -> callboard.v1.Hello
-	33, // 29: callboard.node.v1.SessionAnswer.refusal:type_name -> callboard.v1.Error
-	40, // 30: callboard.node.v1.SessionAnswer.refused_events:type_name -> callboard.v1.RefusedEvent
-	16, // 31: callboard.node.v1.ChangeMembershipRequest.join:type_name -> callboard.node.v1.Join
-	2,  // 32: callboard.node.v1.NodeService.Submit:input_type -> callboard.node.v1.SubmitRequest
-	4,  // 33: callboard.node.v1.NodeService.ReadIndex:input_type -> callboard.node.v1.ReadIndexRequest
-	6,  // 34: callboard.node.v1.NodeService.Relay:input_type -> callboard.node.v1.RelayRequest
-	13, // 35: callboard.node.v1.NodeService.Describe:input_type -> callboard.node.v1.DescribeRequest
-	15, // 36: callboard.node.v1.NodeService.ChangeMembership:input_type -> callboard.node.v1.ChangeMembershipRequest
-	3,  // 37: callboard.node.v1.NodeService.Submit:output_type -> callboard.node.v1.SubmitResponse
-	5,  // 38: callboard.node.v1.NodeService.ReadIndex:output_type -> callboard.node.v1.ReadIndexResponse
-	7,  // 39: callboard.node.v1.NodeService.Relay:output_type -> callboard.node.v1.RelayResponse
-	14, // 40: callboard.node.v1.NodeService.Describe:output_type -> callboard.node.v1.DescribeResponse
-	17, // 41: callboard.node.v1.NodeService.ChangeMembership:output_type -> callboard.node.v1.ChangeMembershipResponse
-	37, // [37:42] is the sub-list for method output_type
-	32, // [32:37] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	36, // 17: callboard.node.v1.SubmitResponse.refusal:type_name -> callboard.v1.Error
+	2,  // 18: callboard.node.v1.SubmitManyRequest.requests:type_name -> callboard.node.v1.SubmitRequest
+	6,  // 19: callboard.node.v1.SubmitManyResponse.answers:type_name -> callboard.node.v1.Submitted
+	3,  // 20: callboard.node.v1.Submitted.response:type_name -> callboard.node.v1.SubmitResponse
+	36, // 21: callboard.node.v1.Submitted.error:type_name -> callboard.v1.Error
+	11, // 22: callboard.node.v1.RelayRequest.reports:type_name -> callboard.node.v1.SessionReport
+	15, // 23: callboard.node.v1.RelayResponse.answers:type_name -> callboard.node.v1.SessionAnswer
+	13, // 24: callboard.node.v1.SessionReport.hello:type_name -> callboard.node.v1.HelloReport
+	37, // 25: callboard.node.v1.SessionReport.heartbeat:type_name -> callboard.v1.Heartbeat
+	38, // 26: callboard.node.v1.SessionReport.events:type_name -> callboard.v1.ActorEvents
+	12, // 27: callboard.node.v1.SessionReport.receipt:type_name -> callboard.node.v1.EvictionsReceived
+	39, // 28: callboard.node.v1.SessionReport.draining:type_name -> callboard.v1.Draining
+	40, // 29: callboard.node.v1.SessionReport.goodbye:type_name -> callboard.v1.Goodbye
+	14, // 30: callboard.node.v1.SessionReport.broken:type_name -> callboard.node.v1.Broken
+	41, // 31: callboard.node.v1.EvictionsReceived.refs:type_name -> callboard.v1.ActorRef
+	42, // 32: callboard.node.v1.HelloReport.hello:type_name -> callboard.v1.Hello
+	36, // 33: callboard.node.v1.SessionAnswer.refusal:type_name -> callboard.v1.Error
+	43, // 34: callboard.node.v1.SessionAnswer.refused_events:type_name -> callboard.v1.RefusedEvent
+	19, // 35: callboard.node.v1.ChangeMembershipRequest.join:type_name -> callboard.node.v1.Join
+	4,  // 36: callboard.node.v1.NodeService.SubmitMany:input_type -> callboard.node.v1.SubmitManyRequest
+	7,  // 37: callboard.node.v1.NodeService.ReadIndex:input_type -> callboard.node.v1.ReadIndexRequest
+	9,  // 38: callboard.node.v1.NodeService.Relay:input_type -> callboard.node.v1.RelayRequest
+	16, // 39: callboard.node.v1.NodeService.Describe:input_type -> callboard.node.v1.DescribeRequest
+	18, // 40: callboard.node.v1.NodeService.ChangeMembership:input_type -> callboard.node.v1.ChangeMembershipRequest
+	5,  // 41: callboard.node.v1.NodeService.SubmitMany:output_type -> callboard.node.v1.SubmitManyResponse
+	8,  // 42: callboard.node.v1.NodeService.ReadIndex:output_type -> callboard.node.v1.ReadIndexResponse
+	10, // 43: callboard.node.v1.NodeService.Relay:output_type -> callboard.node.v1.RelayResponse
+	17, // 44: callboard.node.v1.NodeService.Describe:output_type -> callboard.node.v1.DescribeResponse
+	20, // 45: callboard.node.v1.NodeService.ChangeMembership:output_type -> callboard.node.v1.ChangeMembershipResponse
+	41, // [41:46] is the sub-list for method output_type
+	36, // [36:41] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_callboard_node_v1_node_proto_init() }
@@ -1767,7 +1954,11 @@ func file_callboard_node_v1_node_proto_init() {
 		(*SubmitResponse_Success)(nil),
 		(*SubmitResponse_Refusal)(nil),
 	}
-	file_callboard_node_v1_node_proto_msgTypes[8].OneofWrappers = []any{
+	file_callboard_node_v1_node_proto_msgTypes[6].OneofWrappers = []any{
+		(*Submitted_Response)(nil),
+		(*Submitted_Error)(nil),
+	}
+	file_callboard_node_v1_node_proto_msgTypes[11].OneofWrappers = []any{
 		(*SessionReport_Hello)(nil),
 		(*SessionReport_Heartbeat)(nil),
 		(*SessionReport_Events)(nil),
@@ -1776,7 +1967,7 @@ func file_callboard_node_v1_node_proto_init() {
 		(*SessionReport_Goodbye)(nil),
 		(*SessionReport_Broken)(nil),
 	}
-	file_callboard_node_v1_node_proto_msgTypes[15].OneofWrappers = []any{
+	file_callboard_node_v1_node_proto_msgTypes[18].OneofWrappers = []any{
 		(*ChangeMembershipRequest_Join)(nil),
 		(*ChangeMembershipRequest_RemoveNodeId)(nil),
 		(*ChangeMembershipRequest_PromoteNodeId)(nil),
@@ -1787,7 +1978,7 @@ func file_callboard_node_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_node_v1_node_proto_rawDesc), len(file_callboard_node_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,7 +21,7 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	NodeService_Submit_FullMethodName           = "/callboard.node.v1.NodeService/Submit"
+	NodeService_SubmitMany_FullMethodName       = "/callboard.node.v1.NodeService/SubmitMany"
 	NodeService_ReadIndex_FullMethodName        = "/callboard.node.v1.NodeService/ReadIndex"
 	NodeService_Relay_FullMethodName            = "/callboard.node.v1.NodeService/Relay"
 	NodeService_Describe_FullMethodName         = "/callboard.node.v1.NodeService/Describe"
@@ -34,8 +34,8 @@ const (
 //
 // NodeService runs on every node; only the leader's answers count.
 type NodeServiceClient interface {
-	// Submit hands a command to the leader's loop and answers when its entry has committed.
-	Submit(ctx context.Context, in *SubmitRequest, opts ...grpc.CallOption) (*SubmitResponse, error)
+	// SubmitMany hands commands to the leader's loop and answers when the entries of all have committed.
+	SubmitMany(ctx context.Context, in *SubmitManyRequest, opts ...grpc.CallOption) (*SubmitManyResponse, error)
 	// ReadIndex answers with the index of an Entry proposed after the call arrived: a linearizable read waits for it.
 	ReadIndex(ctx context.Context, in *ReadIndexRequest, opts ...grpc.CallOption) (*ReadIndexResponse, error)
 	// Relay carries what runners report, and the leader's answers.
@@ -54,10 +54,10 @@ func NewNodeServiceClient(cc grpc.ClientConnInterface) NodeServiceClient {
 	return &nodeServiceClient{cc}
 }
 
-func (c *nodeServiceClient) Submit(ctx context.Context, in *SubmitRequest, opts ...grpc.CallOption) (*SubmitResponse, error) {
+func (c *nodeServiceClient) SubmitMany(ctx context.Context, in *SubmitManyRequest, opts ...grpc.CallOption) (*SubmitManyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(SubmitResponse)
-	err := c.cc.Invoke(ctx, NodeService_Submit_FullMethodName, in, out, cOpts...)
+	out := new(SubmitManyResponse)
+	err := c.cc.Invoke(ctx, NodeService_SubmitMany_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -113,8 +113,8 @@ func (c *nodeServiceClient) ChangeMembership(ctx context.Context, in *ChangeMemb
 //
 // NodeService runs on every node; only the leader's answers count.
 type NodeServiceServer interface {
-	// Submit hands a command to the leader's loop and answers when its entry has committed.
-	Submit(context.Context, *SubmitRequest) (*SubmitResponse, error)
+	// SubmitMany hands commands to the leader's loop and answers when the entries of all have committed.
+	SubmitMany(context.Context, *SubmitManyRequest) (*SubmitManyResponse, error)
 	// ReadIndex answers with the index of an Entry proposed after the call arrived: a linearizable read waits for it.
 	ReadIndex(context.Context, *ReadIndexRequest) (*ReadIndexResponse, error)
 	// Relay carries what runners report, and the leader's answers.
@@ -133,8 +133,8 @@ type NodeServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedNodeServiceServer struct{}
 
-func (UnimplementedNodeServiceServer) Submit(context.Context, *SubmitRequest) (*SubmitResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method Submit not implemented")
+func (UnimplementedNodeServiceServer) SubmitMany(context.Context, *SubmitManyRequest) (*SubmitManyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SubmitMany not implemented")
 }
 func (UnimplementedNodeServiceServer) ReadIndex(context.Context, *ReadIndexRequest) (*ReadIndexResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReadIndex not implemented")
@@ -169,20 +169,20 @@ func RegisterNodeServiceServer(s grpc.ServiceRegistrar, srv NodeServiceServer) {
 	s.RegisterService(&NodeService_ServiceDesc, srv)
 }
 
-func _NodeService_Submit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(SubmitRequest)
+func _NodeService_SubmitMany_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SubmitManyRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(NodeServiceServer).Submit(ctx, in)
+		return srv.(NodeServiceServer).SubmitMany(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: NodeService_Submit_FullMethodName,
+		FullMethod: NodeService_SubmitMany_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(NodeServiceServer).Submit(ctx, req.(*SubmitRequest))
+		return srv.(NodeServiceServer).SubmitMany(ctx, req.(*SubmitManyRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -256,8 +256,8 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 	HandlerType: (*NodeServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
 		{
-			MethodName: "Submit",
-			Handler:    _NodeService_Submit_Handler,
+			MethodName: "SubmitMany",
+			Handler:    _NodeService_SubmitMany_Handler,
 		},
 		{
 			MethodName: "ReadIndex",
