@@ -58,7 +58,8 @@ func (s *step) warnVersion(p *fsm.Pool, h *callboardv1.Hello) []string {
 		texts = append(texts, s.warn(WarnVersionZero,
 			"%d runners of pool %q have version 0, which means that none is configured: no rollout will tell new ones from old ones; set RIVET_RUNNER_VERSION when you build", n, p.ID.Name))
 	}
-	if away := h.GetProcessStartUnixMs()/1000 - int64(h.GetVersion()); h.GetVersion() != 0 && away >= -versionIsStartWithin && away <= versionIsStartWithin {
+	started := h.GetProcessStartUnixMs() // not above 0: it does not say
+	if away := started/1000 - int64(h.GetVersion()); started > 0 && h.GetVersion() != 0 && away >= -versionIsStartWithin && away <= versionIsStartWithin {
 		texts = append(texts, s.warn(WarnVersionIsStart,
 			"version %d of runner %q in pool %q is the time at which the process started: every restart would be a new version and move every actor; set the version when you build, not when you run",
 			h.GetVersion(), clipText(h.GetKey()), p.ID.Name))
