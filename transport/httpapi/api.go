@@ -56,7 +56,8 @@ func New(config Config) http.Handler {
 	h := huma.DefaultConfig("Callboard", config.Version)
 	h.CreateHooks = nil // no links to schemas in answers
 	h.DocsPath, h.SchemasPath = "", ""
-	h.Formats = map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat} // JSON only
+	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: readJSON}
+	h.Formats = map[string]huma.Format{"application/json": format, "json": format} // JSON only
 	h.RejectUnknownQueryParameters = true
 	a := &api{Config: config, huma: humago.New(mux, h)}
 	a.registerActors()

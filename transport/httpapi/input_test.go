@@ -68,6 +68,13 @@ func TestBadInputIsRefusedByName(t *testing.T) {
 		{"POST", "/actors?namespace=default", `{"name":"a","runner_name_selector":"q","crash_policy":"restart"}`, 400, "actor.no_runner_config_configured", ""},
 		{"POST", "/actors?namespace=default", actor(`"key":""`), 400, "actor.empty_key", "key"},
 		{"POST", "/actors?namespace=default", actor(`"key":"` + strings.Repeat("k", 2048) + `"`), 400, "actor.key_too_large", "key"},
+		{"POST", "/actors?namespace=default", actor("\"key\":\"\xff\""), 400, "api.bad_request", "body"},
+		{"POST", "/actors?namespace=default", actor(`"key":"\ud83d"`), 400, "api.bad_request", "body"},
+		{"POST", "/actors?namespace=default", actor(`"key":"\ude00\ud83d"`), 400, "api.bad_request", "body"},
+		{"POST", "/actors?namespace=default", actor(`"key":"\ud83d\n"`), 400, "api.bad_request", "body"},
+		{"PUT", "/actors?namespace=default", actor("\"key\":\"a\xc3\""), 400, "api.bad_request", "body"},
+		{"GET", "/actors?namespace=default&name=a&key=%ff", "", 400, "api.bad_request", "key"},
+		{"POST", "/namespaces", "{\"name\":\"a\",\"display_name\":\"\xff\"}", 400, "api.bad_request", "body"},
 		{"POST", "/actors?namespace=default", actor(`"key":"taken"`), 409, "actor.duplicate_key", ""},
 		{"POST", "/actors?namespace=default", actor(`"input":"not base64!"`), 400, "api.bad_request", "input"},
 		{"POST", "/actors?namespace=default", actor(`"input":"` + big + `"`), 400, "actor.input_too_large", "input"},
@@ -133,5 +140,25 @@ func TestHeadersAreChecked(t *testing.T) {
 	expectError(t, call(h, "POST", path, newActor, "Idempotency-Key", "a b"), http.StatusBadRequest, "api.bad_request", "idempotency_key")
 	if r := call(h, "PATCH", "/health", ""); r.header.Get("Allow") != "GET, HEAD" {
 		t.Errorf("Allow: %q", r.header.Get("Allow"))
+	}
+}
+
+// TestTextIsKept: whatever is text arrives as it was sent, also where it is written as escapes.
+func TestTextIsKept(t *testing.T) {
+	for raw, want := range map[string]string{
+		`"\ud83d\ude00"`: "😀", "\"\ufffd\"": "\ufffd", `"\ufffd"`: "\ufffd", `"\\ud83d"`: `\ud83d`, `"\u0000\uD7FF\ue000"`: "\x00\ud7ff\ue000", `"é\"\\"`: `é"\`,
+	} {
+		var got string
+		if err := readJSON([]byte(raw), &got); err != nil || got != want {
+			t.Errorf("%s: got %q, %v; want %q", raw, got, err, want)
+		}
+	}
+	if err := readJSON([]byte("{\"name\":\"a\",\"key\":\"\xff\"}"), &map[string]any{}); err == nil || !strings.Contains(err.Error(), "key is not") {
+		t.Errorf("a key that is no text: %v; want its name", err)
+	}
+	for _, raw := range []string{`"\`, `"\u`, `"\ud8`, `"\ud800`, `"\ud800\`, `"\ud800\u`, `"\ud800\ud`, `\`} {
+		if err := readJSON([]byte(raw), new(string)); err == nil {
+			t.Errorf("%s was taken", raw)
+		}
 	}
 }
