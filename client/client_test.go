@@ -187,6 +187,47 @@ func TestWhatIsNotTriedAgain(t *testing.T) {
 	}
 }
 
+// TestWhatCannotBeSentIsRefused at once, and by name: text that is not UTF-8 does not fit into a message.
+func TestWhatCannotBeSentIsRefused(t *testing.T) {
+	n := startNode(t)
+	c := newClient(t, []string{n.addr})
+	bad := "\xff"
+	for _, call := range []struct {
+		field string
+		do    func(ctx context.Context) error
+	}{
+		{"key", func(ctx context.Context) error {
+			_, err := c.Actors.Create(ctx, &callboardv1.CreateRequest{Name: "a", Key: &bad})
+			return err
+		}},
+		{"name", func(ctx context.Context) error {
+			_, err := c.Actors.CreateBatch(ctx, &callboardv1.CreateBatchRequest{Actors: []*callboardv1.NewActor{{Name: "a"}, {Name: bad}}})
+			return err
+		}},
+		{"actor_ids", func(ctx context.Context) error {
+			_, err := c.Actors.List(ctx, &callboardv1.ListRequest{ActorIds: []string{"a", bad}})
+			return err
+		}},
+		{"values", func(ctx context.Context) error {
+			_, err := c.Cluster.PutSettings(ctx, &callboardv1.PutSettingsRequest{Values: map[string]string{"a": bad}})
+			return err
+		}},
+		{"namespace", func(ctx context.Context) error {
+			_, err := newClient(t, []string{n.addr}, WithNamespace(bad)).Actors.Get(ctx, &callboardv1.GetRequest{})
+			return err
+		}},
+	} {
+		err := call.do(t.Context())
+		var refusal *callboardv1.Error
+		if !errors.As(err, &refusal) || refusal.GetCode() != "bad_request" || refusal.GetMetadata()["field"] != call.field {
+			t.Errorf("%s: %v; want api.bad_request about it", call.field, err)
+		}
+	}
+	if len(n.creates()) != 0 {
+		t.Errorf("%d calls arrived", len(n.creates()))
+	}
+}
+
 func TestKeysAreTheCallersOrNew(t *testing.T) {
 	n := startNode(t)
 	c := newClient(t, []string{n.addr}, WithNamespace("mine"))

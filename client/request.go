@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -55,7 +56,35 @@ func (c *Client) prepare(ctx context.Context, args any) (*request, error) {
 	case *callboardv1.AddVoterRequest, *callboardv1.RemovePeerRequest:
 		req.writes = true // without a key: an unknown outcome stays unknown
 	}
-	return req, nil
+	return req, checkText(m)
+}
+
+// checkText refuses what cannot be sent, and would else come back from every attempt as an outcome that is not known.
+func checkText(m protoreflect.Message) (err error) {
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		check := func(v protoreflect.Value) bool {
+			switch v := v.Interface().(type) {
+			case string:
+				if !utf8.ValidString(v) {
+					err = callboardv1.Refuse("api", "bad_request", "%s is not valid UTF-8: nothing was sent", f.Name()).With("field", string(f.Name()))
+				}
+			case protoreflect.Message:
+				err = checkText(v)
+			}
+			return err == nil
+		}
+		switch {
+		case f.IsMap():
+			v.Map().Range(func(key protoreflect.MapKey, v protoreflect.Value) bool { return check(key.Value()) && check(v) })
+		case f.IsList():
+			for i := 0; i < v.List().Len() && check(v.List().Get(i)); i++ {
+			}
+		default:
+			check(v)
+		}
+		return err == nil
+	})
+	return err
 }
 
 // waitOf returns how long the engine may wait before it answers: a time-out of 0 means its default.
