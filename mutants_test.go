@@ -119,7 +119,7 @@ var mutants = []mutant{
 	},
 	{
 		"a changed threshold holds for sessions that have not heard of it",
-		[]edit{{"fsm/pool.go", "	tx.replacePool(old, next)\n	return Result{}\n", `	tx.replacePool(old, next)
+		[]edit{{"fsm/pool.go", "	tx.replacePool(old, next)\n	tx.settlePool(next.ordinal)\n", `	tx.replacePool(old, next)
 	for number := range tx.runnerNumbers.next {
 		if r := tx.runners.Get(number); r != nil && r.End == NotEnded && r.Pool == next.ID {
 			changed := *r
@@ -127,7 +127,7 @@ var mutants = []mutant{
 			tx.replaceRunner(r, &changed)
 		}
 	}
-	return Result{}
+	tx.settlePool(next.ordinal)
 `}},
 		[]suite{{inServer, "^TestThresholdLoweredDuringSilence$"}, {inScheduler, "^TestStories$/^liveness$"}},
 	},
