@@ -288,6 +288,7 @@ func (c *testCluster) start(name string) {
 	go func() { defer close(served); _ = n.server.Serve(door) }()
 	go func() {
 		err := n.core.run(ctx)
+		n.server.Stop()
 		<-served
 		n.done <- err
 	}()

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -13,6 +14,13 @@ import (
 	"github.com/callboard/callboard/transport/peer"
 	"github.com/callboard/callboard/transport/raftnet"
 	"github.com/callboard/callboard/transport/session"
+)
+
+const (
+	// handOverLimit is how long a node that ends tries to hand the leadership over.
+	handOverLimit = 3 * time.Second
+	// shutdownLimit is how long Raft may take to end: until what it writes is on disk.
+	shutdownLimit = 10 * time.Second
 )
 
 // parts is what a core is made of: real ones for a node, in-memory ones for a test in virtual time.
@@ -95,12 +103,31 @@ func (c *core) run(ctx context.Context) error {
 		tasks.Go(func() error { return heirs.run(ctx) })
 	}
 	err := tasks.Wait()
+	if errors.Is(err, errStuck) {
+		return err // Raft would hand over and shut down when its disk answers, which is never: the end of the process is all there is
+	}
 	c.handOver()
-	if stop := c.raft.Shutdown().Error(); err == nil {
+	stop, ended := within(shutdownLimit, c.raft.Shutdown())
+	if !ended {
+		stop = fmt.Errorf("%w: its Raft has not shut down within %s: its disk is stuck or far too slow", errStuck, shutdownLimit)
+	}
+	if err == nil || !ended {
 		err = stop
 	}
 	c.engine.peers.Close()
 	return err
+}
+
+// within waits for an answer of Raft's, which comes never when its disk hangs.
+func within(limit time.Duration, future raft.Future) (err error, ended bool) {
+	done := make(chan error, 1)
+	go func() { done <- future.Error() }() // ends with Raft, or with the process
+	select {
+	case err := <-done:
+		return err, true
+	case <-time.After(limit):
+		return nil, false
+	}
 }
 
 // watchLeader tells the relay when the leader, or the place where it is, may have changed.
@@ -138,6 +165,6 @@ func (c *core) watchDisk(ctx context.Context) error {
 // nobody can reach any more holds all writes up.
 func (c *core) handOver() {
 	if c.raft.State() == raft.Leader {
-		_ = c.raft.LeadershipTransfer().Error() // alone, or nobody is ready: they will elect
+		_, _ = within(handOverLimit, c.raft.LeadershipTransfer()) // alone, or nobody is ready: they will elect
 	}
 }

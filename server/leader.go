@@ -90,7 +90,9 @@ func fatal(err error) bool {
 
 // epoch establishes this leader, opens the gate, and works until the context ends or the leadership is lost.
 func (l *leadership) epoch(ctx context.Context) error {
-	if err := l.establish(); err != nil {
+	if err := l.establish(); errors.Is(err, errStuck) {
+		return err
+	} else if err != nil {
 		return fmt.Errorf("%w: %w", errEpochOver, err)
 	}
 	l.log.Info("leading", "epoch", l.replica.Current().Epoch(), "index", l.replica.Current().Index())
@@ -127,7 +129,7 @@ func (l *leadership) establish() error {
 		return fmt.Errorf("marshal entry: %w", err)
 	}
 	future := l.raft.Apply(data, enqueueTimeout)
-	if err := future.Error(); err != nil {
+	if err := await(future, stuckAfter); err != nil {
 		return err
 	}
 	if got, ok := future.Response().(applied); !ok || !got.accepted {

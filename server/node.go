@@ -35,6 +35,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	raiseOpenFiles(cfg.Log)
 	n := &node{cfg: cfg, registry: prometheus.NewRegistry()}
 	defer func() {
+		if errors.Is(err, errStuck) {
+			return // its disk answers nothing: to close a file there would wait for it. The process is about to end
+		}
 		if closed := n.close(); err == nil {
 			err = closed
 		}

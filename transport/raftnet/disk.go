@@ -22,6 +22,7 @@ var errPowerOff = errors.New("raft in memory: this disk belongs to a later start
 type Disk struct {
 	mu    sync.Mutex // guards the disk and its images; nothing waits while holding it
 	image *image
+	hangs chan struct{} // nil: writes go on
 }
 
 // NewDisk makes an empty disk.
@@ -34,6 +35,29 @@ func (d *Disk) Open() *Stores {
 	d.image = d.image.clone()
 	m := &mount{disk: d, image: d.image}
 	return &Stores{Log: (*memoryLog)(m), Stable: (*memoryStable)(m), Snapshots: (*memorySnapshots)(m), close: m.close}
+}
+
+// Hang makes every write of a log entry wait until what it returns is called, like a disk that answers nothing any more.
+func (d *Disk) Hang() (goOn func()) {
+	still := make(chan struct{})
+	d.mu.Lock()
+	d.hangs = still
+	d.mu.Unlock()
+	return sync.OnceFunc(func() {
+		d.mu.Lock()
+		d.hangs = nil
+		d.mu.Unlock()
+		close(still)
+	})
+}
+
+func (d *Disk) pass() {
+	d.mu.Lock()
+	still := d.hangs
+	d.mu.Unlock()
+	if still != nil {
+		<-still
+	}
 }
 
 // Wipe empties the disk, like an operator who loses the data directory. The stores opened before stop working.
@@ -94,6 +118,7 @@ func (l *memoryLog) GetLog(index uint64, entry *raft.Log) (err error) {
 func (l *memoryLog) StoreLog(entry *raft.Log) error { return l.StoreLogs([]*raft.Log{entry}) }
 
 func (l *memoryLog) StoreLogs(entries []*raft.Log) error {
+	l.disk.pass()
 	return (*mount)(l).write(func(i *image) { i.put(entries) })
 }
 
