@@ -81,7 +81,7 @@ func Open(dir string, log *slog.Logger) (*Stores, error) {
 	}
 	failure := newFailure()
 	return &Stores{
-		Log:       newLogCache(logCacheBytes, watchedLog{sealed{bolt}, failure}),
+		Log:       newLogCache(logCacheBytes, watchedLog{sealed{gradual{bolt}}, failure}),
 		Stable:    watchedStable{bolt, failure},
 		Snapshots: snapshots,
 		close:     bolt.Close,
