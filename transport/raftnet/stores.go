@@ -27,7 +27,7 @@ const (
 	logFile           = "raft.db"
 	lockTimeout       = 5 * time.Second
 	snapshotsRetained = 2
-	logCacheBytes     = 64 << 20
+	logCacheBytes     = 32 << 20
 	// diskFormat is how the log file is laid out: the buckets of raft-boltdb, every entry sealed with its checksum (seal.go).
 	diskFormat = 1
 )
