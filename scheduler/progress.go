@@ -91,10 +91,14 @@ func poolBlockers(v *fsm.View, p *fsm.Pool) []*callboardv1.Blocker {
 		}
 		return blockers
 	}
-	if look := lookAhead(&v.State, p); look.actor == nil && look.blocked != blockedRate {
+	look, next := lookAhead(&v.State, p), nextUnnamed(&v.State, p)
+	if next.actor == nil && next.blocked == blockedPaused {
+		look = next // whatever the bucket says: it is not what is waited for
+	}
+	if look.actor == nil && look.blocked != blockedRate {
 		blockers = append(blockers, blocker(v, look))
 	}
-	if next := nextUnnamed(&v.State, p); next.actor != nil && !next.runner.Drain.Force && roomFor(&v.State, p, next.actor, next.runner, 0) == nil {
+	if next.actor != nil && !next.runner.Drain.Force && roomFor(&v.State, p, next.actor, next.runner, 0) == nil {
 		blockers = append(blockers, blocker(v, outlook{blocked: blockedNoCapacity}))
 	}
 	return blockers
