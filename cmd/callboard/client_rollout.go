@@ -63,18 +63,25 @@ func (g *globals) printRollout(answer rolloutAnswer) error {
 
 // rolloutRows shows one rollout: a bar, what has become of the actors, what limits the pace, and when it ends.
 func rolloutRows(t *table, r rolloutJSON, now time.Time) {
-	done, total := r.done()
 	t.line("rollout %d of pool %s to version %d: %s", r.ID, r.Pool, r.Version, r.stateText())
-	t.line("%s %3d %%", bar(done, total), percent(done, total))
+	if r.counts() {
+		done, total := r.done()
+		t.line("%s %3d %%", bar(done, total), percent(done, total))
+	}
 	t.row("moved", r.Moved)
 	t.row("moving", r.Moving)
-	t.row("waiting", fmt.Sprintf("%d, on runners of older versions: %d drain, %d have drained", r.Waiting, r.DrainingRunners, r.DrainedRunners))
-	t.row("asleep", fmt.Sprintf("%d, they wake on the newest version", r.Asleep))
+	if r.EndTs == nil { // what is waiting belongs to the pool, and to the rollout only while it is open
+		t.row("waiting", fmt.Sprintf("%d, on runners of older versions: %d drain, %d have drained and stay", r.Waiting, r.DrainingRunners, r.DrainedRunners))
+		t.row("asleep", fmt.Sprintf("%d, they wake on the newest version", r.Asleep))
+	}
 	t.row("lost", fmt.Sprintf("%d, with their runner", r.Lost))
 	t.row("left", fmt.Sprintf("%d, of their own accord", r.Left))
 	t.row("began", fmt.Sprintf("%s (%s ago)", clockTime(at(r.StartTs)), shortTime(now.Sub(time.UnixMilli(at(r.StartTs))))))
 	if r.EndTs != nil {
 		t.row("ended", clockTime(*r.EndTs))
+		for _, b := range r.BlockedBy {
+			t.row("the next one", b.sentence())
+		}
 		return
 	}
 	t.row("rate", r.rateText())
@@ -86,6 +93,9 @@ func rolloutRows(t *table, r rolloutJSON, now time.Time) {
 	}
 	t.row("ends", r.etaText(now))
 }
+
+// counts tells whether all that was to be moved is known: one that ended early leaves actors behind, and does not say how many.
+func (j rolloutJSON) counts() bool { return j.State == "open" || j.State == "done" }
 
 // done counts the actors that have left the older versions, of all that were or are there.
 func (j rolloutJSON) done() (done, total uint32) {
@@ -139,6 +149,9 @@ func (j rolloutJSON) etaText(now time.Time) string {
 
 // line is a rollout in short, for a log: it changes when something happens, not with the time.
 func (j rolloutJSON) line() string {
+	if !j.counts() {
+		return fmt.Sprintf("rollout %d to version %d %s: %d moved, %d lost, %d left, %d moving", j.ID, j.Version, j.stateText(), j.Moved, j.Lost, j.Left, j.Moving)
+	}
 	done, total := j.done()
 	line := fmt.Sprintf("rollout %d to version %d %s: %d of %d done (%d moved, %d lost, %d left), %d moving, %d waiting",
 		j.ID, j.Version, j.stateText(), done, total, j.Moved, j.Lost, j.Left, j.Moving, j.Waiting)

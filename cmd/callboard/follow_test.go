@@ -311,7 +311,7 @@ func TestARolloutIsShownWhole(t *testing.T) {
 	text := render(func(t *table) { rolloutRows(t, rolloutOf(m), now) })
 	for _, want := range []string{
 		"rollout 7 of pool p to version 12: open, paused: lunch\n", "[##############..........................]  35 %\n", "moved       30\n", "moving      5\n",
-		"waiting     60, on runners of older versions: 2 drain, 1 have drained\n", "asleep      9, ", "lost        3, ", "left        2, ", "(1m40s ago)\n",
+		"waiting     60, on runners of older versions: 2 drain, 1 have drained and stay\n", "asleep      9, ", "lost        3, ", "left        2, ", "(1m40s ago)\n",
 		"rate        1/s (default); -0.25 may go now\n", "binds       1/s (default) binds\n", "blocked by  no_capacity: no room for 60 actors\n", "in 10m (extrapolated)\n",
 	} {
 		if !strings.Contains(text, want) {
@@ -323,8 +323,15 @@ func TestARolloutIsShownWhole(t *testing.T) {
 		t.Errorf("%s", text)
 	}
 	m.State, m.EndTs, m.EndReason, m.Paused = calledOff, now.UnixMilli(), "no newer runner is left", false
-	if text := render(func(t *table) { rolloutRows(t, rolloutOf(m), now) }); !strings.Contains(text, "called off: no newer runner is left") || strings.Contains(text, "rate") {
+	m.Waiting, m.Moving = 0, 0 // as the engine says it: those that did not move are no longer its own
+	m.BlockedBy = []*callboardv1.Blocker{{Code: "called_off", Message: "the next one waits"}}
+	text = render(func(t *table) { rolloutRows(t, rolloutOf(m), now) })
+	if !strings.Contains(text, "called off: no newer runner is left") || !strings.Contains(text, "called_off: the next one waits") ||
+		strings.Contains(text, "rate") || strings.Contains(text, "%") || strings.Contains(text, "waiting") {
 		t.Errorf("%s", text)
+	}
+	if line := rolloutOf(m).line(); strings.Contains(line, " of ") || !strings.Contains(line, "30 moved") {
+		t.Errorf("it says %q", line)
 	}
 }
 

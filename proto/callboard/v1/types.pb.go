@@ -1340,8 +1340,8 @@ type Rollout struct {
 	Lost            uint32                 `protobuf:"varint,15,opt,name=lost,proto3" json:"lost,omitempty"`                // their older runner was lost
 	Left            uint32                 `protobuf:"varint,16,opt,name=left,proto3" json:"left,omitempty"`                // ended, slept or crashed of their own accord before their turn
 	DrainingRunners uint32                 `protobuf:"varint,17,opt,name=draining_runners,json=drainingRunners,proto3" json:"draining_runners,omitempty"`
-	DrainedRunners  uint32                 `protobuf:"varint,18,opt,name=drained_runners,json=drainedRunners,proto3" json:"drained_runners,omitempty"`
-	RateMicros      uint64                 `protobuf:"varint,19,opt,name=rate_micros,json=rateMicros,proto3" json:"rate_micros,omitempty"` // micro-actors per second, in force now
+	DrainedRunners  uint32                 `protobuf:"varint,18,opt,name=drained_runners,json=drainedRunners,proto3" json:"drained_runners,omitempty"` // that are still there; most runners end when they have drained
+	RateMicros      uint64                 `protobuf:"varint,19,opt,name=rate_micros,json=rateMicros,proto3" json:"rate_micros,omitempty"`             // micro-actors per second, in force now
 	RateIsDefault   bool                   `protobuf:"varint,20,opt,name=rate_is_default,json=rateIsDefault,proto3" json:"rate_is_default,omitempty"`
 	TokensMicros    int64                  `protobuf:"varint,21,opt,name=tokens_micros,json=tokensMicros,proto3" json:"tokens_micros,omitempty"` // micro-actors; below zero: forced moves are paid off first
 	Binds           string                 `protobuf:"bytes,22,opt,name=binds,proto3" json:"binds,omitempty"`                                    // what limits the pace, and what would make it faster, in one sentence
