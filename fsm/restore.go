@@ -245,7 +245,7 @@ func (r *Restorer) runnerFrom(rec *logv1.RunnerRecord) (*Runner, error) {
 		ID: RunnerID(id), Number: rec.GetNumber(), Seq: rec.GetSeq(), Pool: p.ID, Key: rec.GetKey(),
 		Instance: InstanceID(instance), Attempt: rec.GetAttempt(), Session: SessionID(session), Holder: rec.GetHolder(),
 		Version: rec.GetVersion(), Slots: rec.GetSlots(), ThresholdMs: rec.GetThresholdMs(), VerdictMs: rec.GetVerdictMs(),
-		Metadata: rec.GetMetadataJson(), AdvertisedAddr: rec.GetAdvertisedAddr(),
+		Metadata: rec.GetMetadataJson(), AdvertisedAddr: rec.GetAdvertisedAddr(), KeepOnLeaseLost: rec.GetKeepOnLeaseLost(),
 		Connected: rec.GetConnected(), End: RunnerEnd(rec.GetEnd()), ReplacedBy: RunnerID(replacedBy),
 		Drain: Drain{
 			Cause: DrainCause(rec.GetDrainCause()), StartMs: rec.GetDrainStartMs(), DeadlineMs: rec.GetDrainDeadlineMs(), Reason: rec.GetDrainReason(),

@@ -50,9 +50,12 @@ type Runner struct {
 	ThresholdMs    int64  // T of this session
 	Metadata       string // JSON
 	AdvertisedAddr string
-	Connected      bool
-	End            RunnerEnd
-	ReplacedBy     RunnerID
+	// KeepOnLeaseLost: its actors go on when its lease ends, so that guarantee G2 does not hold for them.
+	KeepOnLeaseLost bool
+
+	Connected  bool
+	End        RunnerEnd
+	ReplacedBy RunnerID
 
 	Drain Drain
 	Moves Moves // forced ones
@@ -252,7 +255,7 @@ func (tx *Tx) registerRunner(op *logv1.RegisterRunner) Result {
 		Instance: InstanceID(instance), Attempt: op.GetAttempt(), Session: SessionID(session), Holder: op.GetHolder(),
 		Version: op.GetVersion(), Slots: op.GetSlots(), ThresholdMs: int64(op.GetThresholdMs()),
 		Metadata: op.GetMetadataJson(), AdvertisedAddr: op.GetAdvertisedAddr(),
-		Connected: true, CreateMs: tx.wallMs, ConnectedMs: tx.wallMs, pool: p.ordinal,
+		KeepOnLeaseLost: op.GetKeepOnLeaseLost(), Connected: true, CreateMs: tx.wallMs, ConnectedMs: tx.wallMs, pool: p.ordinal,
 	}
 	tx.addRunner(r, tx.clockMs)
 	if replaced != nil {
@@ -289,6 +292,7 @@ func (tx *Tx) resumeRunner(op *logv1.ResumeRunner) Result {
 	next.Attempt = op.GetAttempt()
 	next.Session, next.Holder, next.Connected, next.ConnectedMs = SessionID(session), op.GetHolder(), true, tx.wallMs
 	next.Version, next.Slots, next.Metadata, next.AdvertisedAddr = op.GetVersion(), op.GetSlots(), op.GetMetadataJson(), op.GetAdvertisedAddr()
+	next.KeepOnLeaseLost = op.GetKeepOnLeaseLost()
 	tx.replaceRunner(r, &next)
 	tx.seenAt(&next, tx.clockMs)
 	return Result{}

@@ -335,6 +335,9 @@ func TestKeepGoesOnWithoutALease(t *testing.T) {
 		e := newFakeEngine(t, n, "a:1")
 		r := startRunner(t, n, Config{OnLeaseLost: Keep}, untilStopped)
 		s := e.session(0)
+		if !s.hello.GetKeepOnLeaseLost() {
+			t.Error("the Hello does not say so")
+		}
 		s.start("x")
 		e.expect("running x/1")
 		e.goSilent()

@@ -124,6 +124,7 @@ func (l *loop) fullSet(k *link) []*callboardv1.Hello {
 		ProcessStartUnixMs: processStart.UnixMilli(),
 		Token:              l.cfg.Token,
 		ClusterId:          k.cluster,
+		KeepOnLeaseLost:    l.cfg.OnLeaseLost == Keep,
 	}
 	set := []*callboardv1.Hello{first}
 	last := func() *callboardv1.Hello {

@@ -79,6 +79,9 @@ func TestFullSet(t *testing.T) {
 			return nil
 		}))
 		s := e.session(0)
+		if s.hello.GetKeepOnLeaseLost() {
+			t.Error("it says that it keeps its actors without a lease")
+		}
 		e.set(func(e *fakeEngine) { e.muteEvents = true })
 		s.start("crasher", "stopper", "starter", "plain")
 		s.stop("stopper", 1, callboardv1.StopReason_STOP_REASON_EVICT)

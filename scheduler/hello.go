@@ -53,7 +53,7 @@ func (s *step) hello(report *nodev1.HelloReport) *nodev1.SessionAnswer {
 	s.reconcile(r, h, resumed)
 	var warnings []string
 	if !resumed {
-		warnings = s.warnVersion(pool, h)
+		warnings = append(s.warnVersion(pool, h), s.warnKeep(pool, h)...)
 	}
 	return &nodev1.SessionAnswer{
 		RunnerId: r.ID[:], SessionId: session[:], RunnerNumber: r.Number, Resumed: resumed,
@@ -147,6 +147,7 @@ func (s *step) register(
 		RunnerId: id[:], NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name, Key: h.GetKey(), InstanceId: instance[:], SessionId: session[:],
 		Holder: report.GetHolder(), Version: h.GetVersion(), Slots: h.GetSlots(), ThresholdMs: uint32(s.tx.LostThresholdMs(p)),
 		MetadataJson: h.GetMetadataJson(), AdvertisedAddr: h.GetAdvertisedAddr(), Attempt: h.GetAttempt(),
+		KeepOnLeaseLost: h.GetKeepOnLeaseLost(),
 	}
 	if replaced != nil {
 		op.Replaces = replaced.ID[:]
@@ -178,6 +179,7 @@ func (s *step) resume(r *fsm.Runner, session fsm.SessionID, report *nodev1.Hello
 	code := s.do(&logv1.Op{Op: &logv1.Op_ResumeRunner{ResumeRunner: &logv1.ResumeRunner{
 		RunnerId: r.ID[:], SessionId: session[:], Holder: report.GetHolder(), Version: h.GetVersion(), Slots: h.GetSlots(),
 		MetadataJson: h.GetMetadataJson(), AdvertisedAddr: h.GetAdvertisedAddr(), Attempt: h.GetAttempt(),
+		KeepOnLeaseLost: h.GetKeepOnLeaseLost(),
 	}}})
 	if code != fsm.CodeOK {
 		return nil, notRegistered()

@@ -166,6 +166,27 @@ func TestHelloAtItsLimits(t *testing.T) {
 	}
 }
 
+// TestAKeeperIsWarnedOf: a runner that keeps its actors without a lease is told what that gives up, and the leader's log too; its row says
+// so, and follows what a later Hello says.
+func TestAKeeperIsWarnedOf(t *testing.T) {
+	w := newWorld(t)
+	p := w.start(&process{name: "r", manual: true})
+	say := func(keep bool) *nodev1.SessionAnswer {
+		report := p.hello(w)
+		report.GetHello().GetHello().KeepOnLeaseLost = keep
+		return w.report(report)
+	}
+	answer := say(true)
+	if texts := answer.GetWarnings(); len(texts) != 1 || !strings.Contains(texts[0], "nothing promises that one of them runs only once") {
+		t.Errorf("the runner is told %q", texts)
+	}
+	if id := fsm.RunnerID(answer.GetRunnerId()); !w.view.Runner(id).KeepOnLeaseLost {
+		t.Error("its row does not say so")
+	} else if say(false); w.view.Runner(id).KeepOnLeaseLost {
+		t.Error("its row still says so")
+	}
+}
+
 func TestEventsAtTheirLimits(t *testing.T) {
 	w := newWorld(t)
 	p := w.start(&process{name: "r", slots: 3})

@@ -19,6 +19,7 @@ const (
 	WarnVersionZero      = "version_not_configured"
 	WarnVersionIsStart   = "version_is_start_time"
 	WarnVersionsRising   = "versions_rising"
+	WarnKeep             = "keep_on_lease_lost"
 	versionIsStartWithin = 5 // seconds
 	risingRollouts       = 3
 	risingWithinMs       = 10 * 60_000
@@ -65,6 +66,16 @@ func (s *step) warnVersion(p *fsm.Pool, h *callboardv1.Hello) []string {
 			h.GetVersion(), clipText(h.GetKey()), p.ID.Name))
 	}
 	return texts
+}
+
+// warnKeep says what a runner gives up that does not fence itself.
+func (s *step) warnKeep(p *fsm.Pool, h *callboardv1.Hello) []string {
+	if !h.GetKeepOnLeaseLost() {
+		return nil
+	}
+	return []string{s.warn(WarnKeep,
+		"runner %q in pool %q keeps its actors when its lease ends (on_lease_lost: keep): while it is cut off they may run elsewhere too, so nothing promises that one of them runs only once",
+		clipText(h.GetKey()), p.ID.Name)}
 }
 
 // warnRising says that rollouts of a pool follow each other within minutes.

@@ -32,7 +32,7 @@ func newEvents(log *slog.Logger, registry prometheus.Registerer) *events {
 		raised: prometheus.NewCounter(prometheus.CounterOpts{Name: "callboard_generations_raised_total", Help: "Generations that a runner named and the state did not know, so that the next one is above them."}),
 		warned: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "callboard_warnings_total",
-			Help: "Requests and runners that were accepted and are probably not meant, by what is odd: drain_turned_on, version_not_configured, version_is_start_time, versions_rising.",
+			Help: "Requests and runners that were accepted and are probably not meant, by what is odd: drain_turned_on, version_not_configured, version_is_start_time, versions_rising, keep_on_lease_lost.",
 		}, []string{"warning"}),
 		placed: prometheus.NewCounter(prometheus.CounterOpts{Name: "callboard_actors_placed_total", Help: "Actors given to runners."}),
 	}
@@ -57,7 +57,11 @@ func (e *events) tell(before, v *fsm.View, ops []*logv1.Op) {
 			streams.set(o.DisconnectRunner.GetRunnerId(), "")
 			e.runner(v, "disconnected", o.DisconnectRunner.GetRunnerId())
 		case *logv1.Op_MarkLost:
-			e.runner(v, "lost", o.MarkLost.GetRunnerId(), "silent_ms", v.ClockMs()-o.MarkLost.GetLastSeenMs())
+			more := []any{"silent_ms", v.ClockMs() - o.MarkLost.GetLastSeenMs()}
+			if r := runnerOf(v, o.MarkLost.GetRunnerId()); r != nil && r.KeepOnLeaseLost {
+				more = append(more, "alarm", "it keeps actors without a lease: they may run there and elsewhere")
+			}
+			e.runner(v, "lost", o.MarkLost.GetRunnerId(), more...)
 		case *logv1.Op_HoldVerdict:
 			e.runner(v, "brake", o.HoldVerdict.GetRunnerId(), "alarm", "many runners of its pool fell silent together: is a network or a node broken?")
 		case *logv1.Op_EndRunner:
@@ -193,8 +197,15 @@ func (e *events) runner(v *fsm.View, event string, id []byte, more ...any) {
 		tell = e.log.Warn
 	}
 	tell("runner "+event, append([]any{
-		"runner_id", r.ID.String(), "pool", r.Pool.Name, "key", r.Key, "version", r.Version, "holder", r.Holder, "actors", r.Held,
+		"runner_id", r.ID.String(), "pool", r.Pool.Name, "key", r.Key, "version", r.Version, "holder", r.Holder, "actors", r.Held, "on_lease_lost", onLeaseLost(r),
 	}, more...)...)
+}
+
+func onLeaseLost(r *fsm.Runner) string {
+	if r.KeepOnLeaseLost {
+		return "keep"
+	}
+	return "fence"
 }
 
 func runnerOf(v *fsm.View, id []byte) *fsm.Runner {

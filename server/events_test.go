@@ -131,6 +131,27 @@ func TestEveryStreamThatEndsIsTold(t *testing.T) {
 	told("two streams in one entry", 5, 5)
 }
 
+// TestAKeeperIsTold: each line about a runner says what it does when its lease ends, and the loss of one that keeps its actors is an alarm.
+func TestAKeeperIsTold(t *testing.T) {
+	var log bytes.Buffer
+	e := newEvents(slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
+	engine := apitest.New()
+	engine.OnEntry = e.tell
+	keeper := engine.AddKeeper("p", "keeper", 1, 1)
+	fencer := engine.AddRunner("p", "fencer", 1, 1)
+	engine.Advance(16_000, keeper, fencer)
+	engine.Advance(5_000, keeper, fencer)
+	for _, line := range strings.Split(strings.TrimSpace(log.String()), "\n") {
+		of, lost := strings.Contains(line, "key=keeper"), strings.Contains(line, `msg="runner lost"`)
+		if strings.Contains(line, "on_lease_lost=keep") != of || strings.Contains(line, "they may run there and elsewhere") != (of && lost) {
+			t.Error(line)
+		}
+	}
+	if got := strings.Count(log.String(), `msg="runner lost"`); got != 2 {
+		t.Errorf("%d are lost, want 2:\n%s", got, &log)
+	}
+}
+
 // gather reads every counter: its name and the values of its labels, sorted by label.
 func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	t.Helper()

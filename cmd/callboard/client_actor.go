@@ -124,6 +124,9 @@ func (g *globals) printActor(answer actorAnswer) error {
 		t.row("next", nextText(a.NextChangeTs, a.NextChange))
 		t.row("generation", a.Generation)
 		t.row("runner id", a.runnerText())
+		if a.MayRunTwice {
+			t.row("may run twice", "yes: its runner keeps, or kept, actors without a lease")
+		}
 		t.row("crash policy", a.CrashPolicy)
 		for _, when := range []struct {
 			what string

@@ -29,6 +29,7 @@ type actorJSON struct {
 	ReasonCode          string          `json:"reason_code"`
 	NextChangeTs        *int64          `json:"next_change_ts"`
 	NextChange          string          `json:"next_change"`
+	MayRunTwice         bool            `json:"may_run_twice"`
 	Error               *actorErrorJSON `json:"error"`
 }
 
@@ -46,6 +47,7 @@ func actorOf(a *callboardv1.Actor) actorJSON {
 		SleepTs: ts(a.GetSleepTs()), PendingAllocationTs: ts(a.GetPendingAllocationTs()), RescheduleTs: ts(a.GetRescheduleTs()),
 		DestroyTs: ts(a.GetDestroyTs()), AlarmTs: ts(a.GetAlarmTs()), EvictTs: ts(a.GetEvictTs()), InputBytes: a.GetInputBytes(), StateBytes: a.GetStateBytes(), Reason: a.GetReason(),
 		ReasonCode: a.GetReasonCode(), NextChangeTs: ts(a.GetNextChangeTs()), NextChange: a.GetNextChange(),
+		MayRunTwice: a.GetMayRunTwice(),
 	}
 	if a.GetRunnerId() != "" {
 		j.RunnerID = &a.RunnerId
@@ -77,6 +79,8 @@ func (j actorJSON) note() string {
 		return j.Reason
 	case j.Error != nil:
 		return j.Error.Code
+	case j.MayRunTwice:
+		return "may run twice"
 	default:
 		return ""
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/callboard/callboard/client"
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+	"github.com/callboard/callboard/runner"
 )
 
 // runnerJSON is a runner as programs read it. Fields are added, never renamed.
@@ -30,6 +31,7 @@ type runnerJSON struct {
 	Metadata         json.RawMessage `json:"metadata"`
 	LostThresholdMs  uint32          `json:"lost_threshold_ms"`
 	LeaseAgeMs       int64           `json:"lease_age_ms"`
+	OnLeaseLost      string          `json:"on_lease_lost"`
 	CreateTs         *int64          `json:"create_ts"`
 	DrainTs          *int64          `json:"drain_ts"`
 	StopTs           *int64          `json:"stop_ts"`
@@ -39,13 +41,18 @@ type runnerJSON struct {
 }
 
 func runnerOf(r *callboardv1.Runner) runnerJSON {
+	onLeaseLost := runner.Fence
+	if r.GetKeepOnLeaseLost() {
+		onLeaseLost = runner.Keep
+	}
 	return runnerJSON{
 		RunnerID: r.GetRunnerId(), Namespace: r.GetNamespace(), NamespaceID: r.GetNamespaceId(), Pool: r.GetPool(), Key: r.GetKey(),
 		Version: r.GetVersion(), TotalSlots: r.GetTotalSlots(), RemainingSlots: r.GetRemainingSlots(),
 		State: enumText(r.GetState().String(), "RUNNER_STATE_"), IneligibleReason: r.GetIneligibleReason(),
 		DrainCause: enumText(r.GetDrainCause().String(), "DRAIN_CAUSE_"), Holder: r.GetHolder(), AdvertisedAddr: r.GetAdvertisedAddr(),
 		Metadata: rawJSON(r.GetMetadataJson()), LostThresholdMs: r.GetLostThresholdMs(), LeaseAgeMs: r.GetLeaseAgeMs(),
-		CreateTs: ts(r.GetCreateTs()), DrainTs: ts(r.GetDrainTs()), StopTs: ts(r.GetStopTs()), LastPingTs: ts(r.GetLastPingTs()), LastConnectedTs: ts(r.GetLastConnectedTs()),
+		OnLeaseLost: string(onLeaseLost),
+		CreateTs:    ts(r.GetCreateTs()), DrainTs: ts(r.GetDrainTs()), StopTs: ts(r.GetStopTs()), LastPingTs: ts(r.GetLastPingTs()), LastConnectedTs: ts(r.GetLastConnectedTs()),
 		Drain: drainOf(r.GetDrain()),
 	}
 }
@@ -97,10 +104,10 @@ func (g *globals) listRunners(ctx context.Context, c *client.Client, req *callbo
 		answer.NextCursor = &req.Cursor
 	}
 	return g.print(answer, func(t *table) {
-		t.row("RUNNER ID", "POOL", "KEY", "VERSION", "STATE", "SLOTS USED", "LAST HEARD", "HOLDER", "NO NEW ACTORS", "DRAIN")
+		t.row("RUNNER ID", "POOL", "KEY", "VERSION", "STATE", "SLOTS USED", "LAST HEARD", "HOLDER", "NO NEW ACTORS", "ON LEASE LOST", "DRAIN")
 		for _, r := range answer.Runners {
 			t.row(r.RunnerID, r.Pool, r.Key, r.Version, r.State, fmt.Sprintf("%d/%d", r.TotalSlots-min(r.TotalSlots, r.RemainingSlots), r.TotalSlots),
-				r.lastHeard(), r.Holder, r.IneligibleReason, r.Drain.progress())
+				r.lastHeard(), r.Holder, r.IneligibleReason, r.OnLeaseLost, r.Drain.progress())
 		}
 		if answer.NextCursor != nil {
 			g.progress("There are more: --limit 0 lists all.")
@@ -153,6 +160,7 @@ func (g *globals) printRunner(r runnerJSON, index uint64) error {
 		t.row("address", r.AdvertisedAddr)
 		t.row("held by node", r.Holder)
 		t.row("last heard", r.lastHeard())
+		t.row("on lease lost", r.OnLeaseLost)
 		t.row("lost after", time.Duration(r.LostThresholdMs)*time.Millisecond)
 		t.row("created at", clockTime(at(r.CreateTs)))
 		t.row("connected at", clockTime(at(r.LastConnectedTs)))

@@ -51,6 +51,7 @@ func (r *actorReader) message(a *fsm.Actor) *callboardv1.Actor {
 		StateBytes:          uint32(len(a.Saved)),
 		Error:               r.trouble(a),
 	}
+	m.MayRunTwice = mayRunTwice(r.view, a)
 	if a.HasKey {
 		m.Key = &a.Key
 	}
@@ -61,6 +62,26 @@ func (r *actorReader) message(a *fsm.Actor) *callboardv1.Actor {
 	m.ReasonCode, m.Reason = why.code, why.text
 	m.NextChangeTs, m.NextChange = nextChange(r.view, a)
 	return m
+}
+
+// mayRunTwice tells whether nothing promises that an actor has one body: it is on a runner that keeps actors without a lease, or was on one
+// that was lost, and may go on there.
+func mayRunTwice(v *fsm.View, a *fsm.Actor) bool {
+	if r := v.RunnerByNumber(a.Runner); a.Runner != 0 && r != nil && r.KeepOnLeaseLost {
+		return true
+	}
+	return leftAtKeeper(v, a) != nil
+}
+
+// leftAtKeeper is the runner that was lost with an actor, and that keeps actors without a lease; nil: there is none.
+func leftAtKeeper(v *fsm.View, a *fsm.Actor) *fsm.Runner {
+	if a.Trouble == nil || a.Trouble.Code != fsm.ErrorLost || a.Phase == fsm.Destroyed {
+		return nil
+	}
+	if r := v.Runner(a.Trouble.Runner); r != nil && r.KeepOnLeaseLost {
+		return r
+	}
+	return nil
 }
 
 // made returns the actor that a write answers with. One that is forgotten by now is told by its id alone.

@@ -94,6 +94,12 @@ func (e *explanation) steps(m *callboardv1.Actor) []string {
 			steps = append(steps, "evictions wait: "+b.GetCode()+": "+b.GetMessage())
 		}
 	}
+	if r := e.view.RunnerByNumber(a.Runner); a.Runner != 0 && r != nil && r.KeepOnLeaseLost {
+		steps = append(steps, "its runner keeps actors when its lease ends (on_lease_lost: keep): while that runner is cut off it may run elsewhere too")
+	}
+	if r := leftAtKeeper(e.view, a); r != nil {
+		steps = append(steps, fmt.Sprintf("it may still run on runner %s, which was lost and keeps actors without a lease (on_lease_lost: keep)", r.ID))
+	}
 	if m.GetError() != nil {
 		steps = append(steps, "last trouble: "+m.GetError().GetMessage())
 	}

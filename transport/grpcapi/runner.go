@@ -36,6 +36,7 @@ func (a *API) runnerMessage(v *fsm.View, r *fsm.Runner) *callboardv1.Runner {
 		AdvertisedAddr:   r.AdvertisedAddr,
 		IneligibleReason: v.Ineligible(r),
 		Drain:            a.engine.DrainStatus(v, r),
+		KeepOnLeaseLost:  r.KeepOnLeaseLost,
 	}
 }
 

@@ -33,6 +33,7 @@ type actorBody struct {
 	DestroyTs           *int64      `json:"destroy_ts" nullable:"true"`
 	AlarmTs             *int64      `json:"alarm_ts" nullable:"true"`
 	EvictTs             *int64      `json:"evict_ts" nullable:"true" doc:"When it will be, or was, asked to move."`
+	MayRunTwice         bool        `json:"may_run_twice" doc:"Nothing promises that it runs only once: it is, or was when its runner was lost, on one with on_lease_lost: keep."`
 }
 
 type actorError struct {
@@ -49,7 +50,7 @@ func (a *api) actor(m *callboardv1.Actor) actorBody {
 		NextChangeTs: stamp(m.GetNextChangeTs()), NextChange: text(m.GetNextChange()),
 		CreateTs: m.GetCreateTs(), StartTs: stamp(m.GetStartTs()), ConnectableTs: stamp(m.GetConnectableTs()), SleepTs: stamp(m.GetSleepTs()),
 		PendingAllocationTs: stamp(m.GetPendingAllocationTs()), RescheduleTs: stamp(m.GetRescheduleTs()), DestroyTs: stamp(m.GetDestroyTs()),
-		AlarmTs: stamp(m.GetAlarmTs()), EvictTs: stamp(m.GetEvictTs()),
+		AlarmTs: stamp(m.GetAlarmTs()), EvictTs: stamp(m.GetEvictTs()), MayRunTwice: m.GetMayRunTwice(),
 	}
 	if e := m.GetError(); e != nil {
 		body.Error = &actorError{Code: e.GetCode(), Message: e.GetMessage(), RunnerID: text(e.GetRunnerId())}

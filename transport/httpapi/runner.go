@@ -34,6 +34,7 @@ type runnerBody struct {
 	LeaseAgeMs       int64  `json:"lease_age_ms" doc:"Cluster time since its last committed heartbeat."`
 	LostThresholdMs  uint32 `json:"lost_threshold_ms" doc:"The silence after which it is lost."`
 	IneligibleReason string `json:"ineligible_reason" doc:"Why it gets no new actors; empty: it does."`
+	OnLeaseLost      string `json:"on_lease_lost" enum:"fence,keep" doc:"What happens to its actors when its lease ends. With keep nothing promises that one of them runs only once."`
 
 	Drain *drainBody `json:"drain" doc:"Null: it does not drain."`
 }
@@ -45,7 +46,10 @@ func (a *api) runner(m *callboardv1.Runner) runnerBody {
 		StopTs: stamp(m.GetStopTs()), LastPingTs: m.GetLastPingTs(), LastConnectedTs: stamp(m.GetLastConnectedTs()),
 		State:  strings.ToLower(strings.TrimPrefix(m.GetState().String(), "RUNNER_STATE_")),
 		Holder: m.GetHolder(), LeaseAgeMs: m.GetLeaseAgeMs(), LostThresholdMs: m.GetLostThresholdMs(), IneligibleReason: m.GetIneligibleReason(),
-		Drain: drainOf(m.GetDrain()),
+		Drain: drainOf(m.GetDrain()), OnLeaseLost: "fence",
+	}
+	if m.GetKeepOnLeaseLost() {
+		body.OnLeaseLost = "keep"
 	}
 	var metadata any
 	if json.Unmarshal([]byte(m.GetMetadataJson()), &metadata) == nil {

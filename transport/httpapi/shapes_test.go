@@ -155,7 +155,7 @@ func TestAnswersHaveTheShapesThatClientsKnow(t *testing.T) {
 }
 
 // addedToRunners is what only this engine tells of a runner.
-var addedToRunners = []string{"state", "holder", "lease_age_ms", "lost_threshold_ms", "ineligible_reason", "drain"}
+var addedToRunners = []string{"state", "holder", "lease_age_ms", "lost_threshold_ms", "ineligible_reason", "on_lease_lost", "drain"}
 
 // TestTheShapeCheckCanFail breaks an answer in every way that the check should see.
 func TestTheShapeCheckCanFail(t *testing.T) {
@@ -173,6 +173,26 @@ func TestTheShapeCheckCanFail(t *testing.T) {
 		findings := shapes.check("answer", shapes["NamespaceListResponse"], read[any](t, reply{text: answer}))
 		if !slices.ContainsFunc(findings, func(f string) bool { return strings.Contains(f, want) }) {
 			t.Errorf("%s: %q, want %q", answer, findings, want)
+		}
+	}
+}
+
+// TestKeepIsShown over HTTP: by its runner, and by the actors there.
+func TestKeepIsShown(t *testing.T) {
+	e, h := newHandler(1)
+	ok(t, call(h, "GET", "/runners?namespace=default", ""))
+	full := create(t, h, newActor)
+	e.AddKeeper("p", "keeper", 1, 1)
+	there := create(t, h, newActor)
+	for _, r := range read[runnersBody](t, ok(t, call(h, "GET", "/runners?namespace=default", ""))).Runners {
+		if want := map[string]string{"first": "fence", "keeper": "keep"}[r.Key]; r.OnLeaseLost != want {
+			t.Errorf("runner %s: on_lease_lost is %q, want %q", r.Key, r.OnLeaseLost, want)
+		}
+	}
+	for id, want := range map[string]bool{full: false, there: true} {
+		answer := ok(t, call(h, "GET", "/actors/"+id+"?namespace=default", ""))
+		if got := read[oneActorBody](t, answer).Actor.MayRunTwice; got != want {
+			t.Errorf("may_run_twice is %v, want %v: %s", got, want, answer.text)
 		}
 	}
 }

@@ -929,7 +929,8 @@ type Runner struct {
 	AdvertisedAddr   string                 `protobuf:"bytes,19,opt,name=advertised_addr,json=advertisedAddr,proto3" json:"advertised_addr,omitempty"`
 	IneligibleReason string                 `protobuf:"bytes,20,opt,name=ineligible_reason,json=ineligibleReason,proto3" json:"ineligible_reason,omitempty"` // empty while it can be given actors
 	NamespaceId      string                 `protobuf:"bytes,21,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
-	Drain            *Drain                 `protobuf:"bytes,22,opt,name=drain,proto3" json:"drain,omitempty"` // absent: it does not drain
+	Drain            *Drain                 `protobuf:"bytes,22,opt,name=drain,proto3" json:"drain,omitempty"`                                                 // absent: it does not drain
+	KeepOnLeaseLost  bool                   `protobuf:"varint,23,opt,name=keep_on_lease_lost,json=keepOnLeaseLost,proto3" json:"keep_on_lease_lost,omitempty"` // its actors go on when its lease ends: nothing promises that one of them runs only once
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -1116,6 +1117,13 @@ func (x *Runner) GetDrain() *Drain {
 		return x.Drain
 	}
 	return nil
+}
+
+func (x *Runner) GetKeepOnLeaseLost() bool {
+	if x != nil {
+		return x.KeepOnLeaseLost
+	}
+	return false
 }
 
 // Drain is how a runner gives up its actors. The runner is out of placement at once; its actors are moved at the pool's pace.
@@ -1864,6 +1872,7 @@ type Actor struct {
 	ReasonCode          string                 `protobuf:"bytes,24,opt,name=reason_code,json=reasonCode,proto3" json:"reason_code,omitempty"`          // the same, for programs: stable
 	NextChangeTs        int64                  `protobuf:"varint,25,opt,name=next_change_ts,json=nextChangeTs,proto3" json:"next_change_ts,omitempty"` // when something will happen to it by itself; 0: nobody knows, or never
 	NextChange          string                 `protobuf:"bytes,26,opt,name=next_change,json=nextChange,proto3" json:"next_change,omitempty"`          // what will happen next
+	MayRunTwice         bool                   `protobuf:"varint,27,opt,name=may_run_twice,json=mayRunTwice,proto3" json:"may_run_twice,omitempty"`    // it is, or was when its runner was lost, on one that keeps actors without a lease
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -2080,6 +2089,13 @@ func (x *Actor) GetNextChange() string {
 	return ""
 }
 
+func (x *Actor) GetMayRunTwice() bool {
+	if x != nil {
+		return x.MayRunTwice
+	}
+	return false
+}
+
 // Decision is the compact record of why an actor is where it is.
 type Decision struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2244,7 +2260,7 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"rollout_id\x18\v \x01(\x04R\trolloutId\x12)\n" +
 	"\x10draining_runners\x18\f \x01(\rR\x0fdrainingRunners\x12!\n" +
-	"\fpaced_actors\x18\r \x01(\x04R\vpacedActors\"\x87\x06\n" +
+	"\fpaced_actors\x18\r \x01(\x04R\vpacedActors\"\xb4\x06\n" +
 	"\x06Runner\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\tR\brunnerId\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -2272,7 +2288,8 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"\x0fadvertised_addr\x18\x13 \x01(\tR\x0eadvertisedAddr\x12+\n" +
 	"\x11ineligible_reason\x18\x14 \x01(\tR\x10ineligibleReason\x12!\n" +
 	"\fnamespace_id\x18\x15 \x01(\tR\vnamespaceId\x12)\n" +
-	"\x05drain\x18\x16 \x01(\v2\x13.callboard.v1.DrainR\x05drain\"\x92\x03\n" +
+	"\x05drain\x18\x16 \x01(\v2\x13.callboard.v1.DrainR\x05drain\x12+\n" +
+	"\x12keep_on_lease_lost\x18\x17 \x01(\bR\x0fkeepOnLeaseLost\"\x92\x03\n" +
 	"\x05Drain\x12.\n" +
 	"\x05cause\x18\x01 \x01(\x0e2\x18.callboard.v1.DrainCauseR\x05cause\x12\x19\n" +
 	"\bstart_ts\x18\x02 \x01(\x03R\astartTs\x12\x1f\n" +
@@ -2352,7 +2369,7 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"ActorError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1b\n" +
-	"\trunner_id\x18\x03 \x01(\tR\brunnerId\"\xef\x06\n" +
+	"\trunner_id\x18\x03 \x01(\tR\brunnerId\"\x93\a\n" +
 	"\x05Actor\x12\x19\n" +
 	"\bactor_id\x18\x01 \x01(\tR\aactorId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x15\n" +
@@ -2387,7 +2404,8 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"reasonCode\x12$\n" +
 	"\x0enext_change_ts\x18\x19 \x01(\x03R\fnextChangeTs\x12\x1f\n" +
 	"\vnext_change\x18\x1a \x01(\tR\n" +
-	"nextChangeB\x06\n" +
+	"nextChange\x12\"\n" +
+	"\rmay_run_twice\x18\x1b \x01(\bR\vmayRunTwiceB\x06\n" +
 	"\x04_key\"\xe0\x01\n" +
 	"\bDecision\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x0e\n" +

@@ -43,6 +43,16 @@ func (e *Engine) AddPool(namespace, pool string) {
 
 // AddRunner registers a runner in the namespace default, and its pool if there is none.
 func (e *Engine) AddRunner(pool, key string, version, slots uint32) fsm.RunnerID {
+	return e.register(&logv1.RegisterRunner{Pool: pool, Key: key, Version: version, Slots: slots})
+}
+
+// AddKeeper is AddRunner with one that keeps its actors when its lease ends.
+func (e *Engine) AddKeeper(pool, key string, version, slots uint32) fsm.RunnerID {
+	return e.register(&logv1.RegisterRunner{Pool: pool, Key: key, Version: version, Slots: slots, KeepOnLeaseLost: true})
+}
+
+func (e *Engine) register(op *logv1.RegisterRunner) fsm.RunnerID {
+	pool := op.GetPool()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	ns := e.view.Namespace("default").ID
@@ -50,10 +60,9 @@ func (e *Engine) AddRunner(pool, key string, version, slots uint32) fsm.RunnerID
 		e.apply(&logv1.Op{Op: &logv1.Op_PutPool{PutPool: &logv1.PutPool{NamespaceId: ns[:], Name: pool, Config: &logv1.PoolConfig{}, AutoCreated: true}}})
 	}
 	id, instance, session := e.mint(), e.mint(), e.mint()
-	e.apply(&logv1.Op{Op: &logv1.Op_RegisterRunner{RegisterRunner: &logv1.RegisterRunner{
-		RunnerId: id[:], NamespaceId: ns[:], Pool: pool, Key: key, InstanceId: instance[:], SessionId: session[:], Holder: "n1",
-		Version: version, Slots: slots, ThresholdMs: 15_000, MetadataJson: `{"zone":"a"}`, AdvertisedAddr: "10.0.0.1:7000",
-	}}})
+	op.RunnerId, op.NamespaceId, op.InstanceId, op.SessionId, op.Holder = id[:], ns[:], instance[:], session[:], "n1"
+	op.ThresholdMs, op.MetadataJson, op.AdvertisedAddr = 15_000, `{"zone":"a"}`, "10.0.0.1:7000"
+	e.apply(&logv1.Op{Op: &logv1.Op_RegisterRunner{RegisterRunner: op}})
 	e.step(scheduler.Input{})
 	return fsm.RunnerID(id)
 }

@@ -1504,23 +1504,24 @@ func (x *ForgetPool) GetName() string {
 }
 
 type RegisterRunner struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId       []byte                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	NamespaceId    []byte                 `protobuf:"bytes,2,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
-	Pool           string                 `protobuf:"bytes,3,opt,name=pool,proto3" json:"pool,omitempty"`
-	Key            string                 `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
-	InstanceId     []byte                 `protobuf:"bytes,5,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
-	SessionId      []byte                 `protobuf:"bytes,6,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	Holder         string                 `protobuf:"bytes,7,opt,name=holder,proto3" json:"holder,omitempty"`
-	Version        uint32                 `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"`
-	Slots          uint32                 `protobuf:"varint,9,opt,name=slots,proto3" json:"slots,omitempty"`
-	ThresholdMs    uint32                 `protobuf:"varint,10,opt,name=threshold_ms,json=thresholdMs,proto3" json:"threshold_ms,omitempty"`
-	MetadataJson   string                 `protobuf:"bytes,11,opt,name=metadata_json,json=metadataJson,proto3" json:"metadata_json,omitempty"`
-	AdvertisedAddr string                 `protobuf:"bytes,12,opt,name=advertised_addr,json=advertisedAddr,proto3" json:"advertised_addr,omitempty"`
-	Replaces       []byte                 `protobuf:"bytes,13,opt,name=replaces,proto3" json:"replaces,omitempty"` // runner id of the previous instance with this key
-	Attempt        uint32                 `protobuf:"varint,14,opt,name=attempt,proto3" json:"attempt,omitempty"`  // of the Hello
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	RunnerId        []byte                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	NamespaceId     []byte                 `protobuf:"bytes,2,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
+	Pool            string                 `protobuf:"bytes,3,opt,name=pool,proto3" json:"pool,omitempty"`
+	Key             string                 `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
+	InstanceId      []byte                 `protobuf:"bytes,5,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	SessionId       []byte                 `protobuf:"bytes,6,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	Holder          string                 `protobuf:"bytes,7,opt,name=holder,proto3" json:"holder,omitempty"`
+	Version         uint32                 `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"`
+	Slots           uint32                 `protobuf:"varint,9,opt,name=slots,proto3" json:"slots,omitempty"`
+	ThresholdMs     uint32                 `protobuf:"varint,10,opt,name=threshold_ms,json=thresholdMs,proto3" json:"threshold_ms,omitempty"`
+	MetadataJson    string                 `protobuf:"bytes,11,opt,name=metadata_json,json=metadataJson,proto3" json:"metadata_json,omitempty"`
+	AdvertisedAddr  string                 `protobuf:"bytes,12,opt,name=advertised_addr,json=advertisedAddr,proto3" json:"advertised_addr,omitempty"`
+	Replaces        []byte                 `protobuf:"bytes,13,opt,name=replaces,proto3" json:"replaces,omitempty"` // runner id of the previous instance with this key
+	Attempt         uint32                 `protobuf:"varint,14,opt,name=attempt,proto3" json:"attempt,omitempty"`  // of the Hello
+	KeepOnLeaseLost bool                   `protobuf:"varint,15,opt,name=keep_on_lease_lost,json=keepOnLeaseLost,proto3" json:"keep_on_lease_lost,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *RegisterRunner) Reset() {
@@ -1651,19 +1652,27 @@ func (x *RegisterRunner) GetAttempt() uint32 {
 	return 0
 }
 
+func (x *RegisterRunner) GetKeepOnLeaseLost() bool {
+	if x != nil {
+		return x.KeepOnLeaseLost
+	}
+	return false
+}
+
 // ResumeRunner gives a known runner a new session.
 type ResumeRunner struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId       []byte                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	SessionId      []byte                 `protobuf:"bytes,2,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	Holder         string                 `protobuf:"bytes,3,opt,name=holder,proto3" json:"holder,omitempty"`
-	Version        uint32                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
-	Slots          uint32                 `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"`
-	MetadataJson   string                 `protobuf:"bytes,6,opt,name=metadata_json,json=metadataJson,proto3" json:"metadata_json,omitempty"`
-	AdvertisedAddr string                 `protobuf:"bytes,7,opt,name=advertised_addr,json=advertisedAddr,proto3" json:"advertised_addr,omitempty"`
-	Attempt        uint32                 `protobuf:"varint,8,opt,name=attempt,proto3" json:"attempt,omitempty"` // of the Hello: it rises
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	RunnerId        []byte                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	SessionId       []byte                 `protobuf:"bytes,2,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	Holder          string                 `protobuf:"bytes,3,opt,name=holder,proto3" json:"holder,omitempty"`
+	Version         uint32                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	Slots           uint32                 `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"`
+	MetadataJson    string                 `protobuf:"bytes,6,opt,name=metadata_json,json=metadataJson,proto3" json:"metadata_json,omitempty"`
+	AdvertisedAddr  string                 `protobuf:"bytes,7,opt,name=advertised_addr,json=advertisedAddr,proto3" json:"advertised_addr,omitempty"`
+	Attempt         uint32                 `protobuf:"varint,8,opt,name=attempt,proto3" json:"attempt,omitempty"` // of the Hello: it rises
+	KeepOnLeaseLost bool                   `protobuf:"varint,9,opt,name=keep_on_lease_lost,json=keepOnLeaseLost,proto3" json:"keep_on_lease_lost,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ResumeRunner) Reset() {
@@ -1750,6 +1759,13 @@ func (x *ResumeRunner) GetAttempt() uint32 {
 		return x.Attempt
 	}
 	return 0
+}
+
+func (x *ResumeRunner) GetKeepOnLeaseLost() bool {
+	if x != nil {
+		return x.KeepOnLeaseLost
+	}
+	return false
 }
 
 type DisconnectRunner struct {
@@ -4024,7 +4040,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\n" +
 	"ForgetPool\x12!\n" +
 	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\xa5\x03\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\xd2\x03\n" +
 	"\x0eRegisterRunner\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12!\n" +
 	"\fnamespace_id\x18\x02 \x01(\fR\vnamespaceId\x12\x12\n" +
@@ -4042,7 +4058,8 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\rmetadata_json\x18\v \x01(\tR\fmetadataJson\x12'\n" +
 	"\x0fadvertised_addr\x18\f \x01(\tR\x0eadvertisedAddr\x12\x1a\n" +
 	"\breplaces\x18\r \x01(\fR\breplaces\x12\x18\n" +
-	"\aattempt\x18\x0e \x01(\rR\aattempt\"\xfa\x01\n" +
+	"\aattempt\x18\x0e \x01(\rR\aattempt\x12+\n" +
+	"\x12keep_on_lease_lost\x18\x0f \x01(\bR\x0fkeepOnLeaseLost\"\xa7\x02\n" +
 	"\fResumeRunner\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12\x1d\n" +
 	"\n" +
@@ -4052,7 +4069,8 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x05slots\x18\x05 \x01(\rR\x05slots\x12#\n" +
 	"\rmetadata_json\x18\x06 \x01(\tR\fmetadataJson\x12'\n" +
 	"\x0fadvertised_addr\x18\a \x01(\tR\x0eadvertisedAddr\x12\x18\n" +
-	"\aattempt\x18\b \x01(\rR\aattempt\"N\n" +
+	"\aattempt\x18\b \x01(\rR\aattempt\x12+\n" +
+	"\x12keep_on_lease_lost\x18\t \x01(\bR\x0fkeepOnLeaseLost\"N\n" +
 	"\x10DisconnectRunner\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12\x1d\n" +
 	"\n" +

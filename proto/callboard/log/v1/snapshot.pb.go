@@ -643,6 +643,7 @@ type RunnerRecord struct {
 	MoveTotal         uint32                 `protobuf:"varint,34,opt,name=move_total,json=moveTotal,proto3" json:"move_total,omitempty"`
 	Moves             uint32                 `protobuf:"varint,35,opt,name=moves,proto3" json:"moves,omitempty"`
 	Attempt           uint32                 `protobuf:"varint,37,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	KeepOnLeaseLost   bool                   `protobuf:"varint,38,opt,name=keep_on_lease_lost,json=keepOnLeaseLost,proto3" json:"keep_on_lease_lost,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -934,6 +935,13 @@ func (x *RunnerRecord) GetAttempt() uint32 {
 		return x.Attempt
 	}
 	return 0
+}
+
+func (x *RunnerRecord) GetKeepOnLeaseLost() bool {
+	if x != nil {
+		return x.KeepOnLeaseLost
+	}
+	return false
 }
 
 type ActorRecord struct {
@@ -1830,7 +1838,7 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\x0ewindow_from_ms\x18\x03 \x01(\x03R\fwindowFromMs\x12!\n" +
 	"\fwindow_turns\x18\x04 \x01(\rR\vwindowTurns\x12,\n" +
 	"\x12window_rate_micros\x18\x05 \x01(\x04R\x10windowRateMicros\x12\x1a\n" +
-	"\bemptying\x18\x06 \x01(\rR\bemptying\"\x82\t\n" +
+	"\bemptying\x18\x06 \x01(\rR\bemptying\"\xaf\t\n" +
 	"\fRunnerRecord\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x10\n" +
@@ -1880,7 +1888,8 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\n" +
 	"move_total\x18\" \x01(\rR\tmoveTotal\x12\x14\n" +
 	"\x05moves\x18# \x01(\rR\x05moves\x12\x18\n" +
-	"\aattempt\x18% \x01(\rR\aattempt\"\xbc\t\n" +
+	"\aattempt\x18% \x01(\rR\aattempt\x12+\n" +
+	"\x12keep_on_lease_lost\x18& \x01(\bR\x0fkeepOnLeaseLost\"\xbc\t\n" +
 	"\vActorRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x12\n" +
