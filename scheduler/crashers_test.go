@@ -104,3 +104,84 @@ func TestCrashersHoldNobodyUp(t *testing.T) {
 		t.Errorf("%d of %d are backing off", backing, crashers)
 	}
 }
+
+// Ten thousand actors that run crash for the first time, all at once. Nothing has to be waited for but the others: a hundred are placed again
+// at once, the others in line, a thousand in a second. One that crashes when the crowd has gone is placed at once.
+func TestFirstCrashesOfACrowdStandInLine(t *testing.T) {
+	const crashers, perReport = 10_000, 1_000
+	w := newWorld(t)
+	w.clockMs = 1_000
+	runner, session := idOf("crash runner"), idOf("crash session")
+	crasher := func(i int) fsm.ActorID { return fsm.ActorID(idOf(fmt.Sprintf("crasher %d", i))) }
+	w.seed(func(do func(*logv1.Op)) {
+		ns := w.defaultNamespace()
+		do(putPool(ns, "crash"))
+		do(&logv1.Op{Op: &logv1.Op_RegisterRunner{RegisterRunner: &logv1.RegisterRunner{
+			RunnerId: runner[:], NamespaceId: ns.ID[:], Pool: "crash", Key: "crash", InstanceId: runner[:], SessionId: session[:], Holder: "n1",
+			Slots: 20_000, ThresholdMs: 600_000,
+		}}})
+		for i := range crashers {
+			id := crasher(i)
+			do(&logv1.Op{Op: &logv1.Op_CreateActor{CreateActor: &logv1.CreateActor{
+				ActorId: id[:], NamespaceId: ns.ID[:], Name: "crasher", Pool: "crash", CrashPolicy: uint32(fsm.PolicyRestart),
+			}}})
+			ref := &logv1.Ref{ActorId: id[:], Generation: 1}
+			do(&logv1.Op{Op: &logv1.Op_AssignActor{AssignActor: &logv1.AssignActor{Ref: ref, RunnerId: runner[:], SessionId: session[:], StartDeadlineMs: 30_000}}})
+			do(&logv1.Op{Op: &logv1.Op_ActorRunning{ActorRunning: &logv1.ActorRunning{Ref: ref}}})
+		}
+	})
+	crash := func(from, to int, generation uint64) *nodev1.SessionReport {
+		batch := &callboardv1.ActorEvents{}
+		for i := from; i < to; i++ {
+			batch.Events = append(batch.Events, stopped(fsm.Ref{Actor: crasher(i), Generation: generation}, false, "boom"))
+		}
+		return &nodev1.SessionReport{RunnerId: runner[:], SessionId: session[:], Report: &nodev1.SessionReport_Events{Events: batch}}
+	}
+	turns := uint64(0)
+	step := func(afterMs int64, reports ...*nodev1.SessionReport) Output {
+		turns++
+		w.clockMs += afterMs
+		in := Input{Reports: reports}
+		binary.LittleEndian.PutUint64(in.Seed[:], turns)
+		tx := w.view.Begin(w.clockMs, w.wallMs())
+		out := Step(tx, in)
+		w.view = tx.Seal(w.view.Index() + 1)
+		return out
+	}
+	placed := func(out Output) (n int) {
+		for _, op := range out.Ops {
+			if op.GetAssignActor() != nil {
+				n++
+			}
+		}
+		return n
+	}
+	came := 0
+	for from := 0; from < crashers; from += 2 * perReport { // their reports come in five entries
+		n := placed(step(5, crash(from, from+perReport, 1), crash(from+perReport, from+2*perReport, 1)))
+		want := 5 // and those whose reports came before are in line
+		if from == 0 {
+			want = freeRetriesPerStep
+		}
+		if n != want {
+			t.Fatalf("%d actors were placed again when %d had crashed, want %d", n, from+2*perReport, want)
+		}
+		came += n
+	}
+	for came < crashers {
+		n := placed(step(20))
+		if n != min(20, crashers-came) {
+			t.Fatalf("%d came back in 20 ms", n)
+		}
+		came += n
+	}
+	if n := placed(step(5, crash(0, 1, 2))); n != 0 {
+		t.Errorf("the second crash of an actor was not waited for")
+	}
+	late := w.bare(Command{Command: create("late", "", "crash", 0)}).Commands[0].Success.GetId()
+	alone := crash(0, 0, 0)
+	alone.GetEvents().Events = []*callboardv1.ActorEvent{stopped(fsm.Ref{Actor: fsm.ActorID(late), Generation: 1}, false, "boom")}
+	if n := placed(step(5, alone)); n != 1 {
+		t.Errorf("one that crashed alone was placed %d times", n)
+	}
+}

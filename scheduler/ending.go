@@ -87,7 +87,11 @@ func (s *step) endLife(a *fsm.Actor, e ending) bool {
 			op.Next = toPending
 		}
 	}
-	if e.cause == logv1.StopCause_STOP_CAUSE_LOST && a.Phase != fsm.Stopping && (op.Next == toPending || op.Next == toBackOff) {
+	lost := e.cause == logv1.StopCause_STOP_CAUSE_LOST && a.Phase != fsm.Stopping
+	if what.penalty && op.Next == toPending && !lost && a.Promise == 0 && !s.mayRetryAtOnce() {
+		op.Next, op.RescheduleMs = toBackOff, s.tx.ClockMs()+1
+	}
+	if lost && (op.Next == toPending || op.Next == toBackOff) {
 		op.Forced = true // its runner's actors are placed again one after the other; those on their way have had their turn
 		if turn := s.tx.ForcedTurnMs(r); turn > s.tx.ClockMs() {
 			op.RescheduleMs = max(op.RescheduleMs, turn)

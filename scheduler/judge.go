@@ -59,18 +59,35 @@ func (s *step) drainDue(r *fsm.Runner) {
 	}}})
 }
 
-// retriesPerSecond bounds how many back-offs end in a second of the cluster clock, in the whole cluster. Actors that crash again and again
+// retriesPerSecond bounds how many back-offs end in a second of the cluster clock, in the whole cluster, those of no length included. Actors that crash again and again
 // by the ten thousand must not keep the engine from the others; they wait a little longer, in the order in which they fell due.
 const retriesPerSecond = 1_000
 
 // retryEveryMs is how long those above the bound wait until more of them are taken.
 const retryEveryMs = 50
 
-// retry places actors again whose back-off is over: as many as the time since the last entry allows, and at least one, so that one that
-// falls due alone never waits.
+// freeRetriesPerStep bounds how many actors whose first crash costs no wait are placed again in the Step that hears of it. The others
+// stand behind those whose back-off is over.
+const freeRetriesPerStep = 100
+
+// retriesAllowed is how many back-offs may end in this Step: as many as the time since the last entry allows, and at least one, so that
+// one that falls due alone never waits.
+func (s *step) retriesAllowed() int {
+	return int(min(max(1, s.tx.ElapsedMs()*retriesPerSecond/1000), maxDuePerStep))
+}
+
+// mayRetryAtOnce tells whether an actor that has crashed and need not wait may be placed again at once: in a crowd it stands in line.
+func (s *step) mayRetryAtOnce() bool {
+	if s.freeRetries == 0 && len(s.tx.DueBackoffs(s.retriesAllowed()+1)) > s.retriesAllowed() {
+		s.freeRetries = freeRetriesPerStep // others stand there already
+	}
+	s.freeRetries++
+	return s.freeRetries <= freeRetriesPerStep
+}
+
+// retry places actors again whose back-off is over.
 func (s *step) retry() {
-	allowed := min(max(1, s.tx.ElapsedMs()*retriesPerSecond/1000), maxDuePerStep)
-	for _, a := range s.tx.DueBackoffs(int(allowed)) {
+	for _, a := range s.tx.DueBackoffs(s.retriesAllowed()) {
 		if s.full() {
 			return
 		}

@@ -88,6 +88,8 @@ type step struct {
 	held   map[uint32]bool // numbers of runners whose verdict waits
 	wakeMs int64           // cluster clock at which an eviction is due; 0: none is
 
+	freeRetries int // actors that crashed for the first time and were placed again at once
+
 	newcomers map[uint32]bool // numbers of runners that registered in this Step
 }
 
