@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/callboard/callboard/client"
@@ -22,15 +23,15 @@ const (
 	crashRunners = 4
 )
 
-// crashLoop creates actors of one pool, without and with many actors of another that crash as soon as they run. Their back-off is that
-// of the defaults, so the first seconds are the worst: those come first.
+// crashLoop creates actors of one pool beside many of another: while those run, then from the moment on at which they all crash and go on
+// crashing as soon as they run. Their back-off is that of the defaults, so the first seconds are the worst: those come first.
 func crashLoop(ctx context.Context, b *bench) error {
 	c, leader, followers, err := b.cluster(ctx)
 	if err != nil {
 		return err
 	}
 	at := []string{leader.Addrs.GRPC, followers[0].Addrs.GRPC, followers[1].Addrs.GRPC}
-	_, err = b.Start("crash-runners", b.options.binaries.bench, "child-runners", "-endpoints", at[0]+","+at[1]+","+at[2], "-pool", crashPool,
+	crashers, err := b.Start("crash-runners", b.options.binaries.bench, "child-runners", "-endpoints", at[0]+","+at[1]+","+at[2], "-pool", crashPool,
 		"-count", strconv.Itoa(crashRunners), "-slots", strconv.Itoa(b.scale.crashers), "-crash")
 	if err != nil {
 		return err
@@ -54,8 +55,10 @@ func crashLoop(ctx context.Context, b *bench) error {
 	}
 	for _, step := range []func() error{
 		func() error { return window("warm-up") },
-		func() error { return window("without") },
 		func() error { return createCrashers(ctx, clients[0], b.scale.crashers) },
+		func() error { return b.allRun(ctx, leader, a, b.scale.crashers) },
+		func() error { return window("without") },
+		func() error { return syscall.Kill(crashers.PID(), syscall.SIGUSR1) },
 		func() error { return window("with") },
 		func() error { return window("with, later") },
 	} {
@@ -65,6 +68,18 @@ func crashLoop(ctx context.Context, b *bench) error {
 	}
 	lives, err := livesOf(ctx, clients[0])
 	b.record.add("crash-loop/lives", float64(lives))
+	return err
+}
+
+// allRun waits until the engine knows that the crashers run, beside the actors that have been created.
+func (b *bench) allRun(ctx context.Context, leader *real.Node, a *arrivals, crashers int) error {
+	_, err := real.Until(ctx, time.Minute, "the crashers run", func(ctx context.Context) error {
+		running, err := metric(ctx, leader, `callboard_actors{state="running"}`)
+		if want := a.count.Load() + int64(crashers); err == nil && int64(running) != want {
+			err = fmt.Errorf("%.0f run, of %d", running, want)
+		}
+		return err
+	})
 	return err
 }
 

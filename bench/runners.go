@@ -105,7 +105,7 @@ func runnersChild(args []string) error {
 	pool := flags.String("pool", "", "")
 	count := flags.Int("count", 1, "")
 	slots := flags.Uint("slots", 1000, "")
-	crash := flags.Bool("crash", false, "the actors crash as soon as they run")
+	crash := flags.Bool("crash", false, "from SIGUSR1 on the actors crash as soon as they run, those that run then included")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -116,13 +116,14 @@ func runnersChild(args []string) error {
 	for i := range *count {
 		every = append(every, at[i%len(at)])
 	}
-	boom := errors.New("crashed, as it should")
+	boom, begin := errors.New("crashed, as it should"), crashesFrom(ctx, *crash)
 	end, err := startRunners(ctx, *pool, uint32(*slots), func(ctx context.Context, _ *runner.Actor) error {
-		if *crash {
+		select {
+		case <-begin:
 			return boom
+		case <-ctx.Done():
+			return nil
 		}
-		<-ctx.Done()
-		return nil
 	}, every...)
 	if err != nil {
 		return errors.Join(err, ctx.Err())
@@ -130,4 +131,21 @@ func runnersChild(args []string) error {
 	<-ctx.Done()
 	end()
 	return nil
+}
+
+// crashesFrom returns what is closed by SIGUSR1; never, unless the actors are to crash.
+func crashesFrom(ctx context.Context, crash bool) <-chan struct{} {
+	begin := make(chan struct{})
+	if crash {
+		told := make(chan os.Signal, 1)
+		signal.Notify(told, syscall.SIGUSR1)
+		go func() { // ends with the process
+			select {
+			case <-told:
+				close(begin)
+			case <-ctx.Done():
+			}
+		}()
+	}
+	return begin
 }
