@@ -19,7 +19,7 @@ import (
 // decided keep the pace on the cluster clock, those that runners received keep it in real time (G7), and every actor moves once (G10).
 func TestRolloutKeepsItsPaceThroughFailovers(t *testing.T) {
 	for _, pace := range []pace{
-		{rate: 5, actors: 60},
+		{rate: 5, actors: 300}, // a minute: half the rate would be seen
 		{rate: 20, delay: 2, period: 3, actors: 200},
 		{rate: 0.4, actors: 8},
 	} {
