@@ -88,7 +88,7 @@ bench-go: ## Run the Go benchmarks (compare within one run; machines differ)
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: mutants
-mutants: ## Take each guard of liveness out, one by one: its tests must fail (15 minutes)
+mutants: ## Take each guard of liveness and of the pace out, one by one: its tests must fail (15 minutes)
 	CALLBOARD_MUTANTS=all go test . -run '^TestMutantsAreCaught$$' -v -count=1 -timeout 90m
 
 .PHONY: bench-runners
