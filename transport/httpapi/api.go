@@ -69,7 +69,7 @@ func New(config Config) http.Handler {
 	a.registerRunnerConfigs()
 	a.registerCluster()
 	a.registerNode()
-	return withCORS(a.withRecovery(withJSONErrors(mux)))
+	return withCORS(withAuthNote(a.withRecovery(withJSONErrors(mux))))
 }
 
 // Limits of request bodies.

@@ -197,6 +197,17 @@ func TestKeepIsShown(t *testing.T) {
 	}
 }
 
+// TestATokenIsNotLookedAt: a request that shows one is answered as ever, and told that nobody looked.
+func TestATokenIsNotLookedAt(t *testing.T) {
+	_, h := newHandler(1)
+	if answer := ok(t, call(h, "GET", "/runners?namespace=default", "", "Authorization", "Bearer dev")); answer.header.Get("X-Callboard-Authentication") != "none" {
+		t.Errorf("with a token: %v", answer.header)
+	}
+	if answer := ok(t, call(h, "GET", "/runners?namespace=default", "")); answer.header.Get("X-Callboard-Authentication") != "" {
+		t.Errorf("without: %v", answer.header)
+	}
+}
+
 // TestActorsShowMore than the clients of old knew.
 func TestActorsShowMore(t *testing.T) {
 	e, h := newHandler(1)

@@ -122,12 +122,17 @@ func (s *session) open() error {
 	if err := s.sameCluster(hello); err != nil {
 		return err
 	}
+	unchecked := hello.GetToken() != ""
+	hello.Token = "" // nobody else needs to see it
 	answer, err := s.reportHello(hello)
 	if err != nil {
 		return err
 	}
 	if len(answer.GetRunnerId()) != 16 || len(answer.GetSessionId()) != 16 {
 		return &farewell{reconnect: true, refusal: callboardv1.Refuse("cluster", "internal_error", "the leader's answer to a Hello names no session")}
+	}
+	if unchecked {
+		answer.Warnings = append(answer.Warnings, tokenUnchecked)
 	}
 	s.opened = true
 	s.runner, s.id = fsm.RunnerID(answer.GetRunnerId()), fsm.SessionID(answer.GetSessionId())
@@ -140,6 +145,9 @@ func (s *session) open() error {
 	s.told.claimed = refs
 	return s.welcome(view, r, answer)
 }
+
+// tokenUnchecked tells a runner that what it took for a lock is none.
+const tokenUnchecked = "its token was not looked at: this engine has no authentication yet, and takes whoever reaches it"
 
 // sameCluster refuses a runner of another cluster. It has come to an address that is this node's now: welcomed here, it would be told
 // to stop everything that its own cluster runs.

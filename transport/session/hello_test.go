@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,6 +71,28 @@ func TestAHelloInChunksIsOneHello(t *testing.T) {
 			t.Errorf("%d actors that the engine does not know are told to stop, want 1001", n)
 		}
 	})
+}
+
+// TestATokenIsNotLookedAt, and the runner that shows one is told so; it does not leave the node.
+func TestATokenIsNotLookedAt(t *testing.T) {
+	for _, token := range []string{"", "dev"} {
+		inBubble(t, Config{}, func(t *testing.T, e *engine, host *Host) {
+			c := dial(t, host)
+			c.hello(func(h *callboardv1.Hello) { h.Token = token })
+			got := c.heard()
+			if len(got) == 0 || got[0].GetWelcome() == nil {
+				t.Fatalf("heard %v, want a Welcome", got)
+			}
+			if warned := strings.Contains(strings.Join(got[0].GetWelcome().GetWarnings(), " "), "no authentication"); warned != (token != "") {
+				t.Errorf("with the token %q it is told %q", token, got[0].GetWelcome().GetWarnings())
+			}
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			if told := e.reports[0].GetHello().GetHello().GetToken(); told != "" {
+				t.Errorf("the leader was told the token %q", told)
+			}
+		})
+	}
 }
 
 func helloMessage(h *callboardv1.Hello) *callboardv1.ConnectRequest {

@@ -182,7 +182,7 @@ type Hello struct {
 	Attempt             uint32                 `protobuf:"varint,9,opt,name=attempt,proto3" json:"attempt,omitempty"`                                                      // from 1, rises with every dial of the instance: a Hello that comes behind a later one changes nothing
 	ProcessStartUnixMs  int64                  `protobuf:"varint,10,opt,name=process_start_unix_ms,json=processStartUnixMs,proto3" json:"process_start_unix_ms,omitempty"` // 0: unknown. A version that is this time is warned of
 	AdvertisedAddr      string                 `protobuf:"bytes,11,opt,name=advertised_addr,json=advertisedAddr,proto3" json:"advertised_addr,omitempty"`
-	Token               string                 `protobuf:"bytes,12,opt,name=token,proto3" json:"token,omitempty"`
+	Token               string                 `protobuf:"bytes,12,opt,name=token,proto3" json:"token,omitempty"` // nobody looks at it yet: the Welcome warns of that, and it does not leave the node it was shown to
 	Running             []*RunningActor        `protobuf:"bytes,14,rep,name=running,proto3" json:"running,omitempty"`
 	Ended               []*EndedActor          `protobuf:"bytes,15,rep,name=ended,proto3" json:"ended,omitempty"`
 	ServerlessRequestId string                 `protobuf:"bytes,16,opt,name=serverless_request_id,json=serverlessRequestId,proto3" json:"serverless_request_id,omitempty"`
@@ -947,8 +947,7 @@ func (x *AlarmEvent) GetAtUnixMs() int64 {
 
 type SaveEvent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	State         []byte                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`                     // at most 64 KiB
-	SaveSeq       uint64                 `protobuf:"varint,2,opt,name=save_seq,json=saveSeq,proto3" json:"save_seq,omitempty"` // the runner's own number of this save, echoed in nothing, for its logs
+	State         []byte                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"` // at most 64 KiB
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -988,13 +987,6 @@ func (x *SaveEvent) GetState() []byte {
 		return x.State
 	}
 	return nil
-}
-
-func (x *SaveEvent) GetSaveSeq() uint64 {
-	if x != nil {
-		return x.SaveSeq
-	}
-	return 0
 }
 
 // CommandsAck is the receipt of a Desired.
@@ -2045,10 +2037,9 @@ const file_callboard_v1_runner_proto_rawDesc = "" +
 	"AlarmEvent\x12!\n" +
 	"\n" +
 	"at_unix_ms\x18\x01 \x01(\x03H\x00R\batUnixMs\x88\x01\x01B\r\n" +
-	"\v_at_unix_ms\"<\n" +
+	"\v_at_unix_ms\"'\n" +
 	"\tSaveEvent\x12\x14\n" +
-	"\x05state\x18\x01 \x01(\fR\x05state\x12\x19\n" +
-	"\bsave_seq\x18\x02 \x01(\x04R\asaveSeq\"\x1f\n" +
+	"\x05state\x18\x01 \x01(\fR\x05stateJ\x04\b\x02\x10\x03\"\x1f\n" +
 	"\vCommandsAck\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\"+\n" +
 	"\bDraining\x12\x1f\n" +
