@@ -13,7 +13,8 @@ import (
 // Records yields the state as the records of a snapshot, without the EndRecord. Equal states yield equal records in equal order on
 // every node, whatever ordinals their rows have: nothing here may depend on one. Restorer is the way back.
 //
-// A record shares memory with the state and must not be changed.
+// A record shares memory with the state and must not be changed. It holds until the next one is asked for: actors are many, and have the
+// same one in turn, or else what a snapshot leaves behind would keep the garbage collector busy for as long as it takes.
 func (s *State) Records() iter.Seq[*logv1.Record] {
 	return func(yield func(*logv1.Record) bool) {
 		_ = yield(s.stateRecord()) &&
@@ -153,25 +154,28 @@ func runnerRecord(r *Runner, poolPosition uint32, seenMs int64) *logv1.Record {
 
 func (s *State) yieldActors(yield yieldRecord) bool {
 	positions := s.poolPositions()
+	record := &logv1.Record{Record: &logv1.Record_Actor{Actor: &logv1.ActorRecord{}}}
 	for k := range s.actorsByID.All() {
 		a := s.actors.Get(k.row)
-		if !yield(actorRecord(a, positions[a.pool])) {
+		fillActorRecord(record.GetActor(), a, positions[a.pool])
+		if !yield(record) {
 			return false
 		}
 	}
 	return true
 }
 
-func actorRecord(a *Actor, poolPosition uint32) *logv1.Record {
-	r := &logv1.ActorRecord{
-		Id: a.ID[:], Seq: a.Seq, Pool: poolPosition, Name: a.Name,
-		CrashPolicy: uint32(a.Policy), Phase: uint32(a.Phase), StopReason: uint32(a.StopReason), WakeKept: a.WakeKept, Destroying: a.Destroying,
-		Generation: a.Generation, Claimed: a.Claimed, Runner: a.Runner, RunnerRev: a.RunnerRev, FloorVersion: a.FloorVersion, SavedVersion: a.SavedVersion,
-		QueueSeq: a.QueueSeq, DueMs: a.DueMs, StopLimitMs: a.StopLimitMs,
-		EvictMs: a.EvictMs, Promise: a.Promise, MovedIn: a.MovedIn, Eviction: uint32(a.Eviction), AlarmUnixMs: a.AlarmMs, Input: a.Input, Saved: a.Saved,
-		CreateWallMs: a.CreateMs, StartWallMs: a.StartMs, ConnectableWallMs: a.ConnectableMs, SleepWallMs: a.SleepMs,
-		PendingWallMs: a.PendingMs, RescheduleWallMs: a.RescheduleMs, DestroyWallMs: a.DestroyMs,
-	}
+// fillActorRecord makes a record that of an actor, whatever it was before.
+func fillActorRecord(r *logv1.ActorRecord, a *Actor, poolPosition uint32) {
+	decision := r.GetDecision()
+	r.Reset()
+	r.Id, r.Seq, r.Pool, r.Name = a.ID[:], a.Seq, poolPosition, a.Name
+	r.CrashPolicy, r.Phase, r.StopReason, r.WakeKept, r.Destroying = uint32(a.Policy), uint32(a.Phase), uint32(a.StopReason), a.WakeKept, a.Destroying
+	r.Generation, r.Claimed, r.Runner, r.RunnerRev, r.FloorVersion, r.SavedVersion = a.Generation, a.Claimed, a.Runner, a.RunnerRev, a.FloorVersion, a.SavedVersion
+	r.QueueSeq, r.DueMs, r.StopLimitMs = a.QueueSeq, a.DueMs, a.StopLimitMs
+	r.EvictMs, r.Promise, r.MovedIn, r.Eviction, r.AlarmUnixMs, r.Input, r.Saved = a.EvictMs, a.Promise, a.MovedIn, uint32(a.Eviction), a.AlarmMs, a.Input, a.Saved
+	r.CreateWallMs, r.StartWallMs, r.ConnectableWallMs, r.SleepWallMs = a.CreateMs, a.StartMs, a.ConnectableMs, a.SleepMs
+	r.PendingWallMs, r.RescheduleWallMs, r.DestroyWallMs = a.PendingMs, a.RescheduleMs, a.DestroyMs
 	if a.HasKey {
 		r.Key = &a.Key
 	}
@@ -182,12 +186,14 @@ func actorRecord(a *Actor, poolPosition uint32) *logv1.Record {
 		}
 	}
 	if d := a.Decision; d != (Decision{}) {
-		r.Decision = &logv1.Decision{
-			InPool: d.InPool, Eligible: d.Eligible, Newest: d.Newest, RunnerUp: d.RunnerUp, Version: d.Version, Rule: uint32(d.Rule),
+		if decision == nil {
+			decision = new(logv1.Decision)
 		}
-		r.DecisionIndex, r.DecisionWallMs = d.Index, d.WallMs
+		decision.Reset()
+		decision.InPool, decision.Eligible, decision.Newest, decision.RunnerUp = d.InPool, d.Eligible, d.Newest, d.RunnerUp
+		decision.Version, decision.Rule = d.Version, uint32(d.Rule)
+		r.Decision, r.DecisionIndex, r.DecisionWallMs = decision, d.Index, d.WallMs
 	}
-	return &logv1.Record{Record: &logv1.Record_Actor{Actor: r}}
 }
 
 func (s *State) yieldOrphans(yield yieldRecord) bool {

@@ -50,7 +50,7 @@ const (
 	kindRollout
 )
 
-// Add takes the next record. After an error the Restorer is of no more use.
+// Add takes the next record, and keeps nothing of an actor's but its texts and bytes. After an error the Restorer is of no more use.
 func (r *Restorer) Add(record *logv1.Record) error {
 	if r.failed != nil {
 		return r.failed

@@ -149,6 +149,7 @@ type reader struct {
 	file    *source
 	plain   *bufio.Reader
 	buf     []byte
+	record  logv1.Record // the last one
 	records uint64
 }
 
@@ -178,7 +179,7 @@ func (r *reader) view() (*fsm.View, error) {
 	return view, nil
 }
 
-// next reads a record. r.buf holds it with the varint before it.
+// next reads a record, which holds until the one after it is read. r.buf holds it with the varint before it.
 func (r *reader) next() (*logv1.Record, error) {
 	r.buf = r.buf[:0]
 	for {
@@ -202,11 +203,15 @@ func (r *reader) next() (*logv1.Record, error) {
 	if _, err := io.ReadFull(r.plain, r.buf[size:]); err != nil {
 		return nil, r.file.because(err)
 	}
-	record := new(logv1.Record)
-	if err := proto.Unmarshal(r.buf[size:], record); err != nil {
+	if actor := r.record.GetActor(); actor != nil {
+		actor.Reset() // actors are many, and follow each other: they share a record
+	} else {
+		r.record.Reset()
+	}
+	if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(r.buf[size:], &r.record); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	return record, nil
+	return &r.record, nil
 }
 
 // end compares the count and the checksum, and makes sure that nothing follows.
