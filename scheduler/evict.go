@@ -78,6 +78,7 @@ const (
 	blockedReceipts     = "receipts"
 	blockedDisconnected = "runner_disconnected"
 	blockedSilent       = "runner_silent"
+	blockedMoved        = "moved_already"
 	blockedCalledOff    = "called_off"
 )
 
@@ -137,9 +138,9 @@ func nextUnnamed(st *fsm.State, p *fsm.Pool) outlook {
 			if a := firstOf(st, p, r); a != nil {
 				return outlook{actor: a, runner: r}
 			}
-			continue
+			why = outlook{blocked: blockedMoved}
 		}
-		if first.blocked == blockedDisconnected || why.atMs != 0 && (first.atMs == 0 || why.atMs < first.atMs) {
+		if first.blocked == blockedDisconnected || first.blocked == blockedMoved || why.atMs != 0 && (first.atMs == 0 || why.atMs < first.atMs) {
 			first = why
 		}
 	}

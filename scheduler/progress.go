@@ -123,6 +123,7 @@ var blockerTexts = map[string]string{
 	blockedPaused:       "the rollout is paused: `callboard rollout resume` lets it go on",
 	blockedReceipts:     "as many evictions as a second's worth of the rate wait for their runner to acknowledge them",
 	blockedDisconnected: "the runners that still have actors to give up are not connected: they are moved when they are back, or lost",
+	blockedMoved:        "this rollout has moved the actors that are left once already, and their runner came back with an older version: `callboard actor reschedule` moves them",
 	blockedSilent:       "a runner has not acknowledged an eviction for 2 s: others go first",
 	blockedCalledOff:    "a rollout was called off lately: the next one waits, longer each time it happens within 10 minutes",
 }
