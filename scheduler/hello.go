@@ -155,8 +155,7 @@ func (s *step) register(
 	switch s.do(&logv1.Op{Op: &logv1.Op_RegisterRunner{RegisterRunner: op}}) {
 	case fsm.CodeOK:
 	case fsm.CodeFull:
-		return nil, callboardv1.Refuse("runner", "limit_reached",
-			"the cluster knows %d runners, the most there can be; those that have ended are forgotten after an hour", fsm.MaxRunners)
+		return nil, tooManyRunners()
 	default:
 		return nil, notRegistered()
 	}
@@ -168,6 +167,11 @@ func (s *step) register(
 		s.startDrain(replaced, fsm.DrainReplaced, 0, "another process has connected with its key")
 	}
 	return s.tx.Runner(id), nil
+}
+
+func tooManyRunners() *callboardv1.Error {
+	return callboardv1.Refuse("runner", "limit_reached",
+		"the cluster knows %d runners, the most there can be; those that have ended are forgotten after an hour", fsm.MaxRunners)
 }
 
 func notRegistered() *callboardv1.Error {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/callboard/callboard/fsm"
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
@@ -137,6 +139,9 @@ func TestHelloAtItsLimits(t *testing.T) {
 		{"a key of 256 bytes", func(h *callboardv1.Hello) { h.Key = long(256) }, ""},
 		{"a key of 257 bytes", func(h *callboardv1.Hello) { h.Key = long(257) }, "session.bad_key"},
 		{"a key that is no UTF-8", func(h *callboardv1.Hello) { h.Key = "\xff" }, "session.bad_key"},
+		{"no slots", func(h *callboardv1.Hello) { h.Slots = 0 }, "session.bad_slots"},
+		{"a million slots", func(h *callboardv1.Hello) { h.Slots = 1_000_000 }, ""},
+		{"a million slots and one", func(h *callboardv1.Hello) { h.Slots = 1_000_001 }, "session.bad_slots"},
 		{"metadata of 64 KiB", func(h *callboardv1.Hello) { h.MetadataJson = `"` + long(64<<10-2) + `"` }, ""},
 		{"metadata of a byte more", func(h *callboardv1.Hello) { h.MetadataJson = `"` + long(64<<10-1) + `"` }, "session.bad_metadata"},
 		{"metadata that is no JSON", func(h *callboardv1.Hello) { h.MetadataJson = "{" }, "session.bad_metadata"},
@@ -300,6 +305,16 @@ func TestPoolsFull(t *testing.T) {
 		DeletePool: &callboardv1.PoolServiceDeleteRequest{Namespace: "default", Name: "p7"},
 	}}})
 	expectRefusal(t, w.bare(in.Commands...).Commands[0].Refusal, "")
+}
+
+// TestRunnersFull: what a runner too many is told. That the state refuses it is TestLimits of package fsm: a million of them are too many for
+// a test.
+func TestRunnersFull(t *testing.T) {
+	refusal := tooManyRunners()
+	expectRefusal(t, refusal, "runner.limit_reached")
+	if refusal.HTTPStatus() != 429 || refusal.GRPCStatus().Code() != codes.ResourceExhausted {
+		t.Errorf("its status is %d, %v", refusal.HTTPStatus(), refusal.GRPCStatus().Code())
+	}
 }
 
 func TestStoredBytesExceeded(t *testing.T) {

@@ -174,3 +174,33 @@ func TestOneCallLooksForTheLeader(t *testing.T) {
 		}
 	})
 }
+
+// An entry takes what is there: at most a mebibyte, or one input that is larger than that, and so many.
+func TestAnEntryIsBounded(t *testing.T) {
+	l := &loop{inbox: newInbox()}
+	l.inbox.gate.set(true)
+	put := func(size int) {
+		r := commandRequest(&scheduler.Command{Command: nothingToDo().GetCommand()})
+		r.size, r.reply = size, func(outcome) {}
+		if err := l.inbox.put(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	takes := func(want ...int) {
+		t.Helper()
+		for i, n := range want {
+			b, _ := l.gather(t.Context(), true)
+			if got := b.inputs(); got != n {
+				t.Errorf("entry %d has %d inputs, want %d", i, got, n)
+			}
+		}
+	}
+	for _, size := range []int{maxBatchBytes / 2, maxBatchBytes / 2, 1, 5 * maxBatchBytes, maxBatchBytes - 1, 2} {
+		put(size)
+	}
+	takes(2, 1, 1, 1, 1, 0)
+	for range maxBatch + 3 {
+		put(1)
+	}
+	takes(maxBatch, 3, 0)
+}

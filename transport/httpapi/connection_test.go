@@ -122,6 +122,29 @@ func TestABodyThatNeverComesIsGivenUp(t *testing.T) {
 	})
 }
 
+// TestConnectionsAreBounded: headers that are too large are refused, and a connection that nobody uses is closed.
+func TestConnectionsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, h := newHandler(0)
+		serve(t, h, func(conn net.Conn) {
+			go func() {
+				_, _ = io.WriteString(conn, "GET /health HTTP/1.1\r\nHost: h\r\nX: "+strings.Repeat("x", maxHeaderBytes+8<<10)+"\r\n\r\n")
+			}()
+			if got := statusLine(t, conn); got != "HTTP/1.1 431 Request Header Fields Too Large" {
+				t.Error(got)
+			}
+		})
+		begin := time.Now()
+		serve(t, h, func(conn net.Conn) {
+			_, _ = io.WriteString(conn, "GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+			_, _ = io.ReadAll(conn) // the answer, and then the end
+		})
+		if took := time.Since(begin); took != idleTimeout {
+			t.Errorf("it is closed after %v", took)
+		}
+	})
+}
+
 func TestAPanicIsA500(t *testing.T) {
 	_, h := newHandler(0)
 	broken := New(Config{Log: slog.New(slog.DiscardHandler)}) // no services behind it

@@ -50,6 +50,17 @@ type Reporter interface {
 	Report(report *nodev1.SessionReport, reply func(*nodev1.SessionAnswer, error)) error
 }
 
+// What a Host allows unless its Config says otherwise.
+const (
+	maxStreams      = 20_000
+	helloTimeout    = 5 * time.Second
+	sendTimeout     = 10 * time.Second
+	maxUnacked      = 128
+	maxUnackedBytes = 16 << 20
+	maxBacklog      = 16
+	maxBacklogBytes = 4 << 20
+)
+
 // Config is what a Host needs to know. The zero value of a limit or time means its default.
 type Config struct {
 	Node        string          // name of this node
@@ -78,14 +89,14 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	orDefault(&c.MaxStreams, 20_000)
-	orDefault(&c.HelloTimeout, 5*time.Second)
+	orDefault(&c.MaxStreams, maxStreams)
+	orDefault(&c.HelloTimeout, helloTimeout)
 	orDefault(&c.ViewTimeout, 2*time.Second)
-	orDefault(&c.SendTimeout, 10*time.Second)
-	orDefault(&c.MaxUnacked, 128)
-	orDefault(&c.MaxUnackedBytes, 16<<20)
-	orDefault(&c.MaxBacklog, 16)
-	orDefault(&c.MaxBacklogBytes, 4<<20)
+	orDefault(&c.SendTimeout, sendTimeout)
+	orDefault(&c.MaxUnacked, maxUnacked)
+	orDefault(&c.MaxUnackedBytes, maxUnackedBytes)
+	orDefault(&c.MaxBacklog, maxBacklog)
+	orDefault(&c.MaxBacklogBytes, maxBacklogBytes)
 	orDefault(&c.Protocol, 1)
 	orDefault(&c.HeartbeatFraction, 5)
 	return c
