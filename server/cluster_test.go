@@ -41,7 +41,9 @@ type testCluster struct {
 
 	tune func(*raft.Config)               // for nodes that start from now on
 	join func(name string) raft.Transport // the same
-	wall map[string]time.Duration         // how wrong the wall clocks are
+
+	decide decide                   // the same
+	wall   map[string]time.Duration // how wrong the wall clocks are
 
 	stalls map[string]chan struct{}  // by node: as leader it decides nothing until this is closed
 	lags   map[string]time.Duration  // by node: how long it takes to apply what is committed
@@ -270,7 +272,7 @@ func (c *testCluster) start(name string) {
 		name: name, id: name, log: c.log.With("node", name), registry: n.told, timing: raftnet.DefaultTiming(),
 		stores: c.disks[name].Open(), transport: c.join(name), directory: c,
 		dial:  func(ctx context.Context, addr string) (net.Conn, error) { return c.dialFrom(ctx, name, addr) },
-		addrs: c.addrs, tune: c.tune, wall: func() time.Time { c.standStill(name); return time.Now().Add(c.wall[name]) },
+		addrs: c.addrs, tune: c.tune, decide: c.decide, wall: func() time.Time { c.standStill(name); return time.Now().Add(c.wall[name]) },
 		fsm: func(r *replica) raft.FSM {
 			return laggard{watcher{r, r, c.looks}, func() time.Duration { return c.lagOf(name) }}
 		},

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/callboard/callboard/scheduler"
 	"github.com/callboard/callboard/transport/peer"
 	"github.com/callboard/callboard/transport/raftnet"
 	"github.com/callboard/callboard/transport/session"
@@ -33,6 +34,7 @@ type parts struct {
 	wall      func() time.Time        // nil: time.Now
 	tune      func(*raft.Config)      // nil: as it is
 	fsm       func(*replica) raft.FSM // nil: the replica itself
+	decide    decide                  // nil: scheduler.Step
 	stores    *raftnet.Stores
 	transport raft.Transport
 	directory directory
@@ -62,6 +64,9 @@ func newCore(p parts) (*core, error) {
 	if p.wall == nil {
 		p.wall = time.Now
 	}
+	if p.decide == nil {
+		p.decide = scheduler.Step
+	}
 	var machine raft.FSM = c.replica
 	if p.fsm != nil {
 		machine = p.fsm(c.replica)
@@ -75,7 +80,7 @@ func newCore(p parts) (*core, error) {
 	where := newLeaders(p.id, r, p.directory, &box.gate)
 	peers := peer.NewClient(c.replica.cluster, p.dial)
 	c.engine = &engine{replica: c.replica, inbox: box, leaders: where, peers: peers, admission: newAdmission(p.registry), scouts: newScouts()}
-	c.leadership = &leadership{log: p.log, node: p.name, wall: p.wall, raft: r, replica: c.replica, inbox: box, leaders: where, metrics: newLoopMetrics(p.registry), events: newEvents(p.log, p.registry)}
+	c.leadership = &leadership{log: p.log, node: p.name, wall: p.wall, decide: p.decide, raft: r, replica: c.replica, inbox: box, leaders: where, metrics: newLoopMetrics(p.registry), events: newEvents(p.log, p.registry)}
 	c.relay = peer.NewRelay(peers, p.name, where, c.replica, p.log)
 	c.reporter = &reporter{engine: c.engine, relay: c.relay}
 	c.sessions = session.NewHost(session.Config{Node: p.name, EngineAddrs: p.addrs, Logger: p.log}, c.replica, c.reporter)

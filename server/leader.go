@@ -21,6 +21,7 @@ type leadership struct {
 	log     *slog.Logger
 	node    string
 	wall    func() time.Time // for display and alarms; nothing else looks at it
+	decide  decide
 	raft    *raft.Raft
 	replica *replica
 	inbox   *inbox
@@ -97,7 +98,7 @@ func (l *leadership) epoch(ctx context.Context) error {
 	}
 	l.log.Info("leading", "epoch", l.replica.Current().Epoch(), "index", l.replica.Current().Index())
 	tasks, ctx := errgroup.WithContext(ctx)
-	work := &loop{log: l.log, node: l.node, wall: l.wall, replica: l.replica, raft: l.raft, inbox: l.inbox, metrics: l.metrics, events: l.events}
+	work := &loop{log: l.log, node: l.node, wall: l.wall, decide: l.decide, replica: l.replica, raft: l.raft, inbox: l.inbox, metrics: l.metrics, events: l.events}
 	l.inbox.gate.set(true)
 	l.leaders.note() // what waits in the relay is for this node now
 	tasks.Go(func() error {

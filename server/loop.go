@@ -38,6 +38,9 @@ var (
 	errStuck     = errors.New("this node is stuck")
 )
 
+// decide is the scheduler's Step.
+type decide func(tx *fsm.Tx, in scheduler.Input) scheduler.Output
+
 // proposer is what the loop needs of Raft.
 type proposer interface {
 	Apply(data []byte, timeout time.Duration) raft.ApplyFuture
@@ -49,6 +52,7 @@ type loop struct {
 	log     *slog.Logger
 	node    string // name of this node
 	wall    func() time.Time
+	decide  decide
 	replica *replica
 	raft    proposer
 	inbox   *inbox
@@ -194,7 +198,7 @@ func (l *loop) turn(b *batch) error {
 	wallMs := l.wall().UnixMilli()
 	in, waiting := l.input(b)
 	in.WallBehindMs = max(0, view.WallMs()-wallMs)
-	tx, out, err := step(view.Begin(clockMs, wallMs), in)
+	tx, out, err := l.decide.checked(view.Begin(clockMs, wallMs), in)
 	if err != nil {
 		return l.isolate(b, err)
 	}
@@ -252,14 +256,14 @@ func (l *loop) input(b *batch) (in scheduler.Input, waiting []*request) {
 	return in, waiting
 }
 
-// step runs the scheduler and checks what it did. A panic or a broken invariant is an error: nothing poisonous reaches the log.
-func step(tx *fsm.Tx, in scheduler.Input) (_ *fsm.Tx, out scheduler.Output, err error) {
+// checked decides, and checks what that did. A panic or a broken invariant is an error: nothing poisonous reaches the log.
+func (d decide) checked(tx *fsm.Tx, in scheduler.Input) (_ *fsm.Tx, out scheduler.Output, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("scheduler panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
-	out = scheduler.Step(tx, in)
+	out = d(tx, in)
 	if err := tx.Check(); err != nil {
 		return nil, out, fmt.Errorf("broken invariant: %w", err)
 	}
