@@ -20,24 +20,24 @@ const bootstrapEvery = 500 * time.Millisecond
 // bootstrap makes this node part of a cluster, then writes down of which. A node that has written that down is part of one already. A
 // new one joins the cluster that it meets; only where as many blank nodes have met as the cluster expects, and none that belongs to
 // a cluster, does the one with the least id found it, with exactly those members. So a wiped node never founds a second cluster: the
-// others are not blank.
+// others are not blank, and say so.
 //
 // Whether this node is blank was looked up before Raft started. What the leader still sends to the node that was here before does not
 // reach this one.
 func (n *node) bootstrap(ctx context.Context) error {
 	var said time.Time
 	for n.id.ClusterID == "" && !n.isMember() {
-		cluster, strangers := n.lookAround()
+		cluster, blank := n.lookAround()
 		switch {
 		case len(cluster) > 0:
 			n.askToJoin(ctx, cluster)
-		case n.blank && len(strangers) >= n.cfg.BootstrapExpect && strangers[0].NodeID == n.id.NodeID:
-			if err := n.found(strangers[:n.cfg.BootstrapExpect]); err != nil {
+		case n.blank && len(blank) >= n.cfg.BootstrapExpect && blank[0].NodeID == n.id.NodeID:
+			if err := n.found(blank[:n.cfg.BootstrapExpect]); err != nil {
 				return err
 			}
 		case time.Since(said) > 10*time.Second:
 			said = time.Now()
-			n.cfg.Log.Info("waiting for the other nodes", "here", len(strangers), "expected", n.cfg.BootstrapExpect, "join", n.cfg.Join)
+			n.cfg.Log.Info("waiting for the other nodes", "blank_nodes_here", len(blank), "expected", n.cfg.BootstrapExpect, "join", n.cfg.Join)
 		}
 		select {
 		case <-time.After(bootstrapEvery):
@@ -53,19 +53,20 @@ func (n *node) isMember() bool {
 	return slices.ContainsFunc(n.core.configuration(), func(s raft.Server) bool { return string(s.ID) == n.id.NodeID })
 }
 
-// lookAround tells the nodes that belong to a cluster from those that do not, this one among them, by id.
-func (n *node) lookAround() (cluster, strangers []gossip.Peer) {
+// lookAround tells the nodes that belong to a cluster from those without any state, this one perhaps among them, by id. A node that has a
+// state and does not know of which cluster is neither: it was ended before it wrote that down, and will know when there is a leader.
+func (n *node) lookAround() (cluster, blank []gossip.Peer) {
 	for _, p := range n.members.Peers() {
 		switch {
 		case !p.Alive:
 		case p.ClusterID != "":
 			cluster = append(cluster, p)
-		default:
-			strangers = append(strangers, p)
+		case p.Blank:
+			blank = append(blank, p)
 		}
 	}
-	slices.SortFunc(strangers, func(a, b gossip.Peer) int { return strings.Compare(a.NodeID, b.NodeID) })
-	return cluster, strangers
+	slices.SortFunc(blank, func(a, b gossip.Peer) int { return strings.Compare(a.NodeID, b.NodeID) })
+	return cluster, blank
 }
 
 func (n *node) found(founders []gossip.Peer) error {
@@ -116,6 +117,6 @@ func (n *node) rememberCluster(ctx context.Context) error {
 		}
 	}
 	self := n.members.self
-	self.ClusterID = cluster
+	self.ClusterID, self.Blank = cluster, false
 	return n.members.update(self)
 }

@@ -22,7 +22,7 @@ func (n *node) meet(raftAddr string) (*members, error) {
 	self := gossip.Peer{
 		Name: n.cfg.Name, NodeID: n.id.NodeID, ClusterID: n.id.ClusterID, RaftAddr: raftAddr,
 		GRPCAddr: n.advertise(n.doors.grpc.Addr().String()), HTTPAddr: n.advertise(n.doors.http.Addr().String()),
-		Version: n.cfg.Version, Alive: true,
+		Version: n.cfg.Version, Blank: n.blank, Alive: true,
 	}
 	if n.cfg.GossipAddr == "" {
 		alone := gossip.NewStatic(self)

@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -69,13 +68,13 @@ func TestFailoverFigures(t *testing.T) {
 	s.Logf("longest time without an acknowledged write around that: %s", spread(pauses))
 	w.end()
 
-	before := s.elections()
+	before := leading(s.cluster.Nodes)
 	began := time.Now()
 	w = s.startPace(loadedWriters, 0)
 	time.Sleep(loaded)
 	writes := w.end()
 	s.Logf("%d writers for %v: %.0f writes/s acknowledged, %d false elections", 3*loadedWriters, loaded,
-		float64(writes)/time.Since(began).Seconds(), s.elections()-before)
+		float64(writes)/time.Since(began).Seconds(), leading(s.cluster.Nodes)-before)
 }
 
 // spread tells the quantiles of some times.
@@ -128,14 +127,6 @@ func (s *scenario) endNode(w *pace, n *real.Node) (took, pause time.Duration) {
 	s.must(s.cluster.Start(s.Context(), n))
 	s.caughtUp(n)
 	return took, pause
-}
-
-// elections counts how often a node has begun to lead, in the logs of the processes that run.
-func (s *scenario) elections() (n int) {
-	for _, node := range s.cluster.Nodes {
-		n += strings.Count(node.Log(), "msg=leading ")
-	}
-	return n
 }
 
 // pace is writers at every node who write one thing after the other, and when their writes were acknowledged.

@@ -14,6 +14,7 @@ type Peer struct {
 	GRPCAddr  string
 	HTTPAddr  string
 	Version   string
+	Blank     bool // it came without any state and has not been taken in anywhere yet: it may found a cluster
 	Alive     bool // false: silent, or gone; as of the last that was heard
 }
 

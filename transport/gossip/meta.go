@@ -17,13 +17,14 @@ type meta struct {
 	GRPCAddr  string `json:"g"`
 	HTTPAddr  string `json:"h,omitempty"`
 	Version   string `json:"v,omitempty"`
+	Blank     bool   `json:"b,omitempty"`
 }
 
 func encode(p Peer) ([]byte, error) {
 	if p.Name == "" {
 		return nil, errors.New("gossip: a node needs a name")
 	}
-	encoded, err := json.Marshal(meta{p.NodeID, p.ClusterID, p.RaftAddr, p.GRPCAddr, p.HTTPAddr, p.Version})
+	encoded, err := json.Marshal(meta{p.NodeID, p.ClusterID, p.RaftAddr, p.GRPCAddr, p.HTTPAddr, p.Version, p.Blank})
 	if err != nil {
 		return nil, fmt.Errorf("gossip: %w", err)
 	}
@@ -41,6 +42,6 @@ func decode(name string, encoded []byte) (Peer, error) {
 	}
 	return Peer{
 		Name: name, NodeID: m.NodeID, ClusterID: m.ClusterID,
-		RaftAddr: m.RaftAddr, GRPCAddr: m.GRPCAddr, HTTPAddr: m.HTTPAddr, Version: m.Version,
+		RaftAddr: m.RaftAddr, GRPCAddr: m.GRPCAddr, HTTPAddr: m.HTTPAddr, Version: m.Version, Blank: m.Blank,
 	}, nil
 }
