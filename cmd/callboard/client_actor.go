@@ -56,46 +56,25 @@ func consistency(stale bool) callboardv1.Consistency {
 	return callboardv1.Consistency_CONSISTENCY_LINEARIZABLE
 }
 
-// pageSize is how many items a list command asks for at once.
-const pageSize = 1000
-
-// nextPage returns how many items to ask for when some are there already; 0: no more.
-func nextPage(have int, limit uint32) uint32 {
-	if limit == 0 {
-		return pageSize
-	}
-	return min(pageSize, limit-min(limit, uint32(have)))
-}
-
 func (g *globals) listActors(ctx context.Context, c *client.Client, req *callboardv1.ListRequest, limit uint32) error {
-	answer := struct {
-		Actors     []actorJSON `json:"actors"`
-		NextCursor *string     `json:"next_cursor"`
-		Index      uint64      `json:"index"`
-	}{Actors: []actorJSON{}}
-	for req.Limit = nextPage(0, limit); req.Limit > 0; req.Limit = nextPage(len(answer.Actors), limit) {
+	items, end, err := collect(limit, func(cursor string, size uint32) (*callboardv1.ListResponse, []*callboardv1.Actor, error) {
+		req.Cursor, req.Limit = cursor, size
 		page, err := c.Actors.List(ctx, req)
-		if err != nil {
-			return err
-		}
-		for _, a := range page.GetActors() {
-			answer.Actors = append(answer.Actors, actorOf(a))
-		}
-		answer.Index = page.GetIndex()
-		answer.NextCursor = nil
-		if req.Cursor = page.GetNextCursor(); req.Cursor == "" {
-			break
-		}
-		answer.NextCursor = &req.Cursor
+		return page, page.GetActors(), err
+	}, actorOf)
+	if err != nil {
+		return err
 	}
+	answer := struct {
+		Actors []actorJSON `json:"actors"`
+		listing
+	}{items, end}
 	return g.print(answer, func(t *table) {
 		t.row("ACTOR ID", "NAME", "KEY", "STATE", "GENERATION", "RUNNER ID", "POOL", "AGE", "NOTE")
 		for _, a := range answer.Actors {
 			t.row(a.ActorID, a.Name, a.keyText(), a.State, a.Generation, a.runnerText(), a.Pool, ago(at(a.CreateTs)), a.note())
 		}
-		if answer.NextCursor != nil {
-			g.progress("There are more: --limit 0 lists all.")
-		}
+		g.sayIfMore(end)
 	})
 }
 

@@ -209,26 +209,18 @@ func rolloutHistoryCommand(g *globals) *cobra.Command {
 }
 
 func (g *globals) listRollouts(ctx context.Context, c *client.Client, req *callboardv1.RolloutServiceListRequest, limit uint32) error {
-	answer := struct {
-		Rollouts   []rolloutJSON `json:"rollouts"`
-		NextCursor *string       `json:"next_cursor"`
-		Index      uint64        `json:"index"`
-	}{Rollouts: []rolloutJSON{}}
-	for req.Limit = nextPage(0, limit); req.Limit > 0; req.Limit = nextPage(len(answer.Rollouts), limit) {
+	items, end, err := collect(limit, func(cursor string, size uint32) (*callboardv1.RolloutServiceListResponse, []*callboardv1.Rollout, error) {
+		req.Cursor, req.Limit = cursor, size
 		page, err := c.Rollouts.List(ctx, req)
-		if err != nil {
-			return err
-		}
-		for _, r := range page.GetRollouts() {
-			answer.Rollouts = append(answer.Rollouts, rolloutOf(r))
-		}
-		answer.Index = page.GetIndex()
-		answer.NextCursor = nil
-		if req.Cursor = page.GetNextCursor(); req.Cursor == "" {
-			break
-		}
-		answer.NextCursor = &req.Cursor
+		return page, page.GetRollouts(), err
+	}, rolloutOf)
+	if err != nil {
+		return err
 	}
+	answer := struct {
+		Rollouts []rolloutJSON `json:"rollouts"`
+		listing
+	}{items, end}
 	return g.print(answer, func(t *table) {
 		t.row("ROLLOUT", "VERSION", "STATE", "BEGAN", "TOOK", "MOVED", "MOVING", "WAITING", "LOST", "LEFT")
 		for _, r := range answer.Rollouts {
@@ -238,8 +230,6 @@ func (g *globals) listRollouts(ctx context.Context, c *client.Client, req *callb
 			}
 			t.row(r.ID, r.Version, r.stateText(), clockTime(at(r.StartTs)), took, r.Moved, r.Moving, r.Waiting, r.Lost, r.Left)
 		}
-		if answer.NextCursor != nil {
-			g.progress("There are more: --limit 0 lists all.")
-		}
+		g.sayIfMore(end)
 	})
 }

@@ -83,35 +83,25 @@ func runnerListCommand(g *globals) *cobra.Command {
 }
 
 func (g *globals) listRunners(ctx context.Context, c *client.Client, req *callboardv1.RunnerServiceListRequest, limit uint32) error {
-	answer := struct {
-		Runners    []runnerJSON `json:"runners"`
-		NextCursor *string      `json:"next_cursor"`
-		Index      uint64       `json:"index"`
-	}{Runners: []runnerJSON{}}
-	for req.Limit = nextPage(0, limit); req.Limit > 0; req.Limit = nextPage(len(answer.Runners), limit) {
+	items, end, err := collect(limit, func(cursor string, size uint32) (*callboardv1.RunnerServiceListResponse, []*callboardv1.Runner, error) {
+		req.Cursor, req.Limit = cursor, size
 		page, err := c.Runners.List(ctx, req)
-		if err != nil {
-			return err
-		}
-		for _, r := range page.GetRunners() {
-			answer.Runners = append(answer.Runners, runnerOf(r))
-		}
-		answer.Index = page.GetIndex()
-		answer.NextCursor = nil
-		if req.Cursor = page.GetNextCursor(); req.Cursor == "" {
-			break
-		}
-		answer.NextCursor = &req.Cursor
+		return page, page.GetRunners(), err
+	}, runnerOf)
+	if err != nil {
+		return err
 	}
+	answer := struct {
+		Runners []runnerJSON `json:"runners"`
+		listing
+	}{items, end}
 	return g.print(answer, func(t *table) {
 		t.row("RUNNER ID", "POOL", "KEY", "VERSION", "STATE", "SLOTS USED", "LAST HEARD", "HOLDER", "NO NEW ACTORS", "ON LEASE LOST", "DRAIN")
 		for _, r := range answer.Runners {
 			t.row(r.RunnerID, r.Pool, r.Key, r.Version, r.State, fmt.Sprintf("%d/%d", r.TotalSlots-min(r.TotalSlots, r.RemainingSlots), r.TotalSlots),
 				r.lastHeard(), r.Holder, r.IneligibleReason, r.OnLeaseLost, r.Drain.progress())
 		}
-		if answer.NextCursor != nil {
-			g.progress("There are more: --limit 0 lists all.")
-		}
+		g.sayIfMore(end)
 	})
 }
 
