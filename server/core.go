@@ -84,7 +84,7 @@ func newCore(p parts) (*core, error) {
 	c.relay = peer.NewRelay(peers, p.name, where, c.replica, p.log)
 	c.reporter = &reporter{engine: c.engine, relay: c.relay}
 	c.sessions = session.NewHost(session.Config{Node: p.name, EngineAddrs: p.addrs, Logger: p.log}, c.replica, c.reporter)
-	p.registry.MustRegister(newStateMetrics(c.replica, c.sessions))
+	p.registry.MustRegister(newStateMetrics(c.replica, c.sessions), newRaftMetrics(r, box))
 	return c, nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
@@ -34,6 +35,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	raiseOpenFiles(cfg.Log)
 	n := &node{cfg: cfg, registry: prometheus.NewRegistry()}
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer func() {
 		if errors.Is(err, errStuck) {
 			return // its disk answers nothing: to close a file there would wait for it. The process is about to end
