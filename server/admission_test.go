@@ -37,7 +37,7 @@ func TestWritesWaitForTheirTurn(t *testing.T) {
 		if waiting > maxUnderWay || waiting < maxUnderWay-maxBatch {
 			t.Errorf("%d writes wait at the leader, want %d at most", waiting, maxUnderWay)
 		}
-		if n := follower.core.engine.admission.admitted.Load(); n != callers {
+		if n := follower.core.engine.writes.admitted.Load(); n != callers {
 			t.Errorf("%d writes are admitted, want %d", n, callers)
 		}
 		goOn()
@@ -45,8 +45,40 @@ func TestWritesWaitForTheirTurn(t *testing.T) {
 		if err := errors.Join(errs...); err != nil {
 			t.Error(err)
 		}
-		if a := follower.core.engine.admission; a.admitted.Load() != 0 || a.bytes.Load() != 0 {
+		if a := follower.core.engine.writes; a.admitted.Load() != 0 || a.bytes.Load() != 0 {
 			t.Errorf("%d writes with %d bytes are left", a.admitted.Load(), a.bytes.Load())
+		}
+	})
+}
+
+// Linearizable reads ask the leader too, and wait for their turn likewise. A runner that connects does not wait behind them.
+func TestReadsWaitForTheirTurn(t *testing.T) {
+	inCluster(t, 3, func(t *testing.T, c *testCluster) {
+		const callers = maxUnderWay + 1500
+		leader, follower := c.leader(), c.follower()
+		goOn := c.stall(leader.name)
+		var calls sync.WaitGroup
+		errs := make([]error, callers+1)
+		for i := range callers {
+			calls.Go(func() {
+				_, errs[i] = follower.core.engine.View(context.Background(), callboardv1.Consistency_CONSISTENCY_LINEARIZABLE)
+			})
+		}
+		synctest.Wait()
+		time.Sleep(3 * time.Second)
+		waiting := len(leader.core.engine.inbox.requests)
+		if waiting > maxUnderWay || waiting < maxUnderWay/4 {
+			t.Errorf("%d reads wait at the leader, want %d at most", waiting, maxUnderWay)
+		}
+		calls.Go(func() { _, errs[callers] = follower.core.reporter.ReadIndex(context.Background()) })
+		synctest.Wait()
+		if more := len(leader.core.engine.inbox.requests) - waiting; more != 1 {
+			t.Errorf("the leader has %d more requests when a session asks, want 1", more)
+		}
+		goOn()
+		calls.Wait()
+		if err := errors.Join(errs...); err != nil {
+			t.Error(err)
 		}
 	})
 }
@@ -73,7 +105,7 @@ func TestAdmissionHasBounds(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(context.Background())
-				a := newAdmission(prometheus.NewRegistry())
+				a := admitWrites(prometheus.NewRegistry())
 				var all sync.WaitGroup
 				for range test.fits {
 					all.Go(func() {

@@ -24,13 +24,13 @@ type engine struct {
 	leaders *leaders
 	peers   *peer.Client
 
-	admission *admission
-	scouts    *scouts
+	writes, reads *admission
+	scouts        *scouts
 }
 
 // Submit hands a command to the leader. It returns when this node's own View has the answer's index.
 func (e *engine) Submit(ctx context.Context, in *nodev1.SubmitRequest) (*nodev1.SubmitResponse, error) {
-	leave, err := e.admission.enter(ctx, proto.Size(in.GetCommand()))
+	leave, err := e.writes.enter(ctx, proto.Size(in.GetCommand()))
 	if err != nil {
 		return nil, err
 	}
@@ -134,11 +134,24 @@ func (e *engine) View(ctx context.Context, consistency callboardv1.Consistency) 
 	if consistency == callboardv1.Consistency_CONSISTENCY_STALE {
 		return e.replica.Current(), nil
 	}
-	index, err := e.readIndex(ctx)
+	index, err := e.readIndexInTurn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return e.replica.waitIndex(ctx, index)
+}
+
+// readIndexInTurn is readIndex for callers. Sessions do not wait behind them.
+func (e *engine) readIndexInTurn(ctx context.Context) (uint64, error) {
+	leave, err := e.reads.enter(ctx, 0)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return 0, err
+	}
+	defer leave()
+	return e.readIndex(ctx)
 }
 
 // Wait returns the first View of this node that satisfies the predicate.

@@ -85,7 +85,7 @@ var (
 		"no leader is known: nothing took effect; retry in a moment, and look at `callboard operator raft list-peers` if it lasts")
 	// ErrOverloaded: nothing took effect.
 	ErrOverloaded = Refuse("cluster", "overloaded",
-		"too many writes wait for the leader: nothing took effect; retry after a moment, and less at once").With("retry_after_ms", "1000")
+		"too many requests wait for the leader: nothing took effect; retry after a moment, and less at once").With("retry_after_ms", "1000")
 )
 
 type statuses struct {
