@@ -43,7 +43,10 @@ func Plan(v *fsm.View, p *fsm.Pool, version uint32, slots uint64) *callboardv1.R
 	}
 	plan.Points = points(f)
 	end := f.view.Pool(p.ID)
-	plan.BlockedBy = poolBlockers(f.view, end)
+	if until := f.view.RolloutWaitMs(end); until != 0 { // it keeps rollouts from beginning, and no other drain
+		plan.BlockedBy = append(plan.BlockedBy, blocker(f.view, outlook{blocked: blockedCalledOff, atMs: until}))
+	}
+	plan.BlockedBy = append(plan.BlockedBy, poolBlockers(f.view, end)...)
 	plan.Binds = binds(end, plan.GetMoves(), plan.GetBlockedBy())
 	return plan
 }

@@ -82,9 +82,6 @@ func DrainStatus(v *fsm.View, r *fsm.Runner) *callboardv1.Drain {
 // poolBlockers tells why evictions of a pool that are due do not happen; none: they go at their pace.
 func poolBlockers(v *fsm.View, p *fsm.Pool) []*callboardv1.Blocker {
 	var blockers []*callboardv1.Blocker
-	if until := v.RolloutWaitMs(p); until != 0 {
-		blockers = append(blockers, blocker(v, outlook{blocked: blockedCalledOff, atMs: until}))
-	}
 	if v.PoolStats(p).Evictable == 0 {
 		if left := unreachable(v, p); left > 0 {
 			blockers = append(blockers, blocker(v, outlook{blocked: blockedDisconnected}))

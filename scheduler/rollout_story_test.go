@@ -63,6 +63,12 @@ func (s *story) blockersText(blockers []*callboardv1.Blocker) string {
 	return text
 }
 
+// showDrain tells how far the drain of a process's runner is, and what holds it up.
+func (s *story) showDrain(l line) string {
+	d := DrainStatus(s.view, s.view.Runner(s.process(l.name(0)).runner))
+	return fmt.Sprintf("%d of %d moved, %d moving, %d left", d.GetMoved(), d.GetTotal(), d.GetMoving(), d.GetLeft()) + s.blockersText(d.GetBlockedBy()) + "\n"
+}
+
 func (s *story) showPlan(l line) string {
 	plan := Plan(s.view, s.poolOf(l), uint32(l.number("to", 0)), uint64(l.number("slots", 0)))
 	text := fmt.Sprintf("%d move, %d stay, %d runners drain, %d slots; first after %s, last after %s, at most %d a second",

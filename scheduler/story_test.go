@@ -137,6 +137,8 @@ func (s *story) run(d *datadriven.TestData) string {
 		return s.showRunners(l.has("when"))
 	case "rollout":
 		return s.showRollout(l)
+	case "drains":
+		return s.showDrain(l)
 	case "plan":
 		return s.showPlan(l)
 	case "moves":
