@@ -89,6 +89,9 @@ func (c *Client) Close() error {
 
 func checkAddress(addr string) error {
 	host, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port) // ftp://x has a port as well, "//x"
+	}
 	if err != nil || host == "" || port == "" {
 		return fmt.Errorf("address %q is not host:port: want the gRPC address of a node, such as 127.0.0.1:6421", addr)
 	}

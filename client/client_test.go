@@ -370,7 +370,7 @@ func TestAPortThatSpeaksSomethingElse(t *testing.T) {
 }
 
 func TestAddressesAreChecked(t *testing.T) {
-	for _, addrs := range [][]string{nil, {""}, {"localhost"}, {":6421"}, {"127.0.0.1:"}, {"127.0.0.1:6421", "x"}} {
+	for _, addrs := range [][]string{nil, {""}, {"localhost"}, {":6421"}, {"127.0.0.1:"}, {"ftp://127.0.0.1"}, {"127.0.0.1:65536"}, {"127.0.0.1:6421", "x"}} {
 		if c, err := New(addrs); err == nil {
 			t.Errorf("%q were taken", addrs)
 			_ = c.Close()

@@ -190,7 +190,11 @@ func checkEndpoint(endpoint string) string {
 			}
 			continue
 		}
-		if _, port, err := net.SplitHostPort(target); err != nil || port == "" {
+		_, port, err := net.SplitHostPort(target)
+		if err == nil {
+			_, err = net.LookupPort("tcp", port) // ftp://host has a port as well, "//host"
+		}
+		if err != nil || port == "" {
 			return fmt.Sprintf("%q is neither host:port nor an http(s) URL", target)
 		}
 	}

@@ -82,6 +82,8 @@ func TestFromEnvRefuses(t *testing.T) {
 		{"RIVET_ENDPOINT", "a:1,http://", "URL"},
 		{"RIVET_ENDPOINT", " , ", "names no address"},
 		{"RIVET_ENDPOINT", "host:", "host:port"},
+		{"RIVET_ENDPOINT", "ftp://host", "host:port"},
+		{"RIVET_ENDPOINT", "host:65536", "host:port"},
 	} {
 		t.Run(c.name+"="+c.value[:min(len(c.value), 20)], func(t *testing.T) {
 			clearEnvironment(t)
