@@ -58,7 +58,7 @@ func (s *step) rollOut(p *fsm.Pool) {
 	}
 	oldest, any := s.tx.OldestVersion(p)
 	outdated := any && oldest < target
-	unled := open == nil && s.tx.PoolStats(p).Unfinished > 0 // one that stood by was given actors as a last resort
+	unled := s.unled(p)
 	if !outdated && !unled || s.tx.RolloutWaitMs(p) != 0 {
 		return
 	}
@@ -76,12 +76,26 @@ func (s *step) rollOut(p *fsm.Pool) {
 	if begin {
 		s.do(&logv1.Op{Op: &logv1.Op_OpenRollout{OpenRollout: &logv1.OpenRollout{NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name, Version: target}}})
 		s.forgetRollouts(p) // the one before may have been superseded
-		s.warnRising(p)
+		s.warnRising(p, target)
 	}
 	for _, r := range older {
 		s.do(&logv1.Op{Op: &logv1.Op_StartDrain{StartDrain: &logv1.StartDrain{
 			RunnerId: r.ID[:], Cause: uint32(fsm.DrainNewerVersion), Standby: s.standsBy(r), Reason: fmt.Sprintf("version %d is there", target),
 		}}})
+	}
+}
+
+// unled tells whether a pool has outdated runners with actors and no rollout: one that stood by was given actors as a last resort.
+func (s *step) unled(p *fsm.Pool) bool {
+	return s.tx.OpenRollout(p) == nil && s.tx.PoolStats(p).Unfinished > 0
+}
+
+// lead asks for another Step where this one made that so: what happens to the pool next may be long in coming.
+func (s *step) lead() {
+	for _, p := range s.tx.DirtyPools() {
+		if _, some := s.tx.NewestConnected(p); some && p.DrainOn() && s.unled(p) && s.tx.RolloutWaitMs(p) == 0 {
+			s.out.Unfinished = true
+		}
 	}
 }
 

@@ -70,6 +70,7 @@ func Step(tx *fsm.Tx, in Input) Output {
 	s.drain()    // runners that must give up their actors
 	s.evict()    // bounded by the bucket; Do enforces it again
 	s.place()    // oldest pending first, newest version first
+	s.lead()     // who was given an actor as a last resort gives it up again
 	return s.finish(in)
 }
 

@@ -78,14 +78,20 @@ func (s *step) warnKeep(p *fsm.Pool, h *callboardv1.Hello) []string {
 		clipText(h.GetKey()), p.ID.Name)}
 }
 
-// warnRising says that rollouts of a pool follow each other within minutes.
-func (s *step) warnRising(p *fsm.Pool) {
-	n := 0
-	for r := range s.tx.Rollouts(p, 0) {
+// warnRising says that rollouts to ever newer versions follow each other within minutes. One to the version of the one before does not
+// count: that was called off, or a last resort gives up what it was given.
+func (s *step) warnRising(p *fsm.Pool, version uint32) {
+	n, later := 0, uint32(0)
+	for r := range s.tx.Rollouts(p, 0) { // newest first
 		if s.tx.ClockMs()-r.StartMs > risingWithinMs || n > risingRollouts {
 			break
 		}
-		n++
+		if later == version && r.Version == version {
+			return
+		}
+		if r.Version != later {
+			n, later = n+1, r.Version
+		}
 	}
 	if n == risingRollouts {
 		s.warn(WarnVersionsRising,

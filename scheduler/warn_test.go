@@ -4,7 +4,9 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/callboard/callboard/fsm"
 	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 )
 
 // A version that is the time at which its process started is warned of. A process that does not say when it started is not: then its
@@ -36,5 +38,47 @@ func TestAVersionThatIsTheStartOfItsProcessIsWarnedOf(t *testing.T) {
 				t.Errorf("version %d, started at %d: warned %v, want %v", test.version, test.startMs, warned, test.warned)
 			}
 		})
+	}
+}
+
+// Only versions that rise are warned of: not the rollouts of one version, which begin again and again when runners of the version before
+// are a last resort.
+func TestRisingVersionsAreWarnedOf(t *testing.T) {
+	w := newWorld(t)
+	drains := true
+	put := &callboardv1.PoolServicePutRequest{Namespace: "default", Name: "default", Config: &callboardv1.PoolConfig{DrainOnVersionUpgrade: &drains}}
+	w.command(&nodev1.Command{Command: &nodev1.Command_PutPool{PutPool: put}}, "")
+	warned := func(in Input) (n int) {
+		for more := true; more; more = w.unsettled || w.somebodySpeaks() {
+			for _, warning := range w.exchange(in).Warnings {
+				if warning.Code == WarnVersionsRising {
+					n++
+				}
+			}
+			in = Input{}
+		}
+		return n
+	}
+	start := func(name string, version, slots uint32) int {
+		w.start(&process{name: name, version: version, slots: slots, dials: true})
+		return warned(Input{})
+	}
+	total := start("new", 2, 1)
+	total += warned(Input{Commands: []Command{{Command: create("full", "", "default", callboardv1.CrashPolicy_CRASH_POLICY_RESTART)}}})
+	for _, name := range []string{"a1", "a2", "a3", "a4"} {
+		total += start("old for "+name, 1, 1) // it has drained when the actor has ended, and leaves
+		total += warned(Input{Commands: []Command{{Command: create(name, "", "default", callboardv1.CrashPolicy_CRASH_POLICY_RESTART)}}})
+		end := &callboardv1.DestroyRequest{Namespace: "default", ActorId: w.actor(name).ID.String()}
+		total += warned(Input{Commands: []Command{{Command: &nodev1.Command{Command: &nodev1.Command_DestroyActor{DestroyActor: end}}}}})
+	}
+	rollouts := 0
+	for range w.view.Rollouts(w.view.Pool(fsm.PoolID{Namespace: w.defaultNamespace().ID, Name: "default"}), 0) {
+		rollouts++
+	}
+	if total != 0 || rollouts != 4 {
+		t.Errorf("%d warnings in %d rollouts to one version, want none in 4", total, rollouts)
+	}
+	if two, three := start("v3", 3, 1), start("v4", 4, 1); two != 0 || three != 1 {
+		t.Errorf("%d and %d warnings at the second and third version, want 0 and 1", two, three)
 	}
 }
