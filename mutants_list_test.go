@@ -103,12 +103,12 @@ var mutants = []mutant{
 	},
 	{
 		"Do takes a verdict on somebody who was heard since, or before his time",
-		[]edit{{"fsm/runner.go", "	if tx.seen.Get(r.Number) != op.GetLastSeenMs() || tx.clockMs < r.lostMs(op.GetLastSeenMs()) {\n		return refuse(CodeStale)\n	}\n", ""}},
+		[]edit{{"fsm/runner_liveness.go", "	if tx.seen.Get(r.Number) != op.GetLastSeenMs() || tx.clockMs < r.lostMs(op.GetLastSeenMs()) {\n		return refuse(CodeStale)\n	}\n", ""}},
 		[]suite{{inFSM, "^TestStateAgainstModel$"}},
 	},
 	{
 		"Do takes a verdict on another session",
-		[]edit{{"fsm/runner.go", "func (tx *Tx) markLost(op *logv1.MarkLost) Result {\n	r, res := tx.runnerInSession(op.GetRunnerId(), op.GetSessionId())\n", "func (tx *Tx) markLost(op *logv1.MarkLost) Result {\n	r, res := tx.liveRunner(op.GetRunnerId())\n"}},
+		[]edit{{"fsm/runner_liveness.go", "func (tx *Tx) markLost(op *logv1.MarkLost) Result {\n	r, res := tx.runnerInSession(op.GetRunnerId(), op.GetSessionId())\n", "func (tx *Tx) markLost(op *logv1.MarkLost) Result {\n	r, res := tx.liveRunner(op.GetRunnerId())\n"}},
 		[]suite{{inFSM, "^TestStateAgainstModel$"}},
 	},
 	{
@@ -122,7 +122,7 @@ var mutants = []mutant{
 			{"scheduler/brake.go", " || of[d.Runner.Pool] != nil || s.tx.VerdictHeld(d.Runner) {", " || of[d.Runner.Pool] != nil {"},
 			{"scheduler/brake.go", "c == nil || s.tx.VerdictHeld(r) || ", "c == nil || "},
 			{"scheduler/brake.go", "		until := s.tx.LastSeenMs(r) + r.ThresholdMs + c.intervalMs\n", "		until := s.tx.ClockMs() + c.intervalMs\n"},
-			{"fsm/runner.go", "	if tx.VerdictHeld(r) || op.GetUntilMs()", "	if op.GetUntilMs()"},
+			{"fsm/runner_liveness.go", "	if tx.VerdictHeld(r) || op.GetUntilMs()", "	if op.GetUntilMs()"},
 		},
 		[]suite{{inScheduler, "^TestStories$/^liveness$"}, {inServer, "^TestEventsAreToldAndCounted$"}},
 	},

@@ -42,31 +42,6 @@ const (
 	stopReasonCount
 )
 
-// ErrorCode says what went wrong with an actor last.
-type ErrorCode uint8
-
-// The codes. ErrorNone: nothing.
-const (
-	ErrorNone ErrorCode = iota
-	ErrorCrashed
-	ErrorLost
-	ErrorNoResponse
-	ErrorStopTimeout
-	ErrorAbandoned
-	ErrorVanished
-	ErrorRefused
-	errorCodeCount
-)
-
-var errorNames = [errorCodeCount]string{"", "crashed", "runner_connection_lost", "runner_no_response", "stop_timeout", "abandoned", "vanished", "start_refused"}
-
-func (c ErrorCode) String() string {
-	if c < errorCodeCount {
-		return errorNames[c]
-	}
-	return "invalid"
-}
-
 // Actor is one stateful actor. A row is never changed: it is replaced.
 type Actor struct {
 	ID           ActorID
@@ -108,17 +83,6 @@ type Actor struct {
 	keyHash   uint64
 }
 
-// Trouble remembers what went wrong with an actor.
-type Trouble struct {
-	Code      ErrorCode
-	Message   string
-	Runner    RunnerID // where
-	Retries   uint32   // starts over by a clean stop or after retry_reset_duration
-	RetryMs   int64    // cluster clock of the last retry: the end of its back-off
-	CrashedMs int64    // cluster clock; the runner above is avoided for a while
-	Preferred RunnerID // where it was fenced and may return to
-}
-
 // Decision is the compact record of why the actor was given to its runner.
 type Decision struct {
 	Index    uint64 // base of the entry that carried it
@@ -139,14 +103,6 @@ func (a *Actor) NextGeneration() uint64 { return max(a.Generation, a.Claimed) + 
 
 // queued tells whether it waits for a slot, and not for the end of something else or for its turn.
 func (a *Actor) queued() bool { return a.Phase == Pending && a.Orphans == 0 && !a.Paced() }
-
-// troubleOrZero returns a copy of what went wrong, to be changed.
-func (a *Actor) troubleOrZero() Trouble {
-	if a.Trouble == nil {
-		return Trouble{}
-	}
-	return *a.Trouble
-}
 
 func (tx *Tx) createActor(op *logv1.CreateActor) Result {
 	id, ok1 := idFrom(op.GetActorId())
@@ -298,185 +254,6 @@ func (tx *Tx) stopActor(op *logv1.StopActor) Result {
 	next.StopReason, next.EvictMs = reason, 0
 	next.setStopDue(tx.runners.Get(a.Runner), op.GetDeadlineMs(), tx.clockMs)
 	tx.replaceActor(a, next)
-	return Result{}
-}
-
-func (tx *Tx) actorStopped(op *logv1.ActorStopped) Result {
-	to, ok := nextPhase(op.GetNext())
-	if !ok || op.GetCause() == logv1.StopCause_STOP_CAUSE_UNSPECIFIED {
-		return refuse(CodeMalformed)
-	}
-	a, next, res := tx.stepRef(op.GetRef(), EventStopped, to)
-	if res.Code != CodeOK {
-		return res
-	}
-	if a.Destroying && to != Destroyed || a.WakeKept && to == Sleeping {
-		return refuse(CodeIllegal)
-	}
-	paced := to == Pending && op.GetRescheduleMs() != 0
-	if (to == BackingOff || paced) && op.GetRescheduleMs() <= tx.clockMs || op.GetForced() && to != Pending && to != BackingOff {
-		return refuse(CodeMalformed)
-	}
-	if op.GetForced() {
-		tx.countForced(a, to == Pending && !paced)
-	}
-	tx.countLeft(a, op.GetCause() == logv1.StopCause_STOP_CAUSE_LOST)
-	tx.recordTrouble(a, next, op)
-	next.Runner, next.RunnerRev, next.StopReason, next.StopLimitMs, next.WakeKept, next.ConnectableMs = 0, 0, NoStop, 0, false, 0
-	next.EvictMs, next.Eviction, next.Promise = 0, 0, 0
-	switch to {
-	case Pending:
-		tx.makePending(next)
-		if paced {
-			next.DueMs, next.QueueSeq, next.RescheduleMs = op.GetRescheduleMs(), 0, tx.wallAt(op.GetRescheduleMs())
-		}
-	case BackingOff:
-		next.DueMs, next.RescheduleMs = op.GetRescheduleMs(), tx.wallAt(op.GetRescheduleMs())
-		next.SleepMs = 0
-		if op.GetForced() {
-			next.Eviction = evictionForced
-		}
-	case Sleeping:
-		next.DueMs, next.SleepMs = 0, tx.wallMs
-	case Destroyed:
-		tx.markDestroyed(next)
-	default: // nextPhase knows no other
-	}
-	tx.replaceActor(a, next)
-	return Result{}
-}
-
-// countForced counts a forced move of the actor's runner. One that waits for its turn draws its token when the turn comes.
-func (tx *Tx) countForced(a *Actor, now bool) {
-	tx.countMove(tx.runners.Get(a.Runner))
-	if p := tx.pools.Get(a.pool); now {
-		tx.putBucket(p, tx.Bucket(p).owe(p.EvictionRateMicros()))
-	}
-}
-
-func nextPhase(n logv1.NextState) (Phase, bool) {
-	switch n {
-	case logv1.NextState_NEXT_STATE_PENDING:
-		return Pending, true
-	case logv1.NextState_NEXT_STATE_BACKING_OFF:
-		return BackingOff, true
-	case logv1.NextState_NEXT_STATE_SLEEPING:
-		return Sleeping, true
-	case logv1.NextState_NEXT_STATE_DESTROYED:
-		return Destroyed, true
-	default:
-		return NoPhase, false
-	}
-}
-
-// recordTrouble keeps what went wrong, and forgets it after a clean stop.
-func (tx *Tx) recordTrouble(a, next *Actor, op *logv1.ActorStopped) {
-	t := a.troubleOrZero()
-	t.Retries = tx.Retries(a)
-	runner := tx.runners.Get(a.Runner).ID
-	t.Preferred = RunnerID{}
-	if op.GetPreferRunner() {
-		t.Preferred = runner
-	}
-	refused := op.GetCause() == logv1.StopCause_STOP_CAUSE_REFUSED // nothing ran: that says nothing about the actor
-	// A start without an answer stays one, however clean its stop.
-	answered := a.StopReason != StopNoResponse || op.GetCause() == logv1.StopCause_STOP_CAUSE_FINISHED
-	if op.GetClean() && !refused && answered {
-		t.Code, t.Message, t.Runner, t.Retries, t.RetryMs, t.CrashedMs = ErrorNone, "", RunnerID{}, 0, 0, 0
-	} else if code := troubleOf(op.GetCause(), a.StopReason); code != ErrorNone && (!refused || op.GetPenalty()) {
-		t.Code, t.Message, t.Runner, t.CrashedMs = code, op.GetMessage(), runner, tx.clockMs
-	}
-	if op.GetPenalty() {
-		t.Retries, t.RetryMs = t.Retries+1, max(tx.clockMs, op.GetRescheduleMs())
-	}
-	next.Trouble = &t
-	if t == (Trouble{}) {
-		next.Trouble = nil
-	}
-}
-
-// Retries returns how often an actor was placed again after a crash; it starts over after retry_reset_duration without one.
-func (s *State) Retries(a *Actor) uint32 {
-	if a.Trouble == nil || s.clockMs-a.Trouble.RetryMs >= s.Setting(RetryResetDuration) {
-		return 0
-	}
-	return a.Trouble.Retries
-}
-
-func troubleOf(cause logv1.StopCause, reason StopReason) ErrorCode {
-	if reason == StopNoResponse && cause != logv1.StopCause_STOP_CAUSE_FINISHED {
-		return ErrorNoResponse
-	}
-	switch cause {
-	case logv1.StopCause_STOP_CAUSE_ABANDONED:
-		return ErrorAbandoned
-	case logv1.StopCause_STOP_CAUSE_LOST:
-		return ErrorLost
-	case logv1.StopCause_STOP_CAUSE_NO_RESPONSE:
-		return ErrorStopTimeout
-	case logv1.StopCause_STOP_CAUSE_VANISHED:
-		return ErrorVanished
-	case logv1.StopCause_STOP_CAUSE_CONFIRMED:
-		return ErrorCrashed
-	case logv1.StopCause_STOP_CAUSE_REFUSED:
-		return ErrorRefused
-	default: // fenced: an eviction, nothing went wrong with the actor
-		return ErrorNone
-	}
-}
-
-func (tx *Tx) sleepActor(op *logv1.SleepActor) Result {
-	a, next, res := tx.step(op.GetActorId(), EventSleep, Sleeping)
-	if res.Code != CodeOK {
-		return res
-	}
-	next.DueMs, next.QueueSeq, next.PendingMs, next.RescheduleMs, next.SleepMs = 0, 0, 0, 0, tx.wallMs
-	next.Eviction = 0
-	if a.Trouble != nil { // it was to return to its runner at once; when it wakes it goes where everybody goes
-		t := *a.Trouble
-		t.Preferred = RunnerID{}
-		if next.Trouble = &t; t == (Trouble{}) {
-			next.Trouble = nil
-		}
-	}
-	tx.replaceActor(a, next)
-	return Result{}
-}
-
-func (tx *Tx) wakeActor(op *logv1.WakeActor) Result {
-	a := tx.actorFrom(op.GetActorId())
-	if a != nil && a.Phase == Stopping {
-		if a.StopReason != StopSleep {
-			return refuse(CodeIllegal)
-		}
-		next := *a
-		next.WakeKept = true
-		tx.replaceActor(a, &next)
-		return Result{}
-	}
-	a, next, res := tx.step(op.GetActorId(), EventWake, Pending)
-	if res.Code != CodeOK {
-		return res
-	}
-	if a.AlarmMs != 0 && a.AlarmMs <= tx.wallMs {
-		next.AlarmMs = 0 // it has done its work
-	}
-	tx.makePending(next)
-	tx.replaceActor(a, next)
-	return Result{}
-}
-
-func (tx *Tx) setAlarm(op *logv1.SetAlarm) Result {
-	a := tx.actorFrom(op.GetActorId())
-	if a == nil || a.Phase == Destroyed {
-		return refuse(CodeNotFound)
-	}
-	if op.GetAtUnixMs() < 0 {
-		return refuse(CodeMalformed)
-	}
-	next := *a
-	next.AlarmMs = op.GetAtUnixMs()
-	tx.replaceActor(a, &next)
 	return Result{}
 }
 

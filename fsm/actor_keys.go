@@ -1,0 +1,191 @@
+package fsm
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"github.com/callboard/callboard/fsm/table"
+)
+
+// Names of actors are shared by all actors of a namespace that bear them: an index key holds a number in place of the text.
+
+type nameCountKey struct {
+	namespace uint32
+	name      string
+	hash      uint64
+	actors    uint32
+}
+
+func nameCountLess(a, b nameCountKey) bool {
+	if a.namespace != b.namespace {
+		return a.namespace < b.namespace
+	}
+	return a.name < b.name
+}
+
+// actorNameKey lists the actors of a name in the order of creation. The hash stands for namespace and name.
+type actorNameKey struct {
+	hash    uint64
+	seq     uint64
+	ordinal uint32
+}
+
+func actorNameLess(a, b actorNameKey) bool {
+	if a.hash != b.hash {
+		return a.hash < b.hash
+	}
+	return a.seq < b.seq
+}
+
+// actorKeyKey finds live actors by key. The hash stands for namespace, name and key.
+type actorKeyKey struct {
+	hash    uint64
+	seq     uint64
+	ordinal uint32
+}
+
+func actorKeyLess(a, b actorKeyKey) bool {
+	if a.hash != b.hash {
+		return a.hash < b.hash
+	}
+	return a.seq < b.seq
+}
+
+type endedKey struct {
+	namespace uint32
+	dueMs     int64
+	seq       uint64
+	ordinal   uint32
+}
+
+func endedLess(a, b endedKey) bool {
+	if a.namespace != b.namespace {
+		return a.namespace < b.namespace
+	}
+	if a.dueMs != b.dueMs {
+		return a.dueMs < b.dueMs
+	}
+	return a.seq < b.seq
+}
+
+type assignedKey struct {
+	runner  uint32
+	rev     uint64
+	ordinal uint32
+}
+
+func assignedLess(a, b assignedKey) bool {
+	if a.runner != b.runner {
+		return a.runner < b.runner
+	}
+	return a.rev < b.rev
+}
+
+type alarmKey struct {
+	wallMs  int64
+	seq     uint64
+	ordinal uint32
+}
+
+func alarmLess(a, b alarmKey) bool {
+	if a.wallMs != b.wallMs {
+		return a.wallMs < b.wallMs
+	}
+	return a.seq < b.seq
+}
+
+// hashParts mixes texts into an index key. A collision costs a comparison, nothing more; nobody can make many of them.
+func hashParts(namespace uint32, parts ...string) uint64 {
+	buf := make([]byte, 4, 64)
+	binary.LittleEndian.PutUint32(buf, namespace)
+	for _, p := range parts {
+		buf = binary.AppendUvarint(buf, uint64(len(p)))
+		buf = append(buf, p...)
+	}
+	sum := sha256.Sum256(buf)
+	return binary.LittleEndian.Uint64(sum[:])
+}
+
+// actorKeys are the keys under which a row is found; the zero value of a key: not there.
+type actorKeys struct {
+	agenda     agendaKey
+	backoff    agendaKey
+	queue      queueKey
+	assigned   assignedKey
+	alarm      alarmKey
+	ended      endedKey
+	key        actorKeyKey
+	named      namedKey
+	turn       namedKey
+	unreceived unreceivedKey
+}
+
+func keysOf(a *Actor) (k actorKeys) {
+	if a == nil {
+		return k
+	}
+	switch due := (agendaKey{atMs: a.DueMs, seq: a.Seq, row: a.ordinal}); {
+	case a.DueMs == 0:
+	case a.Phase == BackingOff:
+		k.backoff = due
+	default:
+		due.kind = dueKindOf(a.Phase)
+		k.agenda = due
+	}
+	if a.awaitsTurn() {
+		k.turn = namedKey{pool: a.pool, atMs: a.DueMs, seq: a.Seq, ordinal: a.ordinal}
+	}
+	if a.HasKey && a.Phase != Destroyed {
+		k.key = actorKeyKey{hash: a.keyHash, seq: a.Seq, ordinal: a.ordinal}
+	}
+	switch a.Phase {
+	case Pending:
+		if !a.queued() {
+			break
+		}
+		k.queue = queueKey{pool: a.pool, floor: a.FloorVersion, seq: a.QueueSeq, ordinal: a.ordinal}
+	case Starting, Running, Stopping:
+		k.assigned = assignedKey{runner: a.Runner, rev: a.RunnerRev, ordinal: a.ordinal}
+		if a.Named() {
+			k.named = namedKey{pool: a.pool, atMs: a.EvictMs, seq: a.Seq, ordinal: a.ordinal}
+		}
+		if a.Eviction&evictionUnreceived != 0 {
+			k.unreceived = unreceivedKey{runner: a.Runner, atMs: a.EvictMs, seq: a.Seq, ordinal: a.ordinal}
+		}
+	case Sleeping:
+		if a.AlarmMs != 0 {
+			k.alarm = alarmKey{wallMs: a.AlarmMs, seq: a.Seq, ordinal: a.ordinal}
+		}
+	case Destroyed:
+		k.ended = endedKey{namespace: a.namespace, dueMs: a.DueMs, seq: a.Seq, ordinal: a.ordinal}
+	default: // backing off
+	}
+	return k
+}
+
+func dueKindOf(p Phase) DueKind {
+	switch p {
+	case Starting:
+		return DueStart
+	case Stopping:
+		return DueStop
+	case Pending:
+		return DueTurn
+	default:
+		return DueForgetActor
+	}
+}
+
+// moveKey moves a row from one key of an index to another; the zero key is nowhere.
+func moveKey[K comparable](index table.Index[K], was, is K) {
+	var nowhere K
+	if was == is {
+		return
+	}
+	if was != nowhere {
+		index.Delete(was)
+	}
+	if is != nowhere {
+		index.Put(is)
+	}
+}
