@@ -44,6 +44,7 @@ func (c *Client) Invoke(ctx context.Context, method string, args, reply any, opt
 	}
 	at := c.preferred.Load()
 	maySent := false
+	var heard error // what a node had to say, or kept silent about, last
 	for attempt := 0; ; attempt++ {
 		e := c.endpoints[int(at)%len(c.endpoints)]
 		out, err := c.attempt(ctx, e, method, req, reply, opts)
@@ -54,8 +55,15 @@ func (c *Client) Invoke(ctx context.Context, method string, args, reply any, opt
 			c.preferred.Store(at)
 			return nil
 		}
+		if isHeard(err) {
+			heard = err
+		}
 		retry := out == again || out == unknown && req.safe()
 		if !retry || c.options.noRetry || !pause(ctx, attempt, err, len(c.endpoints)) {
+			var unreachable *UnreachableError
+			if heard != nil && errors.As(err, &unreachable) {
+				err = heard // a node is there, though the one that was tried last is not
+			}
 			return c.failed(ctx, req, err, maySent)
 		}
 		if !errors.Is(err, callboardv1.ErrOverloaded) {
@@ -110,6 +118,12 @@ func judge(err error, req *request) (outcome, error) {
 		}
 		return final, callboardv1.Refuse("cluster", "internal_error", "the node failed: %s", s.Message())
 	}
+}
+
+// isHeard tells whether an attempt shows that its node is there: it refused, or had the call and did not answer in time.
+func isHeard(err error) bool {
+	_, refused := callboardv1.AsRefusal(err)
+	return refused || status.Code(err) == codes.DeadlineExceeded
 }
 
 // failed says how a call ended that will not be sent again. Once it may have taken effect, no later refusal takes that back.

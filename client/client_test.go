@@ -270,6 +270,34 @@ func TestAnotherNodeIsTried(t *testing.T) {
 	}
 }
 
+// TestANodeThatIsThereIsNotCalledAway: of a leaderless node and one that is away, what the first one says counts, whichever was tried
+// last when the time was up.
+func TestANodeThatIsThereIsNotCalledAway(t *testing.T) {
+	answers := make([]error, 1000)
+	for i := range answers {
+		answers[i] = noLeader
+	}
+	n := startNode(t, answers...)
+	for _, addrs := range [][]string{{n.addr, nobody(t)}, {nobody(t), n.addr}, {n.addr, nobody(t), nobody(t)}} {
+		for what, call := range map[string]func(context.Context, *Client) error{
+			"read": func(ctx context.Context, c *Client) error {
+				_, err := c.Actors.Get(ctx, &callboardv1.GetRequest{})
+				return err
+			},
+			"write": func(ctx context.Context, c *Client) error {
+				_, err := c.Actors.Create(ctx, &callboardv1.CreateRequest{Name: "a"})
+				return err
+			},
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			if err := call(ctx, newClient(t, addrs)); !errors.Is(err, noLeader) {
+				t.Errorf("%s: %v, want that there is no leader", what, err)
+			}
+			cancel()
+		}
+	}
+}
+
 // TestOutcomes tells apart what a caller must tell apart.
 func TestOutcomes(t *testing.T) {
 	short := func() (context.Context, context.CancelFunc) {
