@@ -59,8 +59,9 @@ func (s *step) drainDue(r *fsm.Runner) {
 	}}})
 }
 
-// retriesPerSecond bounds how many back-offs end in a second of the cluster clock, in the whole cluster, those of no length included. Actors that crash again and again
-// by the ten thousand must not keep the engine from the others; they wait a little longer, in the order in which they fell due.
+// retriesPerSecond bounds how many back-offs end in a second of the cluster clock, in the whole cluster, those of no length included.
+// Actors that crash again and again by the ten thousand must not keep the engine from the others; they wait a little longer, in the
+// order in which they fell due.
 const retriesPerSecond = 1_000
 
 // retryEveryMs is how long those above the bound wait until more of them are taken.

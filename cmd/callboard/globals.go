@@ -32,7 +32,7 @@ func (g *globals) addFlags(root *cobra.Command) {
 	flags.StringVar(&g.addresses, "address", "127.0.0.1:6421", "gRPC `addresses` of engine nodes, separated by commas")
 	flags.StringVar(&g.namespace, "namespace", "default", "`namespace` that the command is about")
 	flags.StringVarP(&g.output, "output", "o", "table", "`format` of the answer: table, or json for programs")
-	flags.DurationVar(&g.timeout, "timeout", 30*time.Second, "how long to wait for the answer, and for what the command waits for")
+	flags.DurationVar(&g.timeout, "timeout", 30*time.Second, "how long to wait for an answer, and for an actor; commands that watch a drain or a rollout go on beyond it")
 }
 
 // client connects as the global flags say.
