@@ -23,6 +23,8 @@ type replica struct {
 	log     *slog.Logger
 	current atomic.Pointer[published]
 
+	milestones *milestones
+
 	mu          sync.Mutex // guards subscribers: sessions come and go while Views are published
 	subscribers map[uint32]map[*subscriber]struct{}
 }
@@ -42,7 +44,7 @@ type applied struct {
 }
 
 func newReplica(log *slog.Logger) *replica {
-	r := &replica{log: log, subscribers: map[uint32]map[*subscriber]struct{}{}}
+	r := &replica{log: log, milestones: newMilestones(), subscribers: map[uint32]map[*subscriber]struct{}{}}
 	r.current.Store(&published{view: fsm.NewView(), superseded: make(chan struct{})})
 	return r
 }
@@ -75,7 +77,20 @@ func (r *replica) Wait(ctx context.Context, enough func(*fsm.View) bool) (*fsm.V
 
 // waitIndex returns the first View at or after an index.
 func (r *replica) waitIndex(ctx context.Context, index uint64) (*fsm.View, error) {
-	return r.Wait(ctx, func(v *fsm.View) bool { return v.Index() >= index })
+	for {
+		if v := r.Current(); v.Index() >= index {
+			return v, nil
+		}
+		reached := r.milestones.at(index)
+		if v := r.Current(); v.Index() >= index { // published between the two
+			return v, nil
+		}
+		select {
+		case <-reached:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // Subscribe returns a channel that gets a token whenever a View has something for a runner's session to look at.
@@ -100,6 +115,7 @@ func (r *replica) Subscribe(number uint32) (wake <-chan struct{}, cancel func())
 func (r *replica) publish(v *fsm.View) {
 	old := r.current.Swap(&published{view: v, superseded: make(chan struct{})})
 	close(old.superseded)
+	r.milestones.pass(v.Index())
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, number := range v.Touched() {
