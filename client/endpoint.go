@@ -35,6 +35,8 @@ func newEndpoint(addr string, opts []grpc.DialOption) (*endpoint, error) {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(e.dial),
 		grpc.WithDisableServiceConfig(),
+		grpc.WithStaticStreamWindowSize(1 << 20), // fitted to the line, they would cost pings
+		grpc.WithStaticConnWindowSize(4 << 20),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswerBytes)),
 	}, opts...)
 	conn, err := grpc.NewClient("passthrough:///"+addr, all...)

@@ -125,6 +125,8 @@ func (k *link) dial(cfg Config, addr string) (*grpc.ClientConn, error) {
 		grpc.WithDisableServiceConfig(),
 		grpc.WithReadBufferSize(8<<10), // a process may hold many runners
 		grpc.WithWriteBufferSize(8<<10),
+		grpc.WithStaticStreamWindowSize(1<<20), // fitted to the line, they would cost a ping for each acknowledgement
+		grpc.WithStaticConnWindowSize(1<<20),
 	)
 }
 

@@ -35,6 +35,13 @@ func Register(server grpc.ServiceRegistrar, cluster Cluster, leader Leader, node
 	nodev1.RegisterNodeServiceServer(server, &service{cluster: cluster, leader: leader, node: node})
 }
 
+const (
+	// streamWindow and connectionWindow are how much may be on its way to a node that has not been taken there. They are fixed: gRPC would fit
+	// them to the line by a ping for each message that comes alone, and so double what a heartbeat costs.
+	streamWindow     = 1 << 20
+	connectionWindow = 4 << 20
+)
+
 // ServerOptions are what a server of NodeService needs: room for the largest message, and patience with the pings of its clients.
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
@@ -43,6 +50,8 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingEvery / 2, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingEvery, Timeout: pingTimeout}),
 		grpc.ConnectionTimeout(10 * time.Second),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connectionWindow),
 	}
 }
 
