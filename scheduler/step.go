@@ -38,6 +38,27 @@ type Input struct {
 	Sweep      bool                    // look at every pool: after an election, or when the last Step left work
 	// WallBehindMs is how far the leader's wall clock is behind the state's, which never goes back: no alarm can come sooner.
 	WallBehindMs int64
+	// Begins is told when a phase begins, for whoever measures them; nil: nobody. It decides nothing.
+	Begins func(Phase)
+}
+
+// Phase is a part of a Step, in the order in which they come.
+type Phase string
+
+// The phases.
+const (
+	Admit  Phase = "admit"  // what callers and runners asked or reported
+	Judge  Phase = "judge"  // verdicts next: they free actors
+	Drain  Phase = "drain"  // the newest version wins its pool; runners that must give up their actors
+	Evict  Phase = "evict"  // bounded by the bucket; Do enforces it again
+	Place  Phase = "place"  // oldest pending first, newest version first
+	Finish Phase = "finish" // what is kept no longer, and when there is work again
+)
+
+func (in *Input) begins(p Phase) {
+	if in.Begins != nil {
+		in.Begins(p)
+	}
 }
 
 // Answer is what an input came to. It must not leave before the entry has committed.
@@ -64,13 +85,19 @@ func Step(tx *fsm.Tx, in Input) Output {
 	if in.Sweep {
 		tx.DirtyAllPools()
 	}
-	s.admit(in)  // what callers and runners asked or reported
-	s.judge()    // verdicts next: they free actors
-	s.rollouts() // the newest version wins its pool
-	s.drain()    // runners that must give up their actors
-	s.evict()    // bounded by the bucket; Do enforces it again
-	s.place()    // oldest pending first, newest version first
-	s.lead()     // who was given an actor as a last resort gives it up again
+	in.begins(Admit)
+	s.admit(in)
+	in.begins(Judge)
+	s.judge()
+	in.begins(Drain)
+	s.rollouts()
+	s.drain()
+	in.begins(Evict)
+	s.evict()
+	in.begins(Place)
+	s.place()
+	s.lead() // who was given an actor as a last resort gives it up again
+	in.begins(Finish)
 	return s.finish(in)
 }
 

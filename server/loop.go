@@ -198,7 +198,10 @@ func (l *loop) turn(b *batch) error {
 	wallMs := l.wall().UnixMilli()
 	in, waiting := l.input(b)
 	in.WallBehindMs = max(0, view.WallMs()-wallMs)
+	watch := l.metrics.stopwatch()
+	in.Begins = watch.begins
 	tx, out, err := l.decide.checked(view.Begin(clockMs, wallMs), in)
+	watch.begins("")
 	if err != nil {
 		return l.isolate(b, err)
 	}
@@ -264,6 +267,7 @@ func (d decide) checked(tx *fsm.Tx, in scheduler.Input) (_ *fsm.Tx, out schedule
 		}
 	}()
 	out = d(tx, in)
+	in.Begins(phaseCheck)
 	if err := tx.Check(); err != nil {
 		return nil, out, fmt.Errorf("broken invariant: %w", err)
 	}
