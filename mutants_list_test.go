@@ -198,7 +198,7 @@ var mutants = []mutant{
 	{
 		"pace: Do does not look whether there is a token",
 		[]edit{{"fsm/evict.go", "!tx.Bucket(p).HasToken(), ", ""}},
-		[]suite{{inFSM, "^TestStateAgainstModel$"}, {inFSM, "^TestStories$"}},
+		[]suite{{inFSM, "^TestStories$"}},
 	},
 	{
 		"pace: a new leader begins with a full bucket",
