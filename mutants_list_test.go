@@ -184,7 +184,7 @@ var mutants = []mutant{
 	{
 		"what waits in the relay of a new leader lies there",
 		[]edit{{"transport/peer/relay.go", "	if !r.leaders.Here() {\n", "	if true {\n"}},
-		[]suite{{inRelay, "^TestReportsAreGivenBackWhenThisNodeLeads$"}, {inServer, "^TestHolderBecomesLeader$"}},
+		[]suite{{inRelay, "^TestReportsAreGivenBackWhenThisNodeLeads$"}},
 	},
 	{
 		"pace: nobody looks whether there is a token",
