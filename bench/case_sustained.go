@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"sync"
 	"time"
 
@@ -61,7 +62,8 @@ func (b *bench) sustained(
 	return b.settled(ctx, name, leader, a)
 }
 
-// profile begins to profile every node for as long as a rate is watched, if that was asked for. Done waits for it.
+// profile begins to profile every node, and this process of callers and runners, for as long as a rate is watched, if that was
+// asked for. Done waits for it.
 func (b *bench) profile(ctx context.Context, name string, c *real.Cluster) (done func() error) {
 	if b.options.profiles == "" {
 		return func() error { return nil }
@@ -77,7 +79,15 @@ func (b *bench) profile(ctx context.Context, name string, c *real.Cluster) (done
 			}
 		})
 	}
-	return func() error { all.Wait(); return errors.Join(errs...) }
+	own, err := os.Create(filepath.Join(b.options.profiles, name+"-callers.prof"))
+	if err == nil {
+		err = pprof.StartCPUProfile(own)
+	}
+	return func() error {
+		all.Wait()
+		pprof.StopCPUProfile()
+		return errors.Join(append(errs, err, own.Close())...)
+	}
 }
 
 // watch returns how many actors began to run in a second, and what that cost all nodes together, in milliseconds each.
