@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ import (
 )
 
 func main() {
+	debug.SetGCPercent(400) // as the bench itself
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "etcd-put:", err)
 		os.Exit(1)
