@@ -79,8 +79,13 @@ var mutants = []mutant{
 	},
 	{
 		"the runner counts on a threshold as soon as it is announced",
-		[]edit{{"runner/lease.go", "	l.smallest = min(announced, b.threshold)\n", "	l.smallest = announced\n"}},
+		[]edit{{"runner/lease.go", "l.smallest = min(l.smallest, announced, b.threshold)", "l.smallest = announced"}},
 		[]suite{{inRunner, "^TestLeaseUsesTheSmallestThresholdThatMayHold$"}},
+	},
+	{
+		"the runner counts on a threshold that it has named and the engine does not want any more",
+		[]edit{{"runner/lease.go", "l.smallest = min(l.smallest, announced, b.threshold)", "l.smallest = min(announced, b.threshold)"}},
+		[]suite{{inRunner, "^TestLeaseUsesTheSmallestThresholdThatMayHold$"}, {inServer, "^TestThresholdRaisedTwice$"}},
 	},
 	{
 		"a changed threshold holds for sessions that have not heard of it",

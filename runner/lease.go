@@ -36,7 +36,11 @@ func (l *lease) welcome(hello beat, threshold time.Duration, resumed bool) {
 // acknowledge renews the lease by the commit of b. later are the heartbeats sent after it and not yet acknowledged.
 func (l *lease) acknowledge(b beat, announced time.Duration, later []beat) {
 	l.announced = announced
-	l.smallest = min(announced, b.threshold)
+	if b.threshold == announced {
+		l.smallest = announced // the commit has made it hold
+	} else {
+		l.smallest = min(l.smallest, announced, b.threshold) // it has changed nothing: what held before it holds still
+	}
 	for _, x := range later {
 		l.smallest = min(l.smallest, x.threshold)
 	}

@@ -64,6 +64,7 @@ func TestLeaseUsesTheSmallestThresholdThatMayHold(t *testing.T) {
 		{"raised", 10, []ack{{10, 60, nil, 10}, {60, 60, nil, 60}}},
 		{"raised while an old heartbeat is on its way", 10, []ack{{10, 60, []int{10}, 10}, {10, 60, []int{60}, 10}, {60, 60, nil, 60}}},
 		{"lowered and raised at once", 60, []ack{{60, 10, nil, 10}, {60, 60, []int{10}, 10}, {10, 60, []int{60}, 10}, {60, 60, nil, 60}}},
+		{"raised twice at once", 10, []ack{{10, 60, nil, 10}, {60, 70, nil, 10}, {70, 80, nil, 10}, {80, 80, nil, 80}}},
 		{"raised and lowered at once", 10, []ack{{10, 60, nil, 10}, {60, 10, nil, 10}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

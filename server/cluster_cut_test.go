@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -196,5 +197,36 @@ func TestTwoProcessesWithOneKeyOneCutOff(t *testing.T) {
 			t.Errorf("the first ended with %v, want exit code %d", err, runner.CodeReplaced)
 		}
 		neverTwice(t, first, second)
+	})
+}
+
+// A runner names a new threshold, and before that is committed its pool gets another one, twice: the engine keeps to the first, and so must
+// the lease. Cut off at that moment, the runner runs nothing any more when it is declared lost.
+func TestThresholdRaisedTwice(t *testing.T) {
+	inCluster(t, 3, func(t *testing.T, c *testCluster) {
+		c.leader()
+		c.putThreshold(10)
+		r := c.run(runner.Config{Key: "slow", Slots: 10})
+		defer r.end()
+		c.populate(3, r)
+		for _, seconds := range []uint32{60, 70} {
+			c.putThreshold(seconds)
+			c.eventually(10*time.Second, "a heartbeat that names the new threshold at the leader", func() bool {
+				return slices.ContainsFunc(c.leader().core.engine.inbox.beats.all(), func(waits *request) bool {
+					return waits.report.GetHeartbeat().GetThresholdMs() == seconds*1000
+				})
+			})
+		}
+		c.putThreshold(80)
+		c.silence("slow")
+		c.untilLost(c.onlyRunner().ID, &sight{}, nil)
+		if got := c.onlyRunner().ThresholdMs; got != 10_000 {
+			t.Errorf("it was declared lost after %d ms: what it named was committed", got)
+		}
+		if r.running() != 0 {
+			t.Errorf("%d actors still run when it is declared lost", r.running())
+		}
+		c.heal()
+		neverTwice(t, r)
 	})
 }
