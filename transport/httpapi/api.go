@@ -56,8 +56,7 @@ func New(config Config) http.Handler {
 	h := huma.DefaultConfig("Callboard", config.Version)
 	h.CreateHooks = nil // no links to schemas in answers
 	h.DocsPath, h.SchemasPath = "", ""
-	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: readJSON}
-	h.Formats = map[string]huma.Format{"application/json": format, "json": format} // JSON only
+	h.Formats = map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat} // JSON only
 	h.RejectUnknownQueryParameters = true
 	a := &api{Config: config, huma: humago.New(mux, h)}
 	a.registerActors()
@@ -69,14 +68,8 @@ func New(config Config) http.Handler {
 	a.registerRunnerConfigs()
 	a.registerCluster()
 	a.registerNode()
-	return withCORS(withAuthNote(a.withRecovery(withJSONErrors(mux))))
+	return withWholeBody(withCORS(withAuthNote(a.withRecovery(withJSONErrors(mux)))))
 }
-
-// Limits of request bodies.
-const (
-	maxBodyBytes       = 1 << 20
-	maxCreateBodyBytes = 8 << 20 // an input of 4 MiB in base64, and the rest
-)
 
 // answer is what an operation gives back.
 type answer[T any] struct {
@@ -87,10 +80,12 @@ type answer[T any] struct {
 
 // register adds an operation. Its errors are refusals or come from the engine; either way they leave as JSON.
 func register[I, O any](a *api, op huma.Operation, do func(context.Context, *I) (*answer[O], error)) {
-	op.BodyReadTimeout = requestTimeout // huma would set its own
+	op.BodyReadTimeout = -1 // readBody has its own; huma's would go on while an operation waits
 	if op.MaxBodyBytes == 0 {
 		op.MaxBodyBytes = maxBodyBytes
 	}
+	op.MaxBodyBytes++ // huma refuses what is as large
+	op.Middlewares = append(op.Middlewares, onceEach, readBody)
 	if op.DefaultStatus == 0 {
 		op.DefaultStatus = http.StatusOK
 	}

@@ -14,8 +14,11 @@ import (
 )
 
 // huma makes its own errors through this variable of its package: there is no other way to shape them. It is set once, before any
-// handler can run.
-func init() { huma.NewError = humaError }
+// handler can run. So is that a field has one spelling: encoding/json would take any case for it.
+func init() {
+	huma.NewError = humaError
+	huma.ValidateStrictCasing = true
+}
 
 // errorBody is every error that the API answers with.
 type errorBody struct {
@@ -99,10 +102,6 @@ func humaError(code int, message string, errs ...error) huma.StatusError {
 		e.Code = "not_found"
 	case http.StatusMethodNotAllowed:
 		e.Code = "method_not_allowed"
-	case http.StatusRequestTimeout:
-		e.Code = "timeout"
-	case http.StatusRequestEntityTooLarge:
-		e.Code = "payload_too_large"
 	case http.StatusUnsupportedMediaType:
 		e.Code = "unsupported_media_type"
 		e.Message = "the body must be JSON, with Content-Type: application/json"

@@ -228,14 +228,15 @@ func notJSON(err error) string {
 	return err.Error()
 }
 
-// snakeCase turns camelCase into snake_case; what is snake_case stays.
+// snakeCase turns camelCase into snake_case; what is neither stays as it is, and is no field.
 func snakeCase(name string) string {
+	if name == "" || name[0] >= 'A' && name[0] <= 'Z' || strings.Contains(name, "_") {
+		return name
+	}
 	var b strings.Builder
-	for i, r := range name {
+	for _, r := range name {
 		if r >= 'A' && r <= 'Z' {
-			if i > 0 {
-				b.WriteByte('_')
-			}
+			b.WriteByte('_')
 			r += 'a' - 'A'
 		}
 		b.WriteRune(r)

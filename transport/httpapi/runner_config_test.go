@@ -54,7 +54,11 @@ func TestAConfigIsReadStrictly(t *testing.T) {
 		`{"normal":{"runner_lost_threshold":5}}`:                                               {"runner_config.invalid", "normal.runner_lost_threshold"},
 		`{"normal":{"actorEvictionDelay":4,"actor_eviction_delay":4}}`:                         {"runner_config.invalid", "normal.actor_eviction_delay"},
 		`{"normal":{"placement":"spread","placement":"binpack"}}`:                              {"runner_config.invalid", "normal.placement"},
-		`{"normal":{},"metadata":{"a":}}`:                                                      {"api.bad_request", ""},
+		`{"Normal":{}}`:                         {"runner_config.invalid", "Normal"},
+		`{"normal":{"actor_evictionRate":1}}`:   {"runner_config.invalid", "normal.actor_evictionRate"},
+		`{"normal":{"ActorEvictionRate":1}}`:    {"runner_config.invalid", "normal.ActorEvictionRate"},
+		"{\"normal\":{},\"metadata\":\"\xff\"}": {"api.bad_request", "metadata"},
+		`{"normal":{},"metadata":{"a":}}`:       {"api.bad_request", ""},
 	} {
 		status := http.StatusBadRequest
 		if want.name == "datacenter.not_found" {

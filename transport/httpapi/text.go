@@ -3,31 +3,30 @@ package httpapi
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strconv"
 	"unicode/utf8"
 )
 
-// readJSON is json.Unmarshal for bodies whose text is text. What is none – bytes that are not UTF-8, half a surrogate pair – would be
-// replaced, all of it by the same character: two keys would be one, and two callers would share an actor.
-func readJSON(body []byte, into any) error {
+// notText finds what is no text in a body: bytes that are not UTF-8, half a surrogate pair. The decoder would replace it, all of it by
+// the same character: two keys would be one, and two callers would share an actor. No reason: there is nothing.
+func notText(body []byte) (field, reason string) {
 	if isText(body) {
-		return json.Unmarshal(body, into)
+		return "", ""
 	}
 	var members map[string]json.RawMessage
+	var bad []string
 	if json.Unmarshal(body, &members) == nil {
-		var bad []string
 		for name, raw := range members {
 			if !isText(raw) {
 				bad = append(bad, name)
 			}
 		}
-		if len(bad) > 0 {
-			return fmt.Errorf("%s is not valid UTF-8", slices.Min(bad))
-		}
 	}
-	return fmt.Errorf("it is not valid UTF-8")
+	if len(bad) == 0 {
+		bad = []string{"body"}
+	}
+	return slices.Min(bad), "it is not valid UTF-8"
 }
 
 // isText tells whether every string of a JSON text is Unicode: it is UTF-8 itself, and no escape is half a character.
@@ -65,4 +64,41 @@ func escaped(raw []byte) int64 {
 		return -1
 	}
 	return int64(unit)
+}
+
+// repeatedField is the name of the first field that an object of a body has twice; empty: there is none, or the body is no JSON.
+func repeatedField(body []byte) string {
+	if !json.Valid(body) { // which also bounds how deep it goes
+		return ""
+	}
+	return repeatedIn(json.NewDecoder(bytes.NewReader(body)))
+}
+
+// repeatedIn reads one value of valid JSON.
+func repeatedIn(dec *json.Decoder) string {
+	switch token, _ := dec.Token(); token {
+	case json.Delim('{'):
+		seen := map[string]bool{}
+		for dec.More() {
+			token, _ := dec.Token()
+			name, _ := token.(string) // a name is a string
+			if seen[name] {
+				return name
+			}
+			seen[name] = true
+			if name := repeatedIn(dec); name != "" {
+				return name
+			}
+		}
+	case json.Delim('['):
+		for dec.More() {
+			if name := repeatedIn(dec); name != "" {
+				return name
+			}
+		}
+	default:
+		return ""
+	}
+	_, _ = dec.Token() // its end
+	return ""
 }
