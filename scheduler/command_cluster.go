@@ -20,14 +20,14 @@ const (
 func (s *step) createNamespace(r *callboardv1.NamespaceServiceCreateRequest) Answer {
 	if !fsm.ValidName(r.GetName()) {
 		return refuse(callboardv1.Refuse("namespace", "failed_to_create",
-			"name: 1 to 64 of a-z, 0-9 and dash, without a leading, trailing or double dash, got %q", clipText(r.GetName())))
+			"name: 1 to 64 of a-z, 0-9 and dash, without a leading, trailing or double dash, got %q", clipText(r.GetName())).With("field", "name"))
 	}
 	display := r.GetDisplayName()
 	if display == "" {
 		display = r.GetName()
 	}
 	if !utf8.ValidString(display) || len(display) > 4*maxDisplayName || len([]rune(display)) > maxDisplayName || display != strings.Join(strings.Fields(display), " ") {
-		return refuse(callboardv1.Refuse("namespace", "failed_to_create", "display_name: 1 to %d characters, only single spaces between words", maxDisplayName))
+		return refuse(callboardv1.Refuse("namespace", "failed_to_create", "display_name: 1 to %d characters, only single spaces between words, got %q", maxDisplayName, clipText(display)).With("field", "display_name"))
 	}
 	id := s.mint()
 	switch s.do(&logv1.Op{Op: &logv1.Op_PutNamespace{PutNamespace: &logv1.PutNamespace{NamespaceId: id[:], Name: r.GetName(), DisplayName: display}}}) {

@@ -77,7 +77,7 @@ func namespaceCreateCommand(g *globals) *cobra.Command {
 			})
 		})
 	})
-	cmd.Flags().StringVar(&display, "display-name", "", "`name` for people; default: the name")
+	cmd.Flags().StringVar(&display, "display-name", "", "`name` for people, at most 128 characters; default: the name")
 	addIdempotencyKey(cmd, &key)
 	return cmd
 }

@@ -2,7 +2,6 @@ package grpcapi
 
 import (
 	"context"
-	"unicode/utf8"
 
 	"github.com/callboard/callboard/fsm"
 	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
@@ -68,13 +67,11 @@ func (s *namespaceService) Create(ctx context.Context, req *callboardv1.Namespac
 }
 
 func checkNewNamespace(req *callboardv1.NamespaceServiceCreateRequest) error {
-	switch {
+	switch { // the display name has its rule in the scheduler
 	case req.GetName() == "":
 		return badField("name", "name is missing")
 	case !fsm.ValidName(req.GetName()):
 		return callboardv1.Refuse("namespace", "failed_to_create", "name %q is not valid: want 1 to 64 of a-z, 0-9 and dash, with no leading, trailing or double dash", clip(req.GetName())).With("field", "name")
-	case len(req.GetDisplayName()) > maxDisplayName || !utf8.ValidString(req.GetDisplayName()):
-		return badField("display_name", "display_name has %d bytes: want at most %d, in UTF-8", len(req.GetDisplayName()), maxDisplayName)
 	}
 	return nil
 }

@@ -16,7 +16,6 @@ const (
 	defaultLimit      = 100
 	maxActorIDs       = 32
 	maxRunnerIDs      = 1000
-	maxDisplayName    = 256
 	maxReason         = 256
 	maxCursor         = 1024
 	defaultWait       = 30 * time.Second

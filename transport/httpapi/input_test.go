@@ -131,6 +131,8 @@ func TestBadInputIsRefusedByName(t *testing.T) {
 		{"GET", "/pools/p/rollout/plan?namespace=default&to=4294967296", "", 400, "api.bad_request", "to"},
 		{"GET", "/pools/p/rollout/plan?namespace=default&to=2&slots=18446744073709551615", "", 400, "api.bad_request", "slots"},
 		{"POST", "/namespaces", `{"name":"-a","display_name":"A"}`, 400, "namespace.failed_to_create", "name"},
+		{"POST", "/namespaces", `{"name":"a","display_name":"` + strings.Repeat("€", 129) + `"}`, 400, "namespace.failed_to_create", "display_name"},
+		{"POST", "/namespaces", `{"name":"a","display_name":" A"}`, 400, "namespace.failed_to_create", "display_name"},
 		{"POST", "/namespaces", `{"name":"a"}`, 400, "api.bad_request", ""},
 		{"POST", "/namespaces", `{"name":"default","display_name":"A"}`, 409, "namespace.name_not_unique", ""},
 		{"POST", "/namespaces", `{"name":"` + strings.Repeat("a", 2<<20) + `"}`, 413, "api.payload_too_large", ""},
@@ -161,6 +163,12 @@ func TestHeadersAreChecked(t *testing.T) {
 	if r := call(h, "PATCH", "/health", ""); r.header.Get("Allow") != "GET, HEAD" {
 		t.Errorf("Allow: %q", r.header.Get("Allow"))
 	}
+}
+
+// TestADisplayNameIsCountedInCharacters, at every door.
+func TestADisplayNameIsCountedInCharacters(t *testing.T) {
+	_, h := newHandler(0)
+	ok(t, call(h, "POST", "/namespaces", `{"name":"a","display_name":"`+strings.Repeat("€", 128)+`"}`))
 }
 
 // TestABodyMayBeAsLargeAsTheLimit, and not a byte larger.

@@ -37,8 +37,8 @@ type namespacesBody struct {
 type createNamespaceInput struct {
 	WriteParams
 	Body struct {
-		Name        string `json:"name"`
-		DisplayName string `json:"display_name"`
+		Name        string `json:"name" doc:"1 to 64 of a-z, 0-9 and dash, with no leading, trailing or double dash."`
+		DisplayName string `json:"display_name" doc:"At most 128 characters, with single spaces between words; empty: the name."`
 	}
 }
 
