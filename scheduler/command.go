@@ -107,5 +107,5 @@ func refuse(e *callboardv1.Error) Answer { return Answer{Refusal: e} }
 func done(id []byte) Answer { return Answer{Success: &nodev1.Success{Id: id}} }
 
 func namespaceNotFound(name string) *callboardv1.Error {
-	return callboardv1.Refuse("namespace", "not_found", "namespace %q does not exist: see `callboard namespace list`", name)
+	return callboardv1.Refuse("namespace", "not_found", "namespace %q does not exist: see `callboard namespace list`", clipText(name))
 }

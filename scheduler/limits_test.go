@@ -135,6 +135,7 @@ func TestHelloAtItsLimits(t *testing.T) {
 		{"as it should be", func(*callboardv1.Hello) {}, ""},
 		{"another protocol", func(h *callboardv1.Hello) { h.Protocol = 2 }, "session.protocol_unsupported"},
 		{"a serverless request", func(h *callboardv1.Hello) { h.ServerlessRequestId = "x" }, "session.not_built"},
+		{"a namespace that cannot be", func(h *callboardv1.Hello) { h.Namespace = long(1 << 20) }, "namespace.not_found"},
 		{"no key", func(h *callboardv1.Hello) { h.Key = "" }, "session.bad_key"},
 		{"a key of 256 bytes", func(h *callboardv1.Hello) { h.Key = long(256) }, ""},
 		{"a key of 257 bytes", func(h *callboardv1.Hello) { h.Key = long(257) }, "session.bad_key"},
@@ -166,6 +167,9 @@ func TestHelloAtItsLimits(t *testing.T) {
 			expectRefusal(t, answer.GetRefusal(), tt.want)
 			if answer.GetRetry() {
 				t.Error("it may dial again, and would be refused again")
+			}
+			if n := len(answer.GetRefusal().GetMessage()); n > 2_000 {
+				t.Errorf("it is refused in %d bytes", n)
 			}
 		})
 	}

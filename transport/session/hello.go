@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/callboard/callboard/fsm"
 	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
@@ -13,6 +15,8 @@ import (
 const (
 	maxHelloChunk = 1_000
 	maxHelloExtra = 20_000
+	// maxHelloBytes bounds all its chunks together: with its envelope it is one report to the leader.
+	maxHelloBytes = 60 << 20
 )
 
 // receiveHello takes the first messages: one Hello in one or more chunks.
@@ -20,6 +24,7 @@ func (s *session) receiveHello() (*callboardv1.Hello, error) {
 	timer := time.NewTimer(s.host.cfg.HelloTimeout)
 	defer timer.Stop()
 	var whole *callboardv1.Hello
+	size := 0
 	for {
 		var m *callboardv1.ConnectRequest
 		select {
@@ -36,6 +41,9 @@ func (s *session) receiveHello() (*callboardv1.Hello, error) {
 		part := m.GetHello()
 		if part == nil {
 			return nil, violate("bad_hello", "the first message must be a Hello")
+		}
+		if size += proto.Size(part); size > maxHelloBytes {
+			return nil, violate("bad_hello", "the Hello has more than %d bytes", maxHelloBytes)
 		}
 		var err error
 		if whole, err = joinHello(whole, part); err != nil {
@@ -57,6 +65,11 @@ func joinHello(whole, part *callboardv1.Hello) (*callboardv1.Hello, error) {
 	}
 	if named == 0 && (whole != nil || part.GetMore()) {
 		return nil, violate("bad_hello", "a Hello in several chunks names actors in each")
+	}
+	for i, end := range part.GetEnded() {
+		if text := end.GetMessage(); len(text) > maxMessage {
+			return nil, violate("bad_hello", "ended[%d].message: at most %d bytes, got %d", i, maxMessage, len(text))
+		}
 	}
 	if whole == nil {
 		whole = part

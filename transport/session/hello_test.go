@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -120,6 +121,11 @@ func TestABadHelloEndsTheStream(t *testing.T) {
 	for range 30 {
 		endless = append(endless, hello(slots(1), more, many(1_000)))
 	}
+	long := &callboardv1.EndedActor{Ref: ref, Message: strings.Repeat("x", 1024)}
+	heavy := make([]*callboardv1.ConnectRequest, 0, 60)
+	for range 60 {
+		heavy = append(heavy, hello(slots(1_000_000), more, func(h *callboardv1.Hello) { h.Ended = slices.Repeat([]*callboardv1.EndedActor{long}, 1_000) }))
+	}
 	tests := []struct {
 		name      string
 		says      []*callboardv1.ConnectRequest
@@ -135,6 +141,11 @@ func TestABadHelloEndsTheStream(t *testing.T) {
 		{"no second chunk", []*callboardv1.ConnectRequest{hello(more, many(1))}, "session.bad_hello", true, true},
 		{"something else between chunks", []*callboardv1.ConnectRequest{hello(more, many(1)), beat(1)}, "session.bad_hello", true, false},
 		{"more actors than there can be", endless, "session.bad_hello", true, false},
+		{"more bytes than there can be", heavy, "session.bad_hello", true, false},
+		{"a message too large", []*callboardv1.ConnectRequest{hello(func(h *callboardv1.Hello) { h.Namespace = strings.Repeat("x", 8<<20) })}, "session.bad_message", true, false},
+		{"a text too long", []*callboardv1.ConnectRequest{hello(func(h *callboardv1.Hello) {
+			h.Ended = []*callboardv1.EndedActor{{Ref: ref, Message: strings.Repeat("x", 1025)}}
+		})}, "session.bad_hello", true, false},
 		{"an actor without an id", []*callboardv1.ConnectRequest{hello(running(&callboardv1.ActorRef{ActorId: "x"}))}, "session.bad_hello", true, false},
 		{"an actor without a ref", []*callboardv1.ConnectRequest{hello(running(nil))}, "session.bad_hello", true, false},
 		{"another protocol", []*callboardv1.ConnectRequest{hello(func(h *callboardv1.Hello) { h.Protocol = 2 })}, "session.protocol_unsupported", false, false},

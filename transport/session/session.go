@@ -15,12 +15,13 @@ import (
 
 // Limits of what a runner sends.
 const (
-	maxEvents      = 1_000
-	maxMessage     = 1 << 10
-	inboxLength    = 8
-	replyRoom      = 8 // at most one of each kind is under way
-	maxDrainingMs  = 30 * 60_000
-	maxEventsBytes = 8 << 20
+	maxEvents     = 1_000
+	maxMessage    = 1 << 10
+	inboxLength   = 8
+	replyRoom     = 8 // at most one of each kind is under way
+	maxDrainingMs = 30 * 60_000
+	// maxRequestBytes bounds any message. gRPC lets more through: nodes that report to each other share the port.
+	maxRequestBytes = 8 << 20
 )
 
 // session is one stream. Its loop owns all of it; the reader only receives.
@@ -77,6 +78,10 @@ func (s *session) read() {
 		m, err := s.wire.Receive(s.ctx)
 		if err != nil {
 			s.readErr = err
+			return
+		}
+		if size := proto.Size(m); size > maxRequestBytes {
+			s.readErr = violate("bad_message", "a message of %d bytes: at most %d", size, maxRequestBytes)
 			return
 		}
 		select {
@@ -191,10 +196,6 @@ func (s *session) takeEvents(batch *callboardv1.ActorEvents) error {
 	if len(batch.GetEvents()) > maxEvents {
 		return violate("bad_message", "events: at most %d in one message, got %d", maxEvents, len(batch.GetEvents()))
 	}
-	size := proto.Size(batch)
-	if size > maxEventsBytes {
-		return violate("bad_message", "events: at most %d bytes in one message, got %d", maxEventsBytes, size)
-	}
 	for i, event := range batch.GetEvents() {
 		if _, err := parseRef(event.GetRef()); err != nil {
 			return violate("bad_message", "events[%d].ref: %v", i, err)
@@ -210,7 +211,7 @@ func (s *session) takeEvents(batch *callboardv1.ActorEvents) error {
 		}
 	}
 	s.up.eventsSeq++
-	s.up.push(batch, size)
+	s.up.push(batch, proto.Size(batch))
 	return nil
 }
 
