@@ -122,8 +122,12 @@ func (tx *Tx) createActor(op *logv1.CreateActor) Result {
 	if tx.Actor(ActorID(id)) != nil {
 		return refuse(CodeExists)
 	}
-	if op.Key != nil && tx.ActorByKey(p.ID.Namespace, op.GetName(), op.GetKey()) != nil {
-		return refuse(CodeExists)
+	var keyHash uint64
+	if op.Key != nil {
+		keyHash = hashParts(p.namespace, op.GetName(), op.GetKey())
+		if tx.actorByHash(keyHash, p.namespace, op.GetName(), op.GetKey()) != nil {
+			return refuse(CodeExists)
+		}
 	}
 	if !tx.mayStore(len(op.GetInput())) {
 		return refuse(CodeFull)
@@ -132,7 +136,7 @@ func (tx *Tx) createActor(op *logv1.CreateActor) Result {
 	a := &Actor{
 		ID: ActorID(id), Seq: tx.actorSeq, Name: op.GetName(), Key: op.GetKey(), HasKey: op.Key != nil,
 		Policy: policy, Phase: Pending, Input: op.GetInput(), CreateMs: tx.wallMs, PendingMs: tx.wallMs,
-		QueueSeq: tx.nextQueueSeq(), ordinal: tx.actorOrdinals.take(), namespace: p.namespace, pool: p.ordinal,
+		QueueSeq: tx.nextQueueSeq(), ordinal: tx.actorOrdinals.take(), namespace: p.namespace, pool: p.ordinal, keyHash: keyHash,
 		Orphans: tx.bodiesOf(ActorID(id)), // ids are not given twice: there is none
 	}
 	tx.addActor(a)
@@ -341,24 +345,41 @@ func (tx *Tx) actorFrom(id []byte) *Actor {
 
 // step finds an actor and checks that an event may lead it to a phase. It returns a copy in that phase, to be completed and written.
 func (tx *Tx) step(id []byte, event Event, to Phase) (a, next *Actor, res Result) {
+	a, res = tx.find(id)
+	if res.Code != CodeOK {
+		return nil, nil, res
+	}
+	return a.stepped(event, to)
+}
+
+// stepRef is step for an event of one life: of another generation it is stale.
+func (tx *Tx) stepRef(ref *logv1.Ref, event Event, to Phase) (a, next *Actor, res Result) {
+	a, res = tx.find(ref.GetActorId())
+	if res.Code != CodeOK {
+		return nil, nil, res
+	}
+	if a.Generation != ref.GetGeneration() {
+		return nil, nil, refuse(CodeStale)
+	}
+	return a.stepped(event, to)
+}
+
+func (tx *Tx) find(id []byte) (*Actor, Result) {
 	if len(id) != 16 {
-		return nil, nil, refuse(CodeMalformed)
+		return nil, refuse(CodeMalformed)
 	}
-	if a = tx.actorFrom(id); a == nil {
-		return nil, nil, refuse(CodeNotFound)
+	a := tx.actorFrom(id)
+	if a == nil {
+		return nil, refuse(CodeNotFound)
 	}
+	return a, Result{}
+}
+
+func (a *Actor) stepped(event Event, to Phase) (_, next *Actor, res Result) {
 	if !Legal(a.Phase, event, to) {
 		return nil, nil, refuse(CodeIllegal)
 	}
 	c := *a
 	c.Phase = to
 	return a, &c, Result{}
-}
-
-// stepRef is step for an event of one life: of another generation it is stale.
-func (tx *Tx) stepRef(ref *logv1.Ref, event Event, to Phase) (a, next *Actor, res Result) {
-	if a := tx.actorFrom(ref.GetActorId()); a != nil && a.Generation != ref.GetGeneration() {
-		return nil, nil, refuse(CodeStale)
-	}
-	return tx.step(ref.GetActorId(), event, to)
 }

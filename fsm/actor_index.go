@@ -14,9 +14,6 @@ func (tx *Tx) nameActor(a *Actor) {
 	}
 	names.actors++
 	a.Name = names.name
-	if a.HasKey {
-		a.keyHash = hashParts(a.namespace, a.Name, a.Key)
-	}
 	tx.actorNames.Put(names)
 	tx.actorsByID.Put(idKey{id: ID(a.ID), row: a.ordinal})
 	tx.actorsByName.Put(actorNameKey{hash: names.hash, seq: a.Seq, ordinal: a.ordinal})
@@ -38,12 +35,13 @@ func (tx *Tx) removeActor(a *Actor) {
 // replaceActor writes an actor's row and keeps everything that is derived from it: nil old adds, nil next removes. A change that
 // the actor's runner should hear of gets a new revision.
 func (tx *Tx) replaceActor(old, next *Actor) {
-	if next != nil && next.Phase.OnRunner() && (old == nil || old.Phase != next.Phase || old.StopReason != next.StopReason) &&
-		next.Phase != Running && next.RunnerRev == revOf(old) {
-		next.RunnerRev = tx.nextRev(next.Runner)
+	told := next != nil && next.Phase.OnRunner() && (old == nil || old.Phase != next.Phase || old.StopReason != next.StopReason) &&
+		next.Phase != Running && next.RunnerRev == revOf(old)
+	if told {
+		next.RunnerRev = tx.runners.Get(next.Runner).Rev + 1
 	}
 	tx.writeActor(old, next)
-	tx.moveSlot(old, next)
+	tx.moveSlot(old, next, told)
 }
 
 // writeActor is replaceActor without what its runner holds.
@@ -87,8 +85,8 @@ func (tx *Tx) nextRev(number uint32) uint64 {
 	return r.Rev
 }
 
-// moveSlot gives back the slot of a life that ended and takes one for a life that began.
-func (tx *Tx) moveSlot(old, next *Actor) {
+// moveSlot gives back the slot of a life that ended and takes one for a life that began. told: the runner of next gets a revision.
+func (tx *Tx) moveSlot(old, next *Actor, told bool) {
 	var from, to uint32
 	if old != nil {
 		from = old.Runner
@@ -98,14 +96,15 @@ func (tx *Tx) moveSlot(old, next *Actor) {
 	}
 	tx.movePromise(old, next)
 	wasStopping, isStopping := old != nil && old.Phase == Stopping, next != nil && next.Phase == Stopping
-	if from == to && wasStopping == isStopping {
-		return
+	if from != 0 && from != to {
+		tx.hold(from, holding{slots: -1, stopping: -count(wasStopping)})
 	}
-	if from != 0 {
-		tx.hold(from, -1, -count(wasStopping))
-	}
-	if to != 0 {
-		tx.hold(to, +1, count(isStopping))
+	switch {
+	case to == 0:
+	case from != to:
+		tx.hold(to, holding{slots: +1, stopping: count(isStopping), told: told})
+	case told || wasStopping != isStopping:
+		tx.hold(to, holding{stopping: count(isStopping) - count(wasStopping), told: told})
 	}
 }
 
@@ -143,12 +142,22 @@ func count(is bool) int {
 	return 0
 }
 
-// hold takes slots of a runner (or gives them back), some of them for actors that are stopping.
-func (tx *Tx) hold(number uint32, slots, stopping int) {
+// holding is by how much what a runner holds changes: slots, some of them for actors that are stopping; and whether it is told.
+type holding struct {
+	slots, stopping int
+	told            bool
+}
+
+// hold takes slots of a runner, or gives them back.
+func (tx *Tx) hold(number uint32, by holding) {
 	r := tx.runners.Get(number)
 	next := *r
-	next.Held = uint32(int(r.Held) + slots)
-	next.Stopping = uint32(int(r.Stopping) + stopping)
+	next.Held = uint32(int(r.Held) + by.slots)
+	next.Stopping = uint32(int(r.Stopping) + by.stopping)
+	if by.told {
+		next.Rev++
+		tx.touchRunner(number)
+	}
 	tx.replaceRunner(r, &next)
 }
 

@@ -19,12 +19,16 @@ func (s *State) ActorByKey(namespace NamespaceID, name, key string) *Actor {
 	if ns == nil {
 		return nil
 	}
-	hash := hashParts(ns.ordinal, name, key)
+	return s.actorByHash(hashParts(ns.ordinal, name, key), ns.ordinal, name, key)
+}
+
+// actorByHash is ActorByKey by what an actor's row keeps of all these.
+func (s *State) actorByHash(hash uint64, namespace uint32, name, key string) *Actor {
 	for k := range s.actorsByKey.From(actorKeyKey{hash: hash}) {
 		if k.hash != hash {
 			return nil
 		}
-		if a := s.actors.Get(k.ordinal); a.namespace == ns.ordinal && a.Name == name && a.Key == key {
+		if a := s.actors.Get(k.ordinal); a.namespace == namespace && a.Name == name && a.Key == key {
 			return a
 		}
 	}

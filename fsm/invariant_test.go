@@ -129,7 +129,7 @@ func TestEveryBrokenInvariantIsSeen(t *testing.T) {
 		{"an actor does not wait", "orphans: should be 1, is 0, in the index 0", "tx", func(tx *Tx) {
 			ref := Ref{ActorID(idOf("a4")), 1}
 			tx.orphans.Put(orphanKey{runner: 1, ref: ref, rev: 1, holdsActor: true})
-			tx.hold(1, +1, +1)
+			tx.hold(1, holding{slots: +1, stopping: +1})
 		}},
 		{"one generation on two runners", "runner of this generation: should be 2, is 5", "tx only", func(tx *Tx) {
 			next := *actor(&tx.State, "a2")

@@ -54,10 +54,8 @@ func (tx *Tx) holdOrphan(op *logv1.HoldOrphan) Result {
 	if r.Held >= r.Slots+MaxOrphansPerRunner {
 		return refuse(CodeFull)
 	}
-	rev := tx.nextRev(r.Number)
-	k := orphanKey{runner: r.Number, ref: ref, rev: rev, holdsActor: op.GetHoldsActor()}
-	tx.putOrphan(k)
-	tx.hold(r.Number, +1, +1)
+	tx.hold(r.Number, holding{slots: +1, stopping: +1, told: true})
+	tx.putOrphan(orphanKey{runner: r.Number, ref: ref, rev: tx.runners.Get(r.Number).Rev, holdsActor: op.GetHoldsActor()})
 	return Result{}
 }
 
@@ -123,7 +121,7 @@ func (tx *Tx) release(k orphanKey) {
 		tx.bodies.Delete(k)
 		tx.waitForOrphans(k.ref.Actor)
 	}
-	tx.hold(k.runner, -1, -1)
+	tx.hold(k.runner, holding{slots: -1, stopping: -1})
 }
 
 // releaseOrphans gives back the slots of all orphans of a runner that ends.

@@ -159,6 +159,9 @@ func drawWorld(t *rapid.T) world {
 	}
 	tx.actorOrdinals.claim(3)
 	w.actor.ordinal = 3
+	if w.actor.HasKey {
+		w.actor.keyHash = hashParts(w.actor.namespace, w.actor.Name, w.actor.Key)
+	}
 	tx.addActor(w.actor)
 
 	orphan := orphanKey{runner: w.runner.Number}
@@ -169,7 +172,7 @@ func drawWorld(t *rapid.T) world {
 	}
 	tx.putOrphan(orphan)
 	w.actor = tx.Actor(w.actor.ID)
-	tx.hold(w.runner.Number, 1, 1)
+	tx.hold(w.runner.Number, holding{slots: 1, stopping: 1})
 	w.runner = tx.runners.Get(w.runner.Number) // with what it holds
 
 	for i := range rapid.IntRange(1, 3).Draw(t, "outcomes") {

@@ -121,7 +121,7 @@ func (r *Restorer) View() (*View, error) {
 	}
 	for number, held := range r.held {
 		if held.slots > 0 {
-			r.tx.hold(uint32(number), held.slots, held.stopping)
+			r.tx.hold(uint32(number), holding{slots: held.slots, stopping: held.stopping})
 		}
 		if held.promised > 0 {
 			r.tx.keep(uint32(number), held.promised)

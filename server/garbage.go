@@ -11,7 +11,7 @@ import (
 const (
 	// garbageRoom is how much garbage a node may always hold before it is collected, however little else it has: with Go's own rule a
 	// node whose state is small collects many times a second under load, and spends a fifth of its processor time on it.
-	garbageRoom = 128 << 20
+	garbageRoom = 256 << 20
 	// garbageEvery is how often the rule is fitted to what the node has. A heap that grows in between is collected later than it
 	// should, by at most the same factor.
 	garbageEvery = 2 * time.Second

@@ -13,7 +13,7 @@ func TestALargeHeapIsCollectedAsEver(t *testing.T) {
 	for _, tt := range []struct {
 		live uint64
 		want int
-	}{{0, 800}, {1 << 20, 800}, {16 << 20, 800}, {32 << 20, 400}, {64 << 20, 200}, {128 << 20, 100}, {4 << 30, 100}} {
+	}{{0, 800}, {1 << 20, 800}, {16 << 20, 800}, {32 << 20, 800}, {64 << 20, 400}, {128 << 20, 200}, {256 << 20, 100}, {4 << 30, 100}} {
 		if got := garbagePercent(tt.live); got != tt.want {
 			t.Errorf("%d MiB alive: %d %%, want %d %%", tt.live>>20, got, tt.want)
 		}

@@ -20,7 +20,8 @@ type Peer struct {
 
 // Members tells who is there.
 type Members interface {
-	// Peers returns every node known, this one too, by name. A node that is gone stays known for a day.
+	// Peers returns every node known, this one too, by name. A node that is gone stays known for a day. What it returns is shared, and
+	// must not be changed.
 	Peers() []Peer
 	// Changed returns a channel that is closed when Peers next answers differently. Take it before Peers.
 	Changed() <-chan struct{}
@@ -61,7 +62,7 @@ type board struct {
 func (b *board) read() []Peer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Clone(b.peers)
+	return b.peers
 }
 
 func (b *board) wait() <-chan struct{} {
