@@ -22,6 +22,9 @@ func settingMessages(v *fsm.View) []*callboardv1.Setting {
 		if v.SettingIsSet(info.Setting) {
 			m.Source = "set"
 		}
+		if slices.Contains(settingsNotBuilt, info.Setting) {
+			m.Description += "; there are none in this build, and setting it is refused"
+		}
 		messages = append(messages, m)
 	}
 	return messages
@@ -36,11 +39,29 @@ func effectiveSetting(v *fsm.View, which fsm.Setting) int64 {
 	return value
 }
 
-// settingText shows a value with its unit.
+// settingText shows a value with its unit, as parseSetting reads it.
 func settingText(unit string, value int64) string {
-	if unit != "ms" {
+	switch unit {
+	case "ms":
+		return timeText(value)
+	case "bytes":
+		return sizeText(value)
+	default:
 		return strconv.FormatInt(value, 10)
 	}
+}
+
+// sizeText is exact: 1GiB, 1536MiB, 1000B.
+func sizeText(value int64) string {
+	for _, u := range byteUnits {
+		if value >= u.factor && value%u.factor == 0 {
+			return strconv.FormatInt(value/u.factor, 10) + u.suffix
+		}
+	}
+	return strconv.FormatInt(value, 10) + "B"
+}
+
+func timeText(value int64) string {
 	text := (time.Duration(value) * time.Millisecond).String()
 	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")
@@ -51,10 +72,11 @@ func settingText(unit string, value int64) string {
 	return text
 }
 
+// byteUnits are the largest first; the one that ends the names of the others is the last.
 var byteUnits = []struct {
 	suffix string
 	factor int64
-}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"B", 1}}
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
 
 // parseSetting reads a value: a bare number is in the setting's own unit (ms or bytes).
 func parseSetting(unit, text string) (int64, bool) {

@@ -1,6 +1,7 @@
 package grpcapi
 
 import (
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -65,8 +66,16 @@ func TestSettingsAreSetAndReset(t *testing.T) {
 	if l := s["runner_eligible_threshold"]; l.GetValue() != "20s" || l.GetSource() != "default" {
 		t.Errorf("two thirds of it: %v", l)
 	}
-	if l := s["stored_bytes_limit"]; l.GetValue() != "2147483648" {
+	if l := s["stored_bytes_limit"]; l.GetValue() != "2GiB" {
 		t.Errorf("bytes: %v", l)
+	}
+	if l := s["default_metadata_poll_interval"]; !strings.Contains(l.GetDescription(), "setting it is refused") {
+		t.Errorf("what is not built: %v", l)
+	}
+	for value, want := range map[int64]string{-1: "-1B", 0: "0B", 1000: "1000B", 1 << 20: "1MiB", 1536 << 20: "1536MiB", 1<<30 + 1: "1073741825B"} {
+		if got := settingText("bytes", value); got != want {
+			t.Errorf("%d bytes are shown as %s, want %s", value, got, want)
+		}
 	}
 	s = put(map[string]string{"runner_lost_threshold": ""})
 	if l := s["runner_lost_threshold"]; l.GetValue() != "15s" || l.GetSource() != "default" {
