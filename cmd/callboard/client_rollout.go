@@ -27,7 +27,7 @@ func rolloutStatusCommand(g *globals) *cobra.Command {
 	)
 	cmd := leaf("status", "Show how far a rollout is: the open one, or else the last", []string{poolArgument}, func(cmd *cobra.Command, args []string) error {
 		req.Pool, req.Consistency = args[0], consistency(stale)
-		w := rolloutWatch{g: g, req: &req, to: uint32(to), named: cmd.Flags().Changed("to")}
+		w := rolloutWatch{g: g, req: &req, to: uint32(to), named: cmd.Flags().Changed("to"), watch: watch}
 		if w.named && req.GetId() != 0 {
 			return usage(cmd, "rollout status: --id and --to both name a rollout: give one")
 		}
@@ -48,8 +48,9 @@ func rolloutStatusCommand(g *globals) *cobra.Command {
 	cmd.Long = cmd.Short + `.
 
 With -w it follows the rollout until its end. Ctrl-C is safe: the rollout goes on, the command only looks. With --to as well it first
-waits until a runner brings that version; that is for a script that has just deployed it. Exit code of -w: 0 when the rollout is done, or
-somebody stops looking; 1 when it was called off or superseded.`
+waits until a runner brings that version; that is for a script that has just deployed it. A rollout to that version that was called off or
+superseded before does not count: it waits for the next. Exit code of -w: 0 when the rollout is done, or somebody stops looking; 1 when it
+was called off or superseded meanwhile, or none can come.`
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "follow it until its end")
 	cmd.Flags().Var(&to, "to", "the last rollout to this version")
 	cmd.Flags().Uint64Var(&req.Id, "id", 0, "a certain rollout, by its `number`")

@@ -100,30 +100,16 @@ func TestARolloutIsWaitedFor(t *testing.T) {
 	}
 	fails(t, c.run("rollout", "status", "p", "-w", "--to", "0"), exitRefused, "is on version 1", "Code: pool.version_outdated")
 
-	waiting := &waitFor{text: "waiting for a runner of version 2", then: func() { c.engine.AddRunner("p", "newer", 2, 10) }}
+	waiting := &story{steps: []step{{"waiting for a runner of version 2", func() { c.engine.AddRunner("p", "newer", 2, 10) }}}}
 	var out bytes.Buffer
 	if code := execute(t.Context(), []string{"--address", c.addr, "rollout", "status", "p", "-w", "--to", "2"}, &out, waiting); code != exitOK || !strings.Contains(out.String(), "version 2 done") {
 		t.Errorf("%d %s", code, out.String())
 	}
-	waiting = &waitFor{text: "waiting for a runner of version 1 in pool first", then: func() { c.engine.AddRunner("first", "r", 1, 10) }}
+	waiting = &story{steps: []step{{"waiting for a runner of version 1 in pool first", func() { c.engine.AddRunner("first", "r", 1, 10) }}}}
 	if code := execute(t.Context(), []string{"--address", c.addr, "rollout", "status", "first", "-w", "--to", "1"}, &out, waiting); code != exitOK {
 		t.Errorf("a pool that is not there yet: %d", code)
 	}
 	c.ok(t, "pool", "set", "p", "--drain-on-version-upgrade=false")
 	c.engine.AddRunner("p", "newest", 3, 10)
 	fails(t, c.run("rollout", "status", "p", "-w", "--to", "3"), exitRefused, "drain_on_version_upgrade is off", "Code: pool.versions_coexist")
-}
-
-// waitFor does something when a text is written to it.
-type waitFor struct {
-	text string
-	then func()
-}
-
-func (w *waitFor) Write(p []byte) (int, error) {
-	if w.then != nil && strings.Contains(string(p), w.text) {
-		w.then()
-		w.then = nil
-	}
-	return len(p), nil
 }

@@ -20,6 +20,8 @@ type rolloutWatch struct {
 	req   *callboardv1.RolloutServiceGetRequest
 	to    uint32
 	named bool // to is given
+	watch bool
+	past  *rolloutJSON // the last rollout to the version, if it ended early: another one may come
 }
 
 // run shows the rollout until it ends. On a terminal the picture is drawn anew; elsewhere there is a line for each change, and for
@@ -57,14 +59,31 @@ func (w *rolloutWatch) run(cmd *cobra.Command) error {
 		return nil
 	case err != nil:
 		return err
-	case r.State != "done" && r.ID != 0:
+	case r.ID != 0 && r.endedEarly():
+		w.g.progress("%s", r.whatNext())
 		return quietExit(exitRefused)
 	default:
 		return nil
 	}
 }
 
-// find looks for the last rollout to the version that is asked for.
+// endedEarly tells whether a rollout ended with actors still to be moved.
+func (j rolloutJSON) endedEarly() bool { return j.State == "called_off" || j.State == "superseded" }
+
+// whatNext tells whoever followed a rollout that ended early where its actors are, and what to look at now.
+func (j rolloutJSON) whatNext() string {
+	if j.State == "superseded" {
+		return fmt.Sprintf("It was not finished: the rollout after it goes on with what is left. Follow that one: `callboard rollout status %s -w`.", j.Pool)
+	}
+	return fmt.Sprintf("It was not finished: what has not moved stays where it is. Another one begins by itself once the pool drains and has a newer version: `callboard rollout status %s -w --to %d` waits for it.", j.Pool, j.Version)
+}
+
+// ended says in short how a rollout ended.
+func (j rolloutJSON) ended() string {
+	return fmt.Sprintf("rollout %d to version %d was %s", j.ID, j.Version, j.stateText())
+}
+
+// find looks for the last rollout to the version that is asked for. Who watches waits for another one where that ended early.
 func (w *rolloutWatch) find(ctx context.Context, c *client.Client) error {
 	if !w.named || w.req.GetId() != 0 {
 		return nil
@@ -76,10 +95,15 @@ func (w *rolloutWatch) find(ctx context.Context, c *client.Client) error {
 			return err
 		}
 		for _, r := range page.GetRollouts() {
-			if r.GetVersion() == w.to {
-				w.req.Id = r.GetId()
-				return nil
+			if r.GetVersion() != w.to {
+				continue
 			}
+			if found := rolloutOf(r); w.watch && found.endedEarly() {
+				w.past = &found
+				return errNoSuchRollout(w.req.GetPool(), w.to)
+			}
+			w.req.Id = r.GetId()
+			return nil
 		}
 		if list.Cursor = page.GetNextCursor(); list.Cursor == "" {
 			return errNoSuchRollout(w.req.GetPool(), w.to)
@@ -95,7 +119,11 @@ func errNoSuchRollout(pool string, version uint32) error {
 // nothing to be moved.
 func (w *rolloutWatch) comes(ctx context.Context, c *client.Client, missing error, shown *screen) (done bool, err error) {
 	refusal, refused := callboardv1.AsRefusal(missing)
-	waits := fmt.Sprintf("waiting for a runner of version %d in pool %s", w.to, w.req.GetPool())
+	before := ""
+	if w.past != nil {
+		before = w.past.ended() + "; "
+	}
+	waits := fmt.Sprintf("%swaiting for a runner of version %d in pool %s", before, w.to, w.req.GetPool())
 	switch {
 	case refused && refusal.Name() == "pool.not_found": // a runner makes it when it connects
 		shown.show(waits, waits)
@@ -113,7 +141,7 @@ func (w *rolloutWatch) comes(ctx context.Context, c *client.Client, missing erro
 	case err != nil:
 		return false, err
 	case connected > 0 && newest > w.to:
-		return false, callboardv1.Refuse("pool", "version_outdated", "pool %s is on version %d: no rollout to version %d will come", w.req.GetPool(), newest, w.to)
+		return false, callboardv1.Refuse("pool", "version_outdated", "%spool %s is on version %d: no rollout to version %d will come", before, w.req.GetPool(), newest, w.to)
 	case connected == 0 || newest < w.to:
 		shown.show(waits, waits)
 		return false, nil
@@ -121,10 +149,13 @@ func (w *rolloutWatch) comes(ctx context.Context, c *client.Client, missing erro
 		shown.note("Version %d is in pool %s, and no older runner has anything to move.", w.to, w.req.GetPool())
 		return true, nil
 	case !got.GetPool().GetConfig().GetDrainOnVersionUpgrade():
-		return false, callboardv1.Refuse("pool", "versions_coexist", "version %d is in pool %s, and nothing moves: drain_on_version_upgrade is off, see `callboard pool set %s --help`",
-			w.to, w.req.GetPool(), w.req.GetPool())
+		return false, callboardv1.Refuse("pool", "versions_coexist", "%sversion %d is in pool %s, and nothing moves: drain_on_version_upgrade is off, see `callboard pool set %s --help`",
+			before, w.to, w.req.GetPool(), w.req.GetPool())
 	default:
-		text := fmt.Sprintf("version %d is in pool %s; waiting for its rollout to begin", w.to, w.req.GetPool())
+		text := fmt.Sprintf("%sversion %d is in pool %s; waiting for its rollout to begin", before, w.to, w.req.GetPool())
+		if w.past != nil && len(w.past.BlockedBy) > 0 {
+			text += ": " + w.past.BlockedBy[0].sentence()
+		}
 		shown.show(text, text)
 		return false, nil
 	}

@@ -3,6 +3,7 @@ package grpcapi
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/callboard/callboard/fsm"
 	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
@@ -20,10 +21,35 @@ func (s *rolloutService) Get(ctx context.Context, req *callboardv1.RolloutServic
 		return nil, rolloutNotFound(p.ID.Name, req.GetId())
 	}
 	var rollout *callboardv1.Rollout
-	if err := s.runAhead(ctx, func() { rollout = s.engine.RolloutStatus(view, r) }); err != nil {
+	if err := s.runAhead(ctx, func() { rollout = s.rolloutStatus(view, p, r, nil) }); err != nil {
 		return nil, err
 	}
 	return &callboardv1.RolloutServiceGetResponse{Rollout: rollout, Index: view.Index()}, nil
+}
+
+// rolloutStatus is the status of a rollout; of a superseded one it says by which. Newer is the pool's next one, nil: not known.
+func (s *rolloutService) rolloutStatus(v *fsm.View, p *fsm.Pool, r, newer *fsm.Rollout) *callboardv1.Rollout {
+	status := s.engine.RolloutStatus(v, r)
+	if r.State != fsm.RolloutSuperseded {
+		return status
+	}
+	if newer == nil {
+		newer = rolloutAfter(v, p, r)
+	}
+	if newer != nil {
+		status.EndReason += fmt.Sprintf(": rollout %d to version %d", newer.ID, newer.Version)
+	}
+	return status
+}
+
+func rolloutAfter(v *fsm.View, p *fsm.Pool, r *fsm.Rollout) (newer *fsm.Rollout) {
+	for other := range v.Rollouts(p, 0) {
+		if other.ID <= r.ID {
+			break
+		}
+		newer = other
+	}
+	return newer
 }
 
 // runAhead does what runs the scheduler ahead, to foretell an end: that may take seconds of a core. One at a time does on a node, so
@@ -84,12 +110,14 @@ func (s *rolloutService) List(ctx context.Context, req *callboardv1.RolloutServi
 	}
 	answer := &callboardv1.RolloutServiceListResponse{Index: view.Index()}
 	err = s.runAhead(ctx, func() {
+		var newer *fsm.Rollout
 		for r := range view.Rollouts(p, before) {
 			if n := len(answer.Rollouts); n == limit {
 				answer.NextCursor = q.cursorAtSeq(answer.Rollouts[n-1].GetId())
 				break
 			}
-			answer.Rollouts = append(answer.Rollouts, s.engine.RolloutStatus(view, r))
+			answer.Rollouts = append(answer.Rollouts, s.rolloutStatus(view, p, r, newer))
+			newer = r
 		}
 	})
 	return answer, err
