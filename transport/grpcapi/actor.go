@@ -46,7 +46,7 @@ func (r *actorReader) message(a *fsm.Actor) *callboardv1.Actor {
 		RescheduleTs:        a.RescheduleMs,
 		DestroyTs:           a.DestroyMs,
 		AlarmTs:             a.AlarmMs,
-		EvictTs:             wallAt(r.view, a.EvictMs),
+		EvictTs:             evictTs(r.view, a),
 		InputBytes:          uint32(len(a.Input)),
 		StateBytes:          uint32(len(a.Saved)),
 		Error:               r.trouble(a),
@@ -63,6 +63,16 @@ func (r *actorReader) message(a *fsm.Actor) *callboardv1.Actor {
 	m.NextChangeTs, m.NextChange = nextChange(r.view, a)
 	return m
 }
+
+// evictTs is when an actor will be, or was, asked to move; 0 when its turn has come and something holds it back: nobody knows until when.
+func evictTs(v *fsm.View, a *fsm.Actor) int64 {
+	if turnHasCome(v, a) {
+		return 0
+	}
+	return wallAt(v, a.EvictMs)
+}
+
+func turnHasCome(v *fsm.View, a *fsm.Actor) bool { return a.Named() && a.EvictMs <= v.ClockMs() }
 
 // mayRunTwice tells whether nothing promises that an actor has one body: it is on a runner that keeps actors without a lease, or was on one
 // that was lost, and may go on there.

@@ -89,6 +89,8 @@ func whyStopping(a *fsm.Actor) reason {
 // nextChange tells what happens next to an actor, and when, if that is known: by itself, unless something else comes first.
 func nextChange(v *fsm.View, a *fsm.Actor) (atMs int64, what string) {
 	switch {
+	case turnHasCome(v, a):
+		return 0, "its turn has come: its draining runner is asked to give it up as soon as nothing holds the pool's evictions back, see `callboard rollout status` and `callboard runner list`"
 	case a.Named():
 		return v.WallAt(a.EvictMs), "its turn comes: its draining runner is asked to give it up"
 	case a.Paced():

@@ -205,6 +205,39 @@ func TestNamedActorsShowTheirTurn(t *testing.T) {
 	}
 }
 
+// TestATurnThatHasComeIsNoTimeInThePast: an actor whose turn has come waits for room, nobody knows until when.
+func TestATurnThatHasComeIsNoTimeInThePast(t *testing.T) {
+	e, api := newAPI(0)
+	period := uint32(60)
+	configure(t, api, &callboardv1.PoolConfig{ActorEvictionPeriod: &period})
+	e.AddRunner("p", "old", 1, 100)
+	for range 4 {
+		create(t, api, "a", "")
+	}
+	e.ReportRunning()
+	e.AddRunner("p", "new", 2, 1)
+	for range 30 {
+		e.Advance(1000)
+		answer(e)
+	}
+	page, err := api.Actors().List(t.Context(), &callboardv1.ListRequest{Namespace: "default", Name: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting := 0
+	for _, a := range page.GetActors() {
+		if strings.Contains(a.GetNextChange(), "its turn has come") {
+			waiting++
+		}
+		if a.GetEvictTs() != 0 && a.GetEvictTs() < apitest.WallMs+30_000 || a.GetNextChangeTs() != a.GetEvictTs() {
+			t.Errorf("half a minute later: %v", a)
+		}
+	}
+	if waiting == 0 {
+		t.Errorf("nobody waits for room: %v", page.GetActors())
+	}
+}
+
 // TestTheActorsOfALostRunnerWaitForTheirTurn, and say until when.
 func TestTheActorsOfALostRunnerWaitForTheirTurn(t *testing.T) {
 	e, api := newAPI(0)

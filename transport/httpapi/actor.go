@@ -32,7 +32,7 @@ type actorBody struct {
 	RescheduleTs        *int64      `json:"reschedule_ts" nullable:"true"`
 	DestroyTs           *int64      `json:"destroy_ts" nullable:"true"`
 	AlarmTs             *int64      `json:"alarm_ts" nullable:"true"`
-	EvictTs             *int64      `json:"evict_ts" nullable:"true" doc:"When it will be, or was, asked to move."`
+	EvictTs             *int64      `json:"evict_ts" nullable:"true" doc:"When it will be, or was, asked to move. Null: no move is planned, or its turn has come and something holds it back (see next_change)."`
 	MayRunTwice         bool        `json:"may_run_twice" doc:"Nothing promises that it runs only once: it is, or was when its runner was lost, on one with on_lease_lost: keep."`
 }
 

@@ -1868,7 +1868,7 @@ type Actor struct {
 	InputBytes          uint32                 `protobuf:"varint,20,opt,name=input_bytes,json=inputBytes,proto3" json:"input_bytes,omitempty"`
 	StateBytes          uint32                 `protobuf:"varint,21,opt,name=state_bytes,json=stateBytes,proto3" json:"state_bytes,omitempty"`
 	Reason              string                 `protobuf:"bytes,22,opt,name=reason,proto3" json:"reason,omitempty"`                                    // why it is pending, backing off or stopping, in one sentence
-	EvictTs             int64                  `protobuf:"varint,23,opt,name=evict_ts,json=evictTs,proto3" json:"evict_ts,omitempty"`                  // when it will be, or was, asked to move; 0: no move is planned
+	EvictTs             int64                  `protobuf:"varint,23,opt,name=evict_ts,json=evictTs,proto3" json:"evict_ts,omitempty"`                  // when it will be, or was, asked to move; 0: no move is planned, or its turn has come and something holds it back
 	ReasonCode          string                 `protobuf:"bytes,24,opt,name=reason_code,json=reasonCode,proto3" json:"reason_code,omitempty"`          // the same, for programs: stable
 	NextChangeTs        int64                  `protobuf:"varint,25,opt,name=next_change_ts,json=nextChangeTs,proto3" json:"next_change_ts,omitempty"` // when something will happen to it by itself; 0: nobody knows, or never
 	NextChange          string                 `protobuf:"bytes,26,opt,name=next_change,json=nextChange,proto3" json:"next_change,omitempty"`          // what will happen next
