@@ -186,6 +186,7 @@ func (s *step) believes(r *fsm.Runner, ref fsm.Ref) bool {
 
 // raise notes a generation that a runner has, or had, and the state does not know: the next one is above it.
 func (s *step) raise(r *fsm.Runner, ref fsm.Ref) {
+	s.warnNotBelieved(r, ref)
 	if s.believes(r, ref) && ref.Generation >= s.tx.Actor(ref.Actor).NextGeneration() {
 		s.do(&logv1.Op{Op: &logv1.Op_RaiseGeneration{RaiseGeneration: &logv1.RaiseGeneration{ActorId: ref.Actor[:], Generation: ref.Generation}}})
 	}

@@ -119,6 +119,8 @@ type step struct {
 	freeRetries int // actors that crashed for the first time and were placed again at once
 
 	newcomers map[uint32]bool // numbers of runners that registered in this Step
+
+	disbelieved uint32 // number of the runner that named nonsense last
 }
 
 // do applies an op on the private Tx, and proposes it if it was legal. This is the only place where the leader calls Do.

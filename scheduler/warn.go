@@ -20,6 +20,7 @@ const (
 	WarnVersionIsStart   = "version_is_start_time"
 	WarnVersionsRising   = "versions_rising"
 	WarnKeep             = "keep_on_lease_lost"
+	WarnNotBelieved      = "generation_not_believed"
 	versionIsStartWithin = 5 // seconds
 	risingRollouts       = 3
 	risingWithinMs       = 10 * 60_000
@@ -76,6 +77,18 @@ func (s *step) warnKeep(p *fsm.Pool, h *callboardv1.Hello) []string {
 	return []string{s.warn(WarnKeep,
 		"runner %q in pool %q keeps its actors when its lease ends (on_lease_lost: keep): while it is cut off they may run elsewhere too, so nothing promises that one of them runs only once",
 		clipText(h.GetKey()), p.ID.Name)}
+}
+
+// warnNotBelieved says that a runner names a generation that cannot be: once for all that it names together, and not again while it holds
+// the same one.
+func (s *step) warnNotBelieved(r *fsm.Runner, ref fsm.Ref) {
+	if ref.Generation <= fsm.MaxRaised || s.disbelieved == r.Number || s.tx.IsOrphan(r, ref) {
+		return
+	}
+	s.disbelieved = r.Number
+	s.warn(WarnNotBelieved,
+		"runner %q in pool %q names generation %d of actor %s: no actor has had that many lives, so it is told to stop, and the actor's own generation stays as it is; is it a runner at all?",
+		clipText(r.Key), r.Pool.Name, ref.Generation, ref.Actor)
 }
 
 // warnRising says that rollouts to ever newer versions follow each other within minutes. One to the version of the one before does not

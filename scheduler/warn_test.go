@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"math"
 	"slices"
 	"testing"
 
@@ -80,5 +81,41 @@ func TestRisingVersionsAreWarnedOf(t *testing.T) {
 	}
 	if two, three := start("v3", 3, 1), start("v4", 4, 1); two != 0 || three != 1 {
 		t.Errorf("%d and %d warnings at the second and third version, want 0 and 1", two, three)
+	}
+}
+
+// TestNonsenseIsWarnedOfOnce: a generation that no actor can have has one line in the log, however many a runner names together and however
+// often it says them again.
+func TestNonsenseIsWarnedOfOnce(t *testing.T) {
+	w := newWorld(t)
+	p := w.start(&process{name: "r1", manual: true, slots: 9})
+	w.turn(Input{Commands: []Command{{Command: create("a1", "", "default", callboardv1.CrashPolicy_CRASH_POLICY_RESTART)}}})
+	warned := func(running, ended []uint64) (n int) {
+		report := p.hello(w)
+		h := report.GetHello().GetHello()
+		for _, generation := range running {
+			h.Running = append(h.Running, &callboardv1.RunningActor{Ref: refOf(fsm.Ref{Actor: fsm.ActorID(idOf("unknown")), Generation: generation})})
+		}
+		for _, generation := range ended {
+			h.Ended = append(h.Ended, &callboardv1.EndedActor{Ref: refOf(fsm.Ref{Actor: fsm.ActorID(idOf("unknown")), Generation: generation})})
+		}
+		for _, warning := range w.turn(Input{Reports: []*nodev1.SessionReport{report}}).Warnings {
+			if warning.Code == WarnNotBelieved {
+				n++
+			}
+		}
+		return n
+	}
+	if n := warned([]uint64{fsm.MaxRaised}, nil); n != 0 {
+		t.Errorf("the highest that is believed: %d warnings", n)
+	}
+	nonsense := []uint64{fsm.MaxRaised, math.MaxUint64, math.MaxUint64 - 1}
+	for i, want := range []int{1, 0} {
+		if n := warned(nonsense, nil); n != want {
+			t.Errorf("hello %d that names nonsense: %d warnings, want %d", i+1, n, want)
+		}
+	}
+	if n := warned(nonsense, []uint64{math.MaxUint64 - 2, math.MaxUint64 - 3}); n != 1 {
+		t.Errorf("ends of nonsense: %d warnings, want 1", n)
 	}
 }
