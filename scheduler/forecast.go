@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"crypto/sha256"
+	"math"
 
 	"github.com/callboard/callboard/fsm"
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
@@ -34,6 +35,7 @@ func foretell(v *fsm.View, pool fsm.PoolID, steps int, setUp func(*fsm.Tx)) fore
 	at, wall := v.ClockMs(), v.WallMs()
 	seed := sha256.Sum256([]byte(pool.Name))
 	toAnswer := onTheWay(v, v.Pool(pool))
+	hearAt := at
 	for n := 0; ; n++ {
 		tx := v.Begin(at, wall+at-f.startMs)
 		s := &step{tx: tx, seed: seed, draws: uint64(n) << 32}
@@ -41,7 +43,10 @@ func foretell(v *fsm.View, pool fsm.PoolID, steps int, setUp func(*fsm.Tx)) fore
 			setUp(tx)
 		}
 		p := tx.Pool(pool)
-		s.hearAll(p)
+		if at >= hearAt {
+			s.hearAll(p)
+			hearAt = at + patienceMs/heartbeatsPerThreshold
+		}
 		if s.answerAll(toAnswer) {
 			f.endMs = at
 		}
@@ -98,13 +103,27 @@ func (f forecast) extrapolate(v *fsm.View, pool fsm.PoolID) forecast {
 	return f
 }
 
-// hearAll lets every connected runner of a pool be heard as often as it would be.
+// patienceMs is the lost threshold that runners have in a forecast: one that hears ten thousand of them every few seconds of its time
+// would do little else.
+const patienceMs = math.MaxUint32
+
+// hearAll lets every connected runner of a pool be heard, and not be missed for long.
 func (s *step) hearAll(p *fsm.Pool) {
-	var numbers []uint32
+	s.tx.Do(&logv1.Op{Op: &logv1.Op_PutSettings{PutSettings: &logv1.PutSettings{
+		Values: []*logv1.SettingValue{{Name: fsm.Settings()[fsm.RunnerEligibleThreshold].Name, Reset_: true}},
+	}}})
+	var connected []*fsm.Runner
 	for r := range s.tx.PoolRunners(p) {
-		if r.Connected && s.tx.SilentMs(r) >= r.ThresholdMs/heartbeatsPerThreshold {
-			numbers = append(numbers, r.Number)
+		if r.Connected {
+			connected = append(connected, r)
 		}
+	}
+	numbers := make([]uint32, len(connected))
+	for i, r := range connected {
+		numbers[i] = r.Number
+		s.tx.Do(&logv1.Op{Op: &logv1.Op_SetRunnerThreshold{SetRunnerThreshold: &logv1.SetRunnerThreshold{
+			RunnerId: r.ID[:], SessionId: r.Session[:], ThresholdMs: patienceMs,
+		}}})
 	}
 	s.seen(numbers)
 }

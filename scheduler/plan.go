@@ -30,7 +30,9 @@ func Plan(v *fsm.View, p *fsm.Pool, version uint32, slots uint64) *callboardv1.R
 		plan.Binds = fmt.Sprintf("nothing moves: the pool has version %d already, and %d is not newer", newest, version)
 		return plan
 	}
-	f := foretell(v, p.ID, planSteps, func(tx *fsm.Tx) { imagine(tx, p, version, plan.GetSlots()) })
+	// More slots than actors change nothing, but for the runners that would have to be imagined.
+	slots = min(plan.GetSlots(), uint64(max(v.PoolStats(p).Live, 1)))
+	f := foretell(v, p.ID, planSteps, func(tx *fsm.Tx) { imagine(tx, p, version, slots) })
 	plan.Moves, plan.Stays, plan.Runners, plan.Estimate = uint32(len(f.turns)), 0, f.runners, f.estimate
 	switch {
 	case f.blocked:
