@@ -24,6 +24,7 @@ type Actor struct {
 	created      time.Time
 	reg          *registration
 	loop         inbox
+	supervised   func() // told when the supervisor has ended
 	log          *slog.Logger
 
 	ctx         context.Context // the handler's: ends when the actor is asked to stop
@@ -51,6 +52,7 @@ type Actor struct {
 
 // shared is what an actor's goroutines tell each other.
 type shared struct {
+	supervising bool // the supervisor has begun
 	handlerDone bool
 	handlerErr  error
 	failure     error // of a hook or WaitUntil function: a crash

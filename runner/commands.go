@@ -132,6 +132,7 @@ func (l *loop) launch(s *callboardv1.StartActor, reg *registration) {
 		created:      time.UnixMilli(s.GetCreateUnixMs()),
 		reg:          reg,
 		loop:         l,
+		supervised:   l.group.Done,
 		log:          l.log.With("actor_id", s.GetRef().GetActorId(), "generation", s.GetRef().GetGeneration(), "name", s.GetName()),
 		dead:         make(chan struct{}),
 		calls:        make(chan struct{}, 1),
@@ -142,7 +143,8 @@ func (l *loop) launch(s *callboardv1.StartActor, reg *registration) {
 	a.tasksCtx, a.cancelTasks = context.WithCancelCause(l.base)
 	a.setDrain(l.drainOf(a))
 	l.actors[a.ID()] = a
-	l.group.Go(a.supervise)
+	l.group.Add(1)
+	a.begin()
 }
 
 // stop asks an actor to stop, at most until a second before the engine gives it up.

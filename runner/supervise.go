@@ -11,7 +11,16 @@ import (
 	"time"
 )
 
-// supervise lives as long as the actor does: it runs the handler, leads it through a stop, and tells the loop how it ended.
+// begin runs the handler. The supervisor begins with the first change of what the actor's goroutines tell each other, which may be
+// days later: an actor that only runs costs one goroutine.
+func (a *Actor) begin() {
+	go guard(a.handle, a.handlerReturned)
+	if a.reg.sleepTimeout != 0 {
+		a.update(func(*shared) {}) // it minds the idle timer
+	}
+}
+
+// supervise lives until the actor has ended: it leads the handler through a stop, and tells the loop how it ended.
 //
 //	handler runs ─asked to stop→ handler's context ends ─returned, or RunStopTimeout→ hooks, tasks, holds ─done, or SleepGrace→ end
 //	             ─returned by itself→ tasks ──────────────────────────────────────────────────────────────────────────────→ end
@@ -19,7 +28,7 @@ import (
 //
 // Code that has not returned by the last deadline is abandoned: its goroutines are all that is left behind.
 func (a *Actor) supervise() {
-	go guard(a.handle, a.handlerReturned)
+	defer a.supervised()
 	a.watch()
 	a.mu.Lock()
 	asked, killed, crashed := a.shared.stop != nil, a.shared.killed != nil, a.shared.failure != nil || a.shared.handlerErr != nil
@@ -274,7 +283,13 @@ func (a *Actor) sleepRefused(err error) {
 func (a *Actor) update(change func(*shared)) {
 	a.mu.Lock()
 	change(&a.shared)
+	first := !a.shared.supervising
+	a.shared.supervising = true
 	a.mu.Unlock()
+	if first {
+		go a.supervise()
+		return
+	}
 	select {
 	case a.changed <- struct{}{}:
 	default: // the supervisor will look anyway
@@ -284,8 +299,7 @@ func (a *Actor) update(change func(*shared)) {
 // wait returns true when ready says so, and false when the time that until names has come. A zero time never comes. Both are
 // asked again after each change.
 func (a *Actor) wait(until func(*shared) time.Time, ready func(*shared) bool) bool {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
+	var timer *time.Timer
 	for {
 		a.mu.Lock()
 		ok, at := ready(&a.shared), until(&a.shared)
@@ -299,7 +313,12 @@ func (a *Actor) wait(until func(*shared) time.Time, ready func(*shared) bool) bo
 			if d <= 0 {
 				return false
 			}
-			timer.Reset(d)
+			if timer == nil {
+				timer = time.NewTimer(d)
+				defer timer.Stop()
+			} else {
+				timer.Reset(d)
+			}
 			due = timer.C
 		}
 		select {

@@ -22,7 +22,7 @@ const (
 	// maxBatchBytes bounds the inputs of one Step, but for a single large one.
 	maxBatchBytes = 1 << 20
 	// maxBatch bounds how many inputs one Step takes: it keeps one entry's work on every node at a few milliseconds.
-	maxBatch = 1024
+	maxBatch = 2048
 	// tickEvery is how often the cluster clock moves at least while anything can fall due.
 	tickEvery = time.Second
 	// maxClockStep is what the cluster clock counts at most between two entries.
