@@ -59,9 +59,12 @@ func (e *endpoint) dial(ctx context.Context, addr string) (net.Conn, error) {
 
 // ready connects if need be. An error means that nothing can have been sent.
 func (e *endpoint) ready(ctx context.Context) error {
+	state := e.conn.GetState()
+	if state == connectivity.Ready {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	state := e.conn.GetState()
 	if state == connectivity.TransientFailure {
 		e.conn.ResetConnectBackoff()
 		if !e.conn.WaitForStateChange(ctx, state) {

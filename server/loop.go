@@ -21,7 +21,7 @@ import (
 const (
 	// maxBatchBytes bounds the inputs of one Step, but for a single large one.
 	maxBatchBytes = 1 << 20
-	// maxBatch bounds how many inputs one Step takes: it keeps one entry's work on every node at a few milliseconds.
+	// maxBatch bounds how many inputs one Step takes: it keeps one entry's work on every node at some tens of milliseconds.
 	maxBatch = 2048
 	// tickEvery is how often the cluster clock moves at least while anything can fall due.
 	tickEvery = time.Second
