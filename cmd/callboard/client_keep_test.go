@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -25,7 +26,7 @@ func TestKeepIsSeen(t *testing.T) {
 			t.Error(line)
 		}
 	}
-	if out := c.ok(t, "runner", "show", keeper); !strings.Contains(out, "on lease lost") || !strings.Contains(out, "keep") {
+	if out := c.ok(t, "runner", "show", keeper); !regexp.MustCompile(`(?m)^on lease lost +keep\b`).MatchString(out) {
 		t.Errorf("runner show:\n%s", out)
 	}
 	if out := c.ok(t, "actor", "list", "--name", "a"); !strings.Contains(out, "may run twice") {

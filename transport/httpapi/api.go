@@ -80,7 +80,7 @@ type answer[T any] struct {
 
 // register adds an operation. Its errors are refusals or come from the engine; either way they leave as JSON.
 func register[I, O any](a *api, op huma.Operation, do func(context.Context, *I) (*answer[O], error)) {
-	op.BodyReadTimeout = -1 // readBody has its own; huma's would go on while an operation waits
+	op.BodyReadTimeout = -1 // the server has one; huma's would go on while an operation waits
 	if op.MaxBodyBytes == 0 {
 		op.MaxBodyBytes = maxBodyBytes
 	}

@@ -79,7 +79,6 @@ func readBody(ctx huma.Context, next func(huma.Context)) {
 		})
 		return
 	}
-	_ = ctx.SetReadDeadline(time.Now().Add(requestTimeout))
 	body, failed := readAll(r, op.MaxBodyBytes-1)
 	if failed == nil {
 		failed = checkBody(body, !op.SkipValidateBody)

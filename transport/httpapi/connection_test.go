@@ -122,7 +122,7 @@ func TestABodyThatNeverComesIsGivenUp(t *testing.T) {
 	})
 }
 
-// TestConnectionsAreBounded: headers that are too large are refused, and a connection that nobody uses is closed.
+// TestConnectionsAreBounded: headers that are too large are refused; a connection that nobody uses, or whose answers nobody takes, is closed.
 func TestConnectionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, h := newHandler(0)
@@ -141,6 +141,17 @@ func TestConnectionsAreBounded(t *testing.T) {
 		})
 		if took := time.Since(begin); took != idleTimeout {
 			t.Errorf("it is closed after %v", took)
+		}
+		begin = time.Now()
+		serve(t, h, func(conn net.Conn) {
+			for { // requests, and never a look at an answer
+				if _, err := io.WriteString(conn, "GET /health HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+					return
+				}
+			}
+		})
+		if took := time.Since(begin); took != writeTimeout {
+			t.Errorf("an answer that nobody takes is given up after %v", took)
 		}
 	})
 }
