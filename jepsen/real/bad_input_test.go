@@ -22,9 +22,11 @@ func TestBadInput(t *testing.T) {
 	before := s.allRunning(bystander, bystanders)
 	instant := int64(history.Now())
 
+	deafRunnersAreCutOff := deafRunnersHarmNobody(s)
 	s.tell("bad input gets a clear error", badInputGetsAClearError)
 	s.tell("a runner that cannot be meant is refused", aRunnerThatCannotBeMeantIsRefused)
 	s.tell("a node that cannot start says why", aNodeThatCannotStartSaysWhy)
+	s.tell("deaf runners are cut off", deafRunnersAreCutOff)
 	s.tell("broken frames harm nobody", brokenFramesHarmNobody)
 
 	s.verdict("generations are unchanged", check.GenerationsUnchanged(before, s.allRunning(bystander, bystanders)))
