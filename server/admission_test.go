@@ -51,38 +51,6 @@ func TestWritesWaitForTheirTurn(t *testing.T) {
 	})
 }
 
-// Linearizable reads ask the leader too, and wait for their turn likewise. A runner that connects does not wait behind them.
-func TestReadsWaitForTheirTurn(t *testing.T) {
-	inCluster(t, 3, func(t *testing.T, c *testCluster) {
-		const callers = maxUnderWay + 1500
-		leader, follower := c.leader(), c.follower()
-		goOn := c.stall(leader.name)
-		var calls sync.WaitGroup
-		errs := make([]error, callers+1)
-		for i := range callers {
-			calls.Go(func() {
-				_, errs[i] = follower.core.engine.View(context.Background(), callboardv1.Consistency_CONSISTENCY_LINEARIZABLE)
-			})
-		}
-		synctest.Wait()
-		time.Sleep(3 * time.Second)
-		waiting := len(leader.core.engine.inbox.requests)
-		if waiting > maxUnderWay || waiting < maxUnderWay/4 {
-			t.Errorf("%d reads wait at the leader, want %d at most", waiting, maxUnderWay)
-		}
-		calls.Go(func() { _, errs[callers] = follower.core.reporter.ReadIndex(context.Background()) })
-		synctest.Wait()
-		if more := len(leader.core.engine.inbox.requests) - waiting; more != 1 {
-			t.Errorf("the leader has %d more requests when a session asks, want 1", more)
-		}
-		goOn()
-		calls.Wait()
-		if err := errors.Join(errs...); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 // nothingToDo is a write that is refused by the scheduler.
 func nothingToDo() *nodev1.SubmitRequest {
 	return &nodev1.SubmitRequest{Command: &nodev1.Command{Command: &nodev1.Command_DestroyActor{DestroyActor: &callboardv1.DestroyRequest{Namespace: "default"}}}}

@@ -80,6 +80,7 @@ func newCore(p parts) (*core, error) {
 	where := newLeaders(p.id, r, p.directory, &box.gate)
 	peers := peer.NewClient(c.replica.cluster, p.dial)
 	c.engine = &engine{replica: c.replica, inbox: box, leaders: where, peers: peers, writes: admitWrites(p.registry), reads: admitReads(p.registry), scouts: newScouts()}
+	c.engine.ferries.ask = c.engine.askIndex
 	c.leadership = &leadership{log: p.log, node: p.name, wall: p.wall, decide: p.decide, raft: r, replica: c.replica, inbox: box, leaders: where, metrics: newLoopMetrics(p.registry), events: newEvents(p.log, p.registry)}
 	c.relay = peer.NewRelay(peers, p.name, where, c.replica, p.log)
 	c.reporter = &reporter{engine: c.engine, relay: c.relay}

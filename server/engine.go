@@ -26,6 +26,7 @@ type engine struct {
 
 	writes, reads *admission
 	scouts        *scouts
+	ferries       ferries
 }
 
 // Submit hands a command to the leader. It returns when this node's own View has the answer's index.
@@ -93,8 +94,11 @@ func noLeader(err error) error {
 	return err
 }
 
-// readIndex returns the index of an entry that was proposed after this call came.
-func (e *engine) readIndex(ctx context.Context) (uint64, error) {
+// readIndex returns the index of an entry that was proposed after this call came. Calls share one where they can.
+func (e *engine) readIndex(ctx context.Context) (uint64, error) { return e.ferries.index(ctx) }
+
+// askIndex asks the leader for such an index.
+func (e *engine) askIndex(ctx context.Context) (uint64, error) {
 	var index uint64
 	err := e.scouts.untilLeader(ctx, func() error {
 		if e.inbox.gate.isOpen() {
