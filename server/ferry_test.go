@@ -69,9 +69,7 @@ func TestAReadTakesNoOlderAnswer(t *testing.T) {
 		if n := questions.Load(); n > readers/2 {
 			t.Errorf("%d questions for %d reads", n, readers)
 		}
-		if s.away != 0 || s.next != nil {
-			t.Errorf("%d are away at the end, one boards: %v", s.away, s.next != nil)
-		}
+		expectNoneAway(t, s)
 	})
 }
 
@@ -124,9 +122,16 @@ func TestAQuestionEndsWithWhoPutIt(t *testing.T) {
 		if err := <-long; err != nil {
 			t.Error(err)
 		}
-		synctest.Wait()
-		if s.away != 0 || s.next != nil {
-			t.Errorf("%d are away at the end, one boards: %v", s.away, s.next != nil)
-		}
+		expectNoneAway(t, s)
 	})
+}
+
+func expectNoneAway(t *testing.T, s *ferries) {
+	t.Helper()
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away != 0 || s.next != nil {
+		t.Errorf("%d are away at the end, one boards: %v", s.away, s.next != nil)
+	}
 }
