@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -20,7 +19,6 @@ import (
 	"github.com/callboard/callboard/fsm"
 	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
-	"github.com/callboard/callboard/runner"
 	"github.com/callboard/callboard/transport/peer"
 	"github.com/callboard/callboard/transport/raftnet"
 	"github.com/callboard/callboard/transport/session"
@@ -133,34 +131,6 @@ func (c *testCluster) addrs() (addrs []string) {
 // Changed never tells: addresses never change here.
 func (c *testCluster) Changed() <-chan struct{} { return nil }
 
-// dialFrom is how a node or a runner reaches a node.
-func (c *testCluster) dialFrom(ctx context.Context, from, addr string) (net.Conn, error) {
-	c.mu.Lock()
-	door := c.doors[addr]
-	c.mu.Unlock()
-	if door == nil {
-		return nil, fmt.Errorf("%s: connection refused", addr)
-	}
-	to, _, _ := strings.Cut(addr, ":")
-	conn := &cuttable{cut: func() chan struct{} { return c.cutBetween(from, to) }, closed: make(chan struct{})}
-	givenUp := context.AfterFunc(ctx, conn.giveUp)
-	err := conn.pass()
-	if !givenUp() && err == nil {
-		err = ctx.Err()
-	}
-	if err != nil {
-		return nil, err
-	}
-	conn.Conn, err = door.DialContext(ctx)
-	return conn, err
-}
-
-func (c *testCluster) cutBetween(a, b string) chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.cuts[min(a, b)+"|"+max(a, b)]
-}
-
 // watch has every View of every node shown to a test.
 func (c *testCluster) watch(look func(before, v *fsm.View)) {
 	c.mu.Lock()
@@ -173,95 +143,6 @@ func (c *testCluster) looks() func(before, v *fsm.View) {
 	defer c.mu.Unlock()
 	return c.look
 }
-
-// part cuts two nodes, or a node and a runner, off from each other, silently and in both directions.
-func (c *testCluster) part(a, b string) {
-	c.network.CutBoth(a, b)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if pair := min(a, b) + "|" + max(a, b); c.cuts[pair] == nil {
-		c.cuts[pair] = make(chan struct{})
-	}
-}
-
-// isolate parts a node from all others, silently and in both directions; runners still reach it.
-func (c *testCluster) isolate(name string) {
-	c.network.Isolate(name)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, other := range c.names {
-		if other != name {
-			c.cuts[min(name, other)+"|"+max(name, other)] = make(chan struct{})
-		}
-	}
-}
-
-// silence parts a runner from every node: its streams stand, and nothing passes.
-func (c *testCluster) silence(key string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, name := range c.names {
-		if pair := min(key, name) + "|" + max(key, name); c.cuts[pair] == nil {
-			c.cuts[pair] = make(chan struct{})
-		}
-	}
-}
-
-// heal ends every cut.
-func (c *testCluster) heal() {
-	c.network.Heal()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for pair, cut := range c.cuts {
-		close(cut)
-		delete(c.cuts, pair)
-	}
-}
-
-// cuttable is a connection through which nothing passes while its two ends are cut off from each other; what was on its way arrives
-// after the cut, as with TCP.
-type cuttable struct {
-	net.Conn
-	cut    func() chan struct{}
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (c *cuttable) pass() error {
-	for {
-		cut := c.cut()
-		if cut == nil {
-			return nil
-		}
-		select {
-		case <-cut:
-		case <-c.closed:
-			return net.ErrClosed
-		}
-	}
-}
-
-func (c *cuttable) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if stopped := c.pass(); stopped != nil {
-		return 0, stopped
-	}
-	return n, err
-}
-
-func (c *cuttable) Write(b []byte) (int, error) {
-	if err := c.pass(); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(b)
-}
-
-func (c *cuttable) Close() error {
-	c.giveUp()
-	return c.Conn.Close()
-}
-
-func (c *cuttable) giveUp() { c.once.Do(func() { close(c.closed) }) }
 
 // start starts a node on its disk, for the first time or again.
 func (c *testCluster) start(name string) {
@@ -403,95 +284,4 @@ func (c *testCluster) create(n *testNode, key string) (fsm.ActorID, error) {
 		return fsm.ActorID{}, refusal
 	}
 	return fsm.ActorID(out.GetSuccess().GetId()), nil
-}
-
-// testRunner is a real runner process's worth of library, with a record of what it ran.
-type testRunner struct {
-	runner *runner.Runner
-	log    *slog.Logger
-	stop   context.CancelFunc
-	done   chan error
-
-	mu     sync.Mutex
-	runs   map[string][]uint64 // generations by actor
-	live   map[string]body
-	bodies []body
-}
-
-// body is one interval in which an actor's code really ran.
-type body struct {
-	actor      string
-	generation uint64
-	from, to   time.Time
-}
-
-// run starts a runner that accepts any actor and holds it until it is stopped.
-func (c *testCluster) run(cfg runner.Config) *testRunner {
-	return c.runWith(runner.ProcessClock(), cfg)
-}
-
-// runWith is run with a clock of the runner's own.
-func (c *testCluster) runWith(clock runner.Clock, cfg runner.Config) *testRunner {
-	if cfg.Key == "" {
-		cfg.Key = "runner"
-	}
-	return c.runAs(cfg.Key, clock, cfg)
-}
-
-// runAs is runWith with another name in the network than the key.
-func (c *testCluster) runAs(name string, clock runner.Clock, cfg runner.Config) *testRunner {
-	cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return c.dialFrom(ctx, name, addr) }
-	cfg.Clock, cfg.IgnoreSignals, cfg.Logger = clock, true, c.log.With("runner", cfg.Key)
-	if cfg.Endpoint == "" {
-		cfg.Endpoint = strings.Join(c.addrs(), ",")
-	}
-	return runIt(cfg, nil)
-}
-
-// runCode starts a runner whose actors are the given code.
-func (c *testCluster) runCode(cfg runner.Config, code runner.Handler) *testRunner {
-	cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return c.dialFrom(ctx, cfg.Key, addr) }
-	cfg.Clock, cfg.IgnoreSignals, cfg.Logger = runner.ProcessClock(), true, c.log.With("runner", cfg.Key)
-	cfg.Endpoint = strings.Join(c.addrs(), ",")
-	return runIt(cfg, code)
-}
-
-// runIt starts a runner. Without code its actors write down when they run, and hold until they are stopped.
-func runIt(cfg runner.Config, code runner.Handler) *testRunner {
-	r := &testRunner{log: cfg.Logger, done: make(chan error, 1), runs: map[string][]uint64{}, live: map[string]body{}}
-	r.runner = runner.New(cfg)
-	r.runner.HandleAny(func(ctx context.Context, a *runner.Actor) error {
-		if code != nil {
-			return code(ctx, a)
-		}
-		began := time.Now()
-		r.mu.Lock()
-		r.runs[a.ID()] = append(r.runs[a.ID()], a.Generation())
-		r.live[a.ID()] = body{actor: a.ID(), generation: a.Generation(), from: began}
-		r.mu.Unlock()
-		<-ctx.Done()
-		r.mu.Lock()
-		delete(r.live, a.ID())
-		r.bodies = append(r.bodies, body{a.ID(), a.Generation(), began, time.Now()})
-		r.mu.Unlock()
-		return ctx.Err()
-	})
-	var ctx context.Context
-	ctx, r.stop = context.WithCancel(context.Background())
-	go func() { r.done <- r.runner.Run(ctx) }()
-	return r
-}
-
-// end stops the runner and waits for it.
-func (r *testRunner) end() {
-	r.stop()
-	if err := <-r.done; err != nil {
-		r.log.Debug("a runner ended", "error", err)
-	}
-}
-
-func (r *testRunner) running() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.live)
 }
