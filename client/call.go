@@ -97,7 +97,7 @@ func judge(err error, req *request) (outcome, error) {
 		switch {
 		case errors.Is(refusal, callboardv1.ErrOutcomeUnknown):
 			return unknown, refusal
-		case errors.Is(refusal, callboardv1.ErrNoLeader), errors.Is(refusal, callboardv1.ErrOverloaded):
+		case retryable(refusal):
 			return again, refusal
 		}
 		return final, refusal
@@ -151,7 +151,7 @@ func (c *Client) failed(ctx context.Context, req *request, err error, maySent bo
 }
 
 func retryable(refusal *callboardv1.Error) bool {
-	return errors.Is(refusal, callboardv1.ErrNoLeader) || errors.Is(refusal, callboardv1.ErrOverloaded)
+	return errors.Is(refusal, callboardv1.ErrNoLeader) || errors.Is(refusal, callboardv1.ErrNodeBehind) || errors.Is(refusal, callboardv1.ErrOverloaded)
 }
 
 // pause waits before the next attempt; false: there is no time for one. The first round over all nodes is not held up.

@@ -102,6 +102,7 @@ var errHang = errors.New("hang")
 var (
 	noLeader   = callboardv1.ErrNoLeader
 	overloaded = callboardv1.ErrOverloaded
+	nodeBehind = callboardv1.ErrNodeBehind
 	unknownOut = callboardv1.ErrOutcomeUnknown
 	broken     = status.Error(codes.Unavailable, "the connection broke")
 )
@@ -137,11 +138,12 @@ func newClient(t *testing.T, addrs []string, opts ...Option) *Client {
 // TestWhatIsTriedAgain: a call goes on while that is safe, and every attempt carries the same key.
 func TestWhatIsTriedAgain(t *testing.T) {
 	for name, answers := range map[string][]error{
-		"no leader":            {noLeader, noLeader},
-		"overloaded":           {overloaded},
-		"unknown, with a key":  {unknownOut},
-		"the connection broke": {broken, broken},
-		"all of them":          {broken, noLeader, unknownOut, overloaded},
+		"no leader":             {noLeader, noLeader},
+		"overloaded":            {overloaded},
+		"a node that is behind": {nodeBehind},
+		"unknown, with a key":   {unknownOut},
+		"the connection broke":  {broken, broken},
+		"all of them":           {broken, noLeader, unknownOut, overloaded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := startNode(t, answers...)

@@ -1,10 +1,14 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
 
+	"github.com/callboard/callboard/fsm"
+	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 	"github.com/callboard/callboard/runner"
 )
 
@@ -64,6 +68,43 @@ func TestANodeWhoseDiskHangsCanBeEnded(t *testing.T) {
 		}
 		c.bury(n)
 		goOn()
+	})
+}
+
+// A follower's disk answers nothing any more, so that its own View stands still. Whoever asks it is told so, and does not wait for ever.
+func TestAFollowerWhoseDiskHangsSaysSo(t *testing.T) {
+	inCluster(t, 3, func(t *testing.T, c *testCluster) {
+		c.leader()
+		n := c.follower()
+		goOn := c.disks[n.name].Hang()
+		defer goOn()
+		c.putThreshold(60) // something that it does not get
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		began := time.Now()
+		_, err := n.core.engine.View(ctx, callboardv1.Consistency_CONSISTENCY_LINEARIZABLE)
+		if refusal, _ := callboardv1.AsRefusal(err); refusal.Name() != "cluster.node_behind" {
+			t.Errorf("a read ends with %v", err)
+		}
+		if took := time.Since(began); took > viewWait+time.Second {
+			t.Errorf("a read ends after %s", took)
+		}
+		began = time.Now()
+		threshold := uint32(30)
+		_, err = n.core.engine.Submit(ctx, &nodev1.SubmitRequest{Command: &nodev1.Command{Command: &nodev1.Command_PutPool{
+			PutPool: &callboardv1.PoolServicePutRequest{Namespace: "default", Name: "default", Config: &callboardv1.PoolConfig{RunnerLostThreshold: &threshold}},
+		}}})
+		if !errors.Is(err, callboardv1.ErrOutcomeUnknown) {
+			t.Errorf("a write ends with %v", err)
+		}
+		if took := time.Since(began); took > viewWait+time.Second {
+			t.Errorf("a write ends after %s", took)
+		}
+		goOn()
+		c.eventually(10*time.Second, "the node's View with the write", func() bool {
+			view, err := n.core.engine.View(ctx, callboardv1.Consistency_CONSISTENCY_LINEARIZABLE)
+			return err == nil && view.LostThresholdMs(view.Pool(fsm.PoolID{Namespace: view.Namespace("default").ID, Name: "default"})) == 30_000
+		})
 	})
 }
 

@@ -17,6 +17,9 @@ import (
 // retryLeaderFor is how long a call looks for a leader before it gives up; every try that found none took no effect.
 const retryLeaderFor = 10 * time.Second
 
+// viewWait is how long a call waits for this node's own View to have what the leader has. A node that is further behind says so.
+const viewWait = 10 * time.Second
+
 // engine is what the doors of this node see: reads, writes and waits, wherever the leader is.
 type engine struct {
 	replica *replica
@@ -53,10 +56,21 @@ func (e *engine) Submit(ctx context.Context, in *nodev1.SubmitRequest) (*nodev1.
 	if err != nil {
 		return nil, err
 	}
-	if _, err := e.replica.waitIndex(ctx, out.GetIndex()); err != nil {
-		return nil, callboardv1.ErrOutcomeUnknown // it is committed, but the caller's time is up before this node can show it
+	if _, err := e.reach(ctx, out.GetIndex()); err != nil {
+		return nil, callboardv1.ErrOutcomeUnknown // it is committed, but the time is up before this node can show it
 	}
 	return out, nil
+}
+
+// reach waits for this node's own View to have an index.
+func (e *engine) reach(ctx context.Context, index uint64) (*fsm.View, error) {
+	waiting, cancel := context.WithTimeout(ctx, viewWait)
+	defer cancel()
+	view, err := e.replica.waitIndex(waiting, index)
+	if err != nil && ctx.Err() == nil {
+		return nil, callboardv1.ErrNodeBehind
+	}
+	return view, err
 }
 
 // submitHere is Submit on the leader itself; on another node it answers ErrNoLeader.
@@ -142,7 +156,7 @@ func (e *engine) View(ctx context.Context, consistency callboardv1.Consistency) 
 	if err != nil {
 		return nil, err
 	}
-	return e.replica.waitIndex(ctx, index)
+	return e.reach(ctx, index)
 }
 
 // readIndexInTurn is readIndex for callers. Sessions do not wait behind them.

@@ -83,6 +83,9 @@ var (
 	// ErrNoLeader: nothing took effect.
 	ErrNoLeader = Refuse("cluster", "no_leader",
 		"no leader is known: nothing took effect; retry in a moment, and look at `callboard operator raft list-peers` if it lasts")
+	// ErrNodeBehind: a read that this node cannot answer. Another node can.
+	ErrNodeBehind = Refuse("cluster", "node_behind",
+		"this node does not keep up with the leader, and cannot tell the current state: ask another node, or read with consistency stale; if it lasts, look at this node's log and disk")
 	// ErrOverloaded: nothing took effect.
 	ErrOverloaded = Refuse("cluster", "overloaded",
 		"too many requests wait for the leader: nothing took effect; retry after a moment, and less at once").With("retry_after_ms", "1000")
@@ -97,6 +100,7 @@ type statuses struct {
 var statusByName = map[string]statuses{
 	"cluster.outcome_unknown":            {codes.Aborted, http.StatusGatewayTimeout},
 	"cluster.no_leader":                  {codes.Unavailable, http.StatusServiceUnavailable},
+	"cluster.node_behind":                {codes.Unavailable, http.StatusServiceUnavailable},
 	"cluster.overloaded":                 {codes.ResourceExhausted, http.StatusTooManyRequests},
 	"cluster.not_leader":                 {codes.Unavailable, http.StatusServiceUnavailable},
 	"cluster.unreachable":                {codes.Unavailable, http.StatusServiceUnavailable},
