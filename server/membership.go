@@ -24,6 +24,8 @@ const (
 	stableFor = 10 * time.Second
 	// caughtUpWithin is how many entries behind the leader a node may be and count as caught up.
 	caughtUpWithin = 512
+	// catchUpWait is how long somebody who asks for a vote waits for the node to catch up.
+	catchUpWait = 5 * time.Second
 )
 
 // Node tells this node's name, the leader's as far as it knows, and its version.
@@ -90,8 +92,13 @@ func (n *node) describe(ctx context.Context, id, addr string) (*nodev1.DescribeR
 	return n.core.engine.peers.Describe(ctx, addr)
 }
 
-// AddVoter gives a member a vote, or adds it at a Raft address.
+// AddVoter gives a member a vote, or adds it at a Raft address. A node that is not there would count in every majority from then on, and
+// may leave the cluster without one for good: it gets neither.
 func (n *node) AddVoter(ctx context.Context, nodeID, raftAddr string) error {
+	if known, ok := n.members.find(nodeID); !ok || !known.Alive {
+		return callboardv1.Refuse("cluster", "membership_change_rejected",
+			"no node with the id %.64q is alive, as far as is known here: start it with --join, it joins and gets its vote by itself", nodeID).With("field", "node_id")
+	}
 	if raftAddr != "" {
 		err := n.changeMembership(ctx, &nodev1.ChangeMembershipRequest{Change: &nodev1.ChangeMembershipRequest_Join{
 			Join: &nodev1.Join{NodeId: nodeID, RaftAddr: raftAddr},
@@ -142,7 +149,7 @@ func (n *node) changeMembership(ctx context.Context, change *nodev1.ChangeMember
 }
 
 // ChangeMembership changes the Raft configuration on the leader.
-func (n *node) ChangeMembership(_ context.Context, change *nodev1.ChangeMembershipRequest) (*nodev1.ChangeMembershipResponse, error) {
+func (n *node) ChangeMembership(ctx context.Context, change *nodev1.ChangeMembershipRequest) (*nodev1.ChangeMembershipResponse, error) {
 	if n.core.raft.State() != raft.Leader {
 		return nil, peer.ErrNotLeader
 	}
@@ -151,7 +158,9 @@ func (n *node) ChangeMembership(_ context.Context, change *nodev1.ChangeMembersh
 	case *nodev1.ChangeMembershipRequest_Join:
 		err = n.core.admit(raft.ServerID(c.Join.GetNodeId()), raft.ServerAddress(c.Join.GetRaftAddr()))
 	case *nodev1.ChangeMembershipRequest_PromoteNodeId:
-		err = n.core.promote(raft.ServerID(c.PromoteNodeId))
+		if err = n.mayVote(ctx, c.PromoteNodeId); err == nil {
+			err = n.core.promote(raft.ServerID(c.PromoteNodeId))
+		}
 	case *nodev1.ChangeMembershipRequest_RemoveNodeId:
 		err = n.core.raft.RemoveServer(raft.ServerID(c.RemoveNodeId), 0, membershipTimeout).Error()
 	default:
@@ -207,6 +216,42 @@ func (c *core) promote(id raft.ServerID) error {
 	return notAMember(string(id))
 }
 
+// mayVote waits until a node has caught up, and says what is amiss when it does not.
+func (n *node) mayVote(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, catchUpWait)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := n.keepsUp(ctx, id)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// keepsUp tells whether a node is there, in this cluster, and hardly behind the leader.
+func (n *node) keepsUp(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
+	defer cancel()
+	known, _ := n.members.find(id)
+	d, err := n.describe(ctx, id, known.GRPCAddr)
+	v := n.core.replica.Current()
+	switch {
+	case err != nil || d.GetNodeId() != id:
+		return callboardv1.Refuse("cluster", "membership_change_rejected", "%.64q does not answer: it gets its vote by itself when it has kept up for %s", id, stableFor)
+	case d.GetClusterId() != v.Cluster().String() || d.GetAppliedIndex()+caughtUpWithin < v.Index():
+		return callboardv1.Refuse("cluster", "membership_change_rejected",
+			"%.64q is at index %d and the leader at %d: it gets its vote by itself when it has kept up for %s", id, d.GetAppliedIndex(), v.Index(), stableFor)
+	}
+	return nil
+}
+
 // tend is the leader's care for its members: it gives a vote to new ones that have caught up and stayed so, and takes over the new
 // address of one that has moved. It removes nobody.
 func (n *node) tend(ctx context.Context) error {
@@ -238,10 +283,7 @@ func (n *node) tendOne(ctx context.Context, s raft.Server, since map[raft.Server
 	if s.Suffrage == raft.Voter {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
-	defer cancel()
-	d, err := n.describe(ctx, string(s.ID), known.GRPCAddr)
-	if err != nil || d.GetAppliedIndex()+caughtUpWithin < n.core.replica.Current().Index() {
+	if n.keepsUp(ctx, string(s.ID)) != nil {
 		delete(since, s.ID)
 		return
 	}
