@@ -95,9 +95,14 @@ func (n *node) describe(ctx context.Context, id, addr string) (*nodev1.DescribeR
 // AddVoter gives a member a vote, or adds it at a Raft address. A node that is not there would count in every majority from then on, and
 // may leave the cluster without one for good: it gets neither.
 func (n *node) AddVoter(ctx context.Context, nodeID, raftAddr string) error {
-	if known, ok := n.members.find(nodeID); !ok || !known.Alive {
+	known, ok := n.members.find(nodeID)
+	switch {
+	case !ok || !known.Alive:
 		return callboardv1.Refuse("cluster", "membership_change_rejected",
 			"no node with the id %.64q is alive, as far as is known here: start it with --join, it joins and gets its vote by itself", nodeID).With("field", "node_id")
+	case raftAddr != "" && raftAddr != known.RaftAddr: // whoever is a member there would be removed for it
+		return callboardv1.Refuse("cluster", "membership_change_rejected",
+			"%.64q is at %s, as it says itself, and not at %.64q", nodeID, known.RaftAddr, raftAddr).With("field", "raft_addr")
 	}
 	if raftAddr != "" {
 		err := n.changeMembership(ctx, &nodev1.ChangeMembershipRequest{Change: &nodev1.ChangeMembershipRequest_Join{
