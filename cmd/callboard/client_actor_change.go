@@ -115,7 +115,12 @@ func actorDestroyCommand(g *globals) *cobra.Command {
 	return cmd
 }
 
-func byteCount(n uint32) string { return fmt.Sprintf("%d bytes", n) }
+func byteCount(n uint32) string {
+	if n == 1 {
+		return "1 byte"
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
 
 func orElse(text, otherwise string) string {
 	if text == "" {

@@ -93,8 +93,10 @@ func actorCreateCommand(g *globals) *cobra.Command {
 			req.Key = &f.key
 		}
 		switch {
-		case count < 1 || concurrency < 1 || concurrency > maxCreateAtOnce:
-			return usage(cmd, "--count and --concurrency: want at least 1, and at most %d at once", maxCreateAtOnce)
+		case count < 1:
+			return usage(cmd, "--count %d: want 1 or more", count)
+		case concurrency < 1 || concurrency > maxCreateAtOnce:
+			return usage(cmd, "--concurrency %d: want 1 to %d", concurrency, maxCreateAtOnce)
 		case count > 1 && req.Key != nil && !strings.Contains(f.key, "%d"):
 			return usage(cmd, "--key with --count: write %%d where the number goes, such as --key room-%%d")
 		case count > 1 && f.idempotencyKey != "":

@@ -25,7 +25,7 @@ func revision() string {
 }
 
 func versionCommand(g *globals) *cobra.Command {
-	return leaf("version", "Show the version of this binary", nil, func(*cobra.Command, []string) error {
+	cmd := leaf("version", "Show the version of this binary", nil, func(*cobra.Command, []string) error {
 		j := struct {
 			Version  string `json:"version"`
 			Revision string `json:"revision"`
@@ -39,4 +39,6 @@ func versionCommand(g *globals) *cobra.Command {
 			t.row("platform", j.Platform)
 		})
 	})
+	idle(cmd, ": it asks no cluster; `callboard status` shows the versions of the nodes", "address", "namespace", "timeout")
+	return cmd
 }

@@ -98,7 +98,7 @@ func flagsFromEnvironment(cmd *cobra.Command, lookup func(string) (string, bool)
 			return
 		}
 		if err := flags.Set(f.Name, value); err != nil {
-			problem = usage(cmd, "%s=%s (in the environment): %v", name, value, err)
+			problem = usage(cmd, "%s=%s (in the environment): %s", name, value, flagProblem(err))
 		}
 	})
 	return problem

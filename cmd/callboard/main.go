@@ -49,9 +49,12 @@ Exit codes: 0 ok, 1 refused, 2 usage, 3 the outcome is unknown, 4 no node can be
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetOut(out)
 	root.SetErr(errOut)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, "%v", err) })
+	root.SetFlagErrorFunc(flagError)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		g.begun = true
+		if err := refuseIdle(cmd, root.PersistentFlags()); err != nil {
+			return err
+		}
 		return flagsFromEnvironment(cmd, os.LookupEnv)
 	}
 	g.addFlags(root)

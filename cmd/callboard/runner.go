@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math"
@@ -24,6 +25,8 @@ CALLBOARD_RUNNER_KEY, CALLBOARD_RUNNER_VERSION, CALLBOARD_TOTAL_SLOTS, and the s
 Exit codes: 0 drained or clean, 20 replaced, 21 refused, 22 stopped with actors left.`
 	var f trialFlags
 	f.add(cmd.Flags())
+	idle(cmd, ": --endpoint says where the nodes are", "address")
+	idle(cmd, " without a command below it", "output", "timeout")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return g.runTrialRunner(cmd, &f) }
 	return cmd
 }
@@ -75,11 +78,38 @@ func (f *trialFlags) over(c runner.Config, given func(name string) bool) runner.
 	return c
 }
 
+// check finds what is wrong with the flags that were given.
+func (f *trialFlags) check(cmd *cobra.Command, given func(name string) bool) error {
+	c := f.config
+	for _, choice := range []struct{ flag, value, one, other string }{
+		{"on-stuck", string(c.OnStuck), string(runner.Abandon), string(runner.ExitProcess)},
+		{"on-lease-lost", string(c.OnLeaseLost), string(runner.Fence), string(runner.Keep)},
+		{"when-drained", string(c.WhenDrained), string(runner.Exit), string(runner.Stay)},
+	} {
+		if choice.value != choice.one && choice.value != choice.other {
+			return usage(cmd, "--%s %s: want %s or %s", choice.flag, choice.value, choice.one, choice.other)
+		}
+	}
+	switch {
+	case given("slots") && (c.Slots < 1 || c.Slots > runner.MaxSlots):
+		return usage(cmd, "--slots %d: want 1 to %d", c.Slots, runner.MaxSlots)
+	case given("pool") && c.Pool == "":
+		return usage(cmd, "--pool is empty: name the pool, or leave the flag out")
+	case given("key") && c.Key == "":
+		return usage(cmd, "--key is empty: name the key, or leave the flag out for a random one")
+	case c.MetadataJSON != "" && !json.Valid([]byte(c.MetadataJSON)):
+		return usage(cmd, "--metadata %s: want JSON, such as '{\"zone\":\"a\"}'", c.MetadataJSON)
+	case c.ShutdownGrace <= 0 || c.ShutdownGrace > runner.MaxShutdownGrace:
+		return usage(cmd, "--shutdown-grace %v: want a time above zero, at most %v", c.ShutdownGrace, runner.MaxShutdownGrace)
+	}
+	return nil
+}
+
 // runTrialRunner is a runner until it is done. Signals are the library's: it hands the actors over before it ends.
 func (g *globals) runTrialRunner(cmd *cobra.Command, f *trialFlags) error {
 	given := cmd.Flags().Changed
-	if given("slots") && (f.config.Slots < 1 || f.config.Slots > runner.MaxSlots) {
-		return usage(cmd, "--slots %d: want 1 to %d", f.config.Slots, runner.MaxSlots)
+	if err := f.check(cmd, given); err != nil {
+		return err
 	}
 	config, err := runner.FromEnv()
 	if err != nil {

@@ -89,7 +89,7 @@ func (f *nodeFlags) readFile(cmd *cobra.Command) error {
 			continue
 		}
 		if err := cmd.LocalFlags().Set(key, yamlText(value)); err != nil {
-			return usage(cmd, "--config %s: %s: %v", f.config, key, err)
+			return usage(cmd, "--config %s: %s: %s: %s", f.config, key, yamlText(value), flagProblem(err))
 		}
 	}
 	return nil
@@ -129,7 +129,14 @@ func serverCommand(g *globals) *cobra.Command {
 		},
 	}
 	f.add(cmd.Flags())
+	idleForNodes(cmd)
 	return cmd
+}
+
+// idleForNodes marks the flags of clients, which a node would ignore.
+func idleForNodes(cmd *cobra.Command) {
+	idle(cmd, ": --http-addr, --grpc-addr and the others say where it listens", "address")
+	idle(cmd, ": it is for commands that ask a cluster", "namespace", "output", "timeout")
 }
 
 // temporaryDir makes a directory that lives as long as the command.
