@@ -42,7 +42,7 @@ const (
 	stopReasonCount
 )
 
-// Actor is one stateful actor. A row is never changed: it is replaced.
+// Actor is one stateful actor, as it was when it was read: to change one is to replace its row.
 type Actor struct {
 	ID           ActorID
 	Seq          uint64 // order of creation
@@ -68,9 +68,9 @@ type Actor struct {
 	MovedIn      uint64 // id of the rollout that moved it last
 	Promise      uint32 // number of the runner that keeps a slot for it while it is being moved; 0: none
 	Eviction     Eviction
-	AlarmMs      int64 // wall clock; 0: none
-	Input        []byte
-	Saved        []byte
+	AlarmMs      int64    // wall clock; 0: none
+	Input        string   // bytes
+	Saved        string   // bytes
 	Trouble      *Trouble // nil: nothing went wrong lately. Must not be changed
 	Decision     Decision
 
@@ -80,7 +80,7 @@ type Actor struct {
 	ordinal   uint32
 	namespace uint32
 	pool      uint32
-	keyHash   uint64
+	keyHash   halves // of one that is being created; a row does not hold it
 }
 
 // Decision is the compact record of why the actor was given to its runner.
@@ -122,7 +122,7 @@ func (tx *Tx) createActor(op *logv1.CreateActor) Result {
 	if tx.Actor(ActorID(id)) != nil {
 		return refuse(CodeExists)
 	}
-	var keyHash uint64
+	var keyHash halves
 	if op.Key != nil {
 		keyHash = hashParts(p.namespace, op.GetName(), op.GetKey())
 		if tx.actorByHash(keyHash, p.namespace, op.GetName(), op.GetKey()) != nil {
@@ -135,7 +135,7 @@ func (tx *Tx) createActor(op *logv1.CreateActor) Result {
 	tx.actorSeq++
 	a := &Actor{
 		ID: ActorID(id), Seq: tx.actorSeq, Name: op.GetName(), Key: op.GetKey(), HasKey: op.Key != nil,
-		Policy: policy, Phase: Pending, Input: op.GetInput(), CreateMs: tx.wallMs, PendingMs: tx.wallMs,
+		Policy: policy, Phase: Pending, Input: string(op.GetInput()), CreateMs: tx.wallMs, PendingMs: tx.wallMs,
 		QueueSeq: tx.nextQueueSeq(), ordinal: tx.actorOrdinals.take(), namespace: p.namespace, pool: p.ordinal, keyHash: keyHash,
 		Orphans: tx.bodiesOf(ActorID(id)), // ids are not given twice: there is none
 	}
@@ -276,7 +276,7 @@ func (tx *Tx) markDestroyed(next *Actor) {
 	next.Phase = Destroyed
 	next.DestroyMs = tx.wallMs
 	next.DueMs = tx.clockMs + endedKeptMs
-	next.Input, next.Saved, next.AlarmMs, next.QueueSeq, next.Claimed = nil, nil, 0, 0, 0
+	next.Input, next.Saved, next.AlarmMs, next.QueueSeq, next.Claimed = "", "", 0, 0, 0
 	next.PendingMs, next.RescheduleMs, next.SleepMs = 0, 0, 0
 	next.Destroying, next.Eviction = false, 0
 }
@@ -305,7 +305,7 @@ func (tx *Tx) saveState(op *logv1.SaveState) Result {
 		return refuse(CodeFull)
 	}
 	next := *a
-	next.Saved, next.SavedVersion = op.GetState(), tx.runners.Get(a.Runner).Version
+	next.Saved, next.SavedVersion = string(op.GetState()), tx.runners.Get(a.Runner).Version
 	tx.replaceActor(a, &next)
 	return Result{}
 }

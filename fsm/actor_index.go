@@ -13,16 +13,15 @@ func (tx *Tx) nameActor(a *Actor) {
 		names = nameCountKey{namespace: a.namespace, name: a.Name, hash: hashParts(a.namespace, a.Name)}
 	}
 	names.actors++
-	a.Name = names.name
 	tx.actorNames.Put(names)
 	tx.actorsByID.Put(idKey{id: ID(a.ID), row: a.ordinal})
-	tx.actorsByName.Put(actorNameKey{hash: names.hash, seq: a.Seq, ordinal: a.ordinal})
+	tx.actorsByName.Put(actorNameKey{hash: names.hash, seq: halve(a.Seq), ordinal: a.ordinal})
 }
 
 func (tx *Tx) removeActor(a *Actor) {
 	tx.replaceActor(a, nil)
 	names, _ := tx.actorNames.Get(nameCountKey{namespace: a.namespace, name: a.Name})
-	tx.actorsByName.Delete(actorNameKey{hash: names.hash, seq: a.Seq})
+	tx.actorsByName.Delete(actorNameKey{hash: names.hash, seq: halve(a.Seq)})
 	tx.actorsByID.Delete(idKey{id: ID(a.ID)})
 	if names.actors--; names.actors == 0 {
 		tx.actorNames.Delete(names)
@@ -48,10 +47,10 @@ func (tx *Tx) replaceActor(old, next *Actor) {
 func (tx *Tx) writeActor(old, next *Actor) {
 	if next == nil {
 		tx.noteActor(old.ordinal)
-		tx.actors.Set(old.ordinal, nil)
+		tx.clearActor(old.ordinal)
 	} else {
 		tx.noteActor(next.ordinal)
-		tx.actors.Set(next.ordinal, next)
+		tx.setActor(next)
 	}
 	was, is := keysOf(old), keysOf(next)
 	moveKey(tx.agenda, was.agenda, is.agenda)
@@ -60,7 +59,9 @@ func (tx *Tx) writeActor(old, next *Actor) {
 	moveKey(tx.alarms, was.alarm, is.alarm)
 	moveKey(tx.backoffs, was.backoff, is.backoff)
 	moveKey(tx.endedActors, was.ended, is.ended)
-	moveKey(tx.actorsByKey, was.key, is.key)
+	if old.holdsKey() != next.holdsKey() {
+		moveKey(tx.actorsByKey, old.liveKey(), next.liveKey())
+	}
 	moveKey(tx.named, was.named, is.named)
 	moveKey(tx.turns, was.turn, is.turn)
 	moveKey(tx.unreceived, was.unreceived, is.unreceived)

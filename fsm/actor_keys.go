@@ -7,12 +7,20 @@ import (
 	"github.com/callboard/callboard/fsm/table"
 )
 
-// Names of actors are shared by all actors of a namespace that bear them: an index key holds a number in place of the text.
+// The keys under which every actor is found are small: there are as many of them as actors. They hold a hash in place of a text, and have
+// no gaps.
+
+// halves is a 64-bit number in a key whose other fields have 32 bits: whole, it would leave a gap.
+type halves struct{ high, low uint32 }
+
+func halve(n uint64) halves { return halves{uint32(n >> 32), uint32(n)} }
+
+func (h halves) whole() uint64 { return uint64(h.high)<<32 | uint64(h.low) }
 
 type nameCountKey struct {
 	namespace uint32
 	name      string
-	hash      uint64
+	hash      halves
 	actors    uint32
 }
 
@@ -25,36 +33,49 @@ func nameCountLess(a, b nameCountKey) bool {
 
 // actorNameKey lists the actors of a name in the order of creation. The hash stands for namespace and name.
 type actorNameKey struct {
-	hash    uint64
-	seq     uint64
+	hash    halves
+	seq     halves
 	ordinal uint32
 }
 
 func actorNameLess(a, b actorNameKey) bool {
 	if a.hash != b.hash {
-		return a.hash < b.hash
+		return a.hash.whole() < b.hash.whole()
 	}
-	return a.seq < b.seq
+	return a.seq.whole() < b.seq.whole()
 }
 
-// actorKeyKey finds live actors by key. The hash stands for namespace, name and key.
+// actorKeyKey finds live actors by key. The hash stands for namespace, name and key. What shares one is in no order that means anything.
 type actorKeyKey struct {
-	hash    uint64
-	seq     uint64
+	hash    halves
 	ordinal uint32
 }
 
 func actorKeyLess(a, b actorKeyKey) bool {
 	if a.hash != b.hash {
-		return a.hash < b.hash
+		return a.hash.whole() < b.hash.whole()
 	}
-	return a.seq < b.seq
+	return a.ordinal < b.ordinal
 }
 
+// liveKey is where a live actor is found by its key; zero: it has none, or it has ended.
+func (a *Actor) liveKey() actorKeyKey {
+	if !a.holdsKey() {
+		return actorKeyKey{}
+	}
+	hash := a.keyHash
+	if hash == (halves{}) {
+		hash = hashParts(a.namespace, a.Name, a.Key)
+	}
+	return actorKeyKey{hash: hash, ordinal: a.ordinal}
+}
+
+func (a *Actor) holdsKey() bool { return a != nil && a.HasKey && a.Phase != Destroyed }
+
 type endedKey struct {
-	namespace uint32
 	dueMs     int64
 	seq       uint64
+	namespace uint32
 	ordinal   uint32
 }
 
@@ -69,8 +90,8 @@ func endedLess(a, b endedKey) bool {
 }
 
 type assignedKey struct {
-	runner  uint32
 	rev     uint64
+	runner  uint32
 	ordinal uint32
 }
 
@@ -95,7 +116,7 @@ func alarmLess(a, b alarmKey) bool {
 }
 
 // hashParts mixes texts into an index key. A collision costs a comparison, nothing more; nobody can make many of them.
-func hashParts(namespace uint32, parts ...string) uint64 {
+func hashParts(namespace uint32, parts ...string) halves {
 	buf := make([]byte, 4, 64)
 	binary.LittleEndian.PutUint32(buf, namespace)
 	for _, p := range parts {
@@ -103,10 +124,10 @@ func hashParts(namespace uint32, parts ...string) uint64 {
 		buf = append(buf, p...)
 	}
 	sum := sha256.Sum256(buf)
-	return binary.LittleEndian.Uint64(sum[:])
+	return halve(binary.LittleEndian.Uint64(sum[:]))
 }
 
-// actorKeys are the keys under which a row is found; the zero value of a key: not there.
+// actorKeys are the keys under which a row is found in one phase and not in another; the zero value of a key: not there.
 type actorKeys struct {
 	agenda     agendaKey
 	backoff    agendaKey
@@ -114,7 +135,6 @@ type actorKeys struct {
 	assigned   assignedKey
 	alarm      alarmKey
 	ended      endedKey
-	key        actorKeyKey
 	named      namedKey
 	turn       namedKey
 	unreceived unreceivedKey
@@ -135,15 +155,12 @@ func keysOf(a *Actor) (k actorKeys) {
 	if a.awaitsTurn() {
 		k.turn = namedKey{pool: a.pool, atMs: a.DueMs, seq: a.Seq, ordinal: a.ordinal}
 	}
-	if a.HasKey && a.Phase != Destroyed {
-		k.key = actorKeyKey{hash: a.keyHash, seq: a.Seq, ordinal: a.ordinal}
-	}
 	switch a.Phase {
 	case Pending:
 		if !a.queued() {
 			break
 		}
-		k.queue = queueKey{pool: a.pool, floor: a.FloorVersion, seq: a.QueueSeq, ordinal: a.ordinal}
+		k.queue = queueKey{pool: a.pool, floor: a.FloorVersion, seq: halve(a.QueueSeq), ordinal: a.ordinal}
 	case Starting, Running, Stopping:
 		k.assigned = assignedKey{runner: a.Runner, rev: a.RunnerRev, ordinal: a.ordinal}
 		if a.Named() {

@@ -10,7 +10,7 @@ func (s *State) Actor(id ActorID) *Actor {
 	if !ok {
 		return nil
 	}
-	return s.actors.Get(key.row)
+	return s.actorAt(key.row)
 }
 
 // ActorByKey finds the live actor of a name and key; nil: there is none.
@@ -22,13 +22,13 @@ func (s *State) ActorByKey(namespace NamespaceID, name, key string) *Actor {
 	return s.actorByHash(hashParts(ns.ordinal, name, key), ns.ordinal, name, key)
 }
 
-// actorByHash is ActorByKey by what an actor's row keeps of all these.
-func (s *State) actorByHash(hash uint64, namespace uint32, name, key string) *Actor {
+// actorByHash is ActorByKey with the hash of all these.
+func (s *State) actorByHash(hash halves, namespace uint32, name, key string) *Actor {
 	for k := range s.actorsByKey.From(actorKeyKey{hash: hash}) {
 		if k.hash != hash {
 			return nil
 		}
-		if a := s.actors.Get(k.ordinal); a.namespace == namespace && a.Name == name && a.Key == key {
+		if a := s.actorAt(k.ordinal); a.namespace == namespace && a.Name == name && a.Key == key {
 			return a
 		}
 	}
@@ -43,11 +43,11 @@ func (s *State) Actors(ns *Namespace, name string, before uint64) iter.Seq[*Acto
 		if !ok {
 			return
 		}
-		for k := range s.actorsByName.DownFrom(actorNameKey{hash: names.hash, seq: before - 1}) {
+		for k := range s.actorsByName.DownFrom(actorNameKey{hash: names.hash, seq: halve(before - 1)}) {
 			if k.hash != names.hash {
 				return
 			}
-			if a := s.actors.Get(k.ordinal); a.namespace == ns.ordinal && a.Name == name && !yield(a) {
+			if a := s.actorAt(k.ordinal); a.namespace == ns.ordinal && a.Name == name && !yield(a) {
 				return
 			}
 		}
@@ -89,7 +89,7 @@ func (s *State) DueAlarms(limit int) []*Actor {
 		if k.wallMs > s.wallMs || len(due) == limit {
 			break
 		}
-		due = append(due, s.actors.Get(k.ordinal))
+		due = append(due, s.actorAt(k.ordinal))
 	}
 	return due
 }
@@ -108,7 +108,7 @@ func (s *State) ExcessEnded(ns *Namespace, limit int) []*Actor {
 		if len(ended) >= excess {
 			break
 		}
-		ended = append(ended, s.actors.Get(k.ordinal))
+		ended = append(ended, s.actorAt(k.ordinal))
 	}
 	return ended
 }
@@ -117,7 +117,7 @@ func (s *State) ExcessEnded(ns *Namespace, limit int) []*Actor {
 func (s *State) ActorsOf(r *Runner, afterRev uint64) iter.Seq[*Actor] {
 	return func(yield func(*Actor) bool) {
 		for k := range s.assigned.From(assignedKey{runner: r.Number, rev: afterRev + 1}) {
-			if k.runner != r.Number || !yield(s.actors.Get(k.ordinal)) {
+			if k.runner != r.Number || !yield(s.actorAt(k.ordinal)) {
 				return
 			}
 		}

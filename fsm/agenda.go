@@ -64,7 +64,7 @@ func (s *State) Due(limit int) []Due {
 		case DueForgetRollout, DueRolloutWait:
 			d.Rollout = s.rollout(key.row, key.seq)
 		default:
-			d.Actor = s.actors.Get(key.row)
+			d.Actor = s.actorAt(key.row)
 		}
 		due = append(due, d)
 	}
@@ -97,7 +97,7 @@ func (s *State) DueBackoffs(limit int) []*Actor {
 		if key.atMs > s.clockMs || len(due) >= limit {
 			break
 		}
-		due = append(due, s.actors.Get(key.row))
+		due = append(due, s.actorAt(key.row))
 	}
 	return due
 }

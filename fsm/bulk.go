@@ -25,19 +25,15 @@ type bulk struct {
 	unread   []unreceivedKey
 }
 
-// add collects the keys of a new row, and gives it what follows from its name and key.
+// add writes a new row and collects its keys.
 func (b *bulk) add(tx *Tx, a *Actor) {
 	names := b.name(a)
-	a.Name = names.name // all actors of a name share its text
-	if a.HasKey {
-		a.keyHash = hashParts(a.namespace, a.Name, a.Key)
-	}
-	tx.actors.Set(a.ordinal, a)
+	tx.setActor(a)
 	tx.countActor(nil, a)
 	b.byID = append(b.byID, idKey{id: ID(a.ID), row: a.ordinal})
-	b.byName = append(b.byName, actorNameKey{hash: names.hash, seq: a.Seq, ordinal: a.ordinal})
+	b.byName = append(b.byName, actorNameKey{hash: names.hash, seq: halve(a.Seq), ordinal: a.ordinal})
 	k := keysOf(a)
-	b.byKey = collect(b.byKey, k.key)
+	b.byKey = collect(b.byKey, a.liveKey())
 	b.agenda = collect(b.agenda, k.agenda)
 	b.backoffs = collect(b.backoffs, k.backoff)
 	b.queue = collect(b.queue, k.queue)

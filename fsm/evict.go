@@ -20,9 +20,9 @@ const (
 
 // namedKey orders the actors of a pool that are named to be evicted, by their turn.
 type namedKey struct {
-	pool    uint32
 	atMs    int64
 	seq     uint64
+	pool    uint32
 	ordinal uint32
 }
 
@@ -38,9 +38,9 @@ func namedLess(a, b namedKey) bool {
 
 // unreceivedKey orders the planned evictions that a runner has not acknowledged, by when they were decided.
 type unreceivedKey struct {
-	runner  uint32
 	atMs    int64
 	seq     uint64
+	runner  uint32
 	ordinal uint32
 }
 
@@ -67,7 +67,7 @@ func (a *Actor) Paced() bool { return a.Phase == Pending && a.DueMs != 0 }
 func (s *State) NamedActors(p *Pool) iter.Seq[*Actor] {
 	return func(yield func(*Actor) bool) {
 		for k := range s.named.From(namedKey{pool: p.ordinal, atMs: math.MinInt64}) {
-			if k.pool != p.ordinal || !yield(s.actors.Get(k.ordinal)) {
+			if k.pool != p.ordinal || !yield(s.actorAt(k.ordinal)) {
 				return
 			}
 		}

@@ -30,7 +30,7 @@ func (s *State) CheckAll() error {
 	c.checkWorld()
 	c.checkNumbers("runner number", &s.runnerNumbers, func(n uint32) bool { return s.runners.Get(n) != nil })
 	c.checkNumbers("pool ordinal", &s.poolOrdinals, func(n uint32) bool { return s.pools.Get(n) != nil })
-	c.checkNumbers("actor ordinal", &s.actorOrdinals, func(n uint32) bool { return s.actors.Get(n) != nil })
+	c.checkNumbers("actor ordinal", &s.actorOrdinals, func(n uint32) bool { return s.actors.Get(n) != "" })
 	c.checkChanges(
 		func(yield func(old, now *Runner) bool) {
 			for number := range s.runnerNumbers.next {
@@ -41,7 +41,7 @@ func (s *State) CheckAll() error {
 		},
 		func(yield func(old, now *Actor) bool) {
 			for ordinal := range s.actorOrdinals.next {
-				if a := s.actors.Get(ordinal); a != nil && !yield(nil, a) {
+				if a := s.actorAt(ordinal); a != nil && !yield(nil, a) {
 					return
 				}
 			}
@@ -91,7 +91,7 @@ func (tx *Tx) Check() error {
 					continue
 				}
 				seen[ordinal] = true
-				if !yield(tx.before.actors.Get(ordinal), tx.actors.Get(ordinal)) {
+				if !yield(tx.before.actorAt(ordinal), tx.actorAt(ordinal)) {
 					return
 				}
 			}

@@ -34,7 +34,7 @@ func TestEveryBrokenInvariantOfADrainIsSeen(t *testing.T) {
 	row := func(tx *Tx, id string, change func(*Actor)) {
 		next := *actor(tx, id)
 		change(&next)
-		tx.actors.Set(next.ordinal, &next)
+		tx.setActor(&next)
 		tx.noteActor(next.ordinal)
 	}
 	runner := func(tx *Tx, number uint32, change func(*Runner)) {

@@ -4,7 +4,7 @@ package fsm
 type queueKey struct {
 	pool    uint32
 	floor   uint32
-	seq     uint64
+	seq     halves
 	ordinal uint32
 }
 
@@ -15,7 +15,7 @@ func queueLess(a, b queueKey) bool {
 	if a.floor != b.floor {
 		return a.floor < b.floor
 	}
-	return a.seq < b.seq
+	return a.seq.whole() < b.seq.whole()
 }
 
 // FirstPending returns the pending actor of a pool that has waited longest among those that may go to a runner of the given
@@ -33,7 +33,7 @@ func (s *State) FirstPending(p *Pool, version uint32) *Actor {
 			break
 		}
 		bound := some && newest >= k.floor // somebody at the floor or above is there to wait for
-		if (k.floor <= version || !bound) && (first == nil || k.seq < first.seq) {
+		if (k.floor <= version || !bound) && (first == nil || k.seq.whole() < first.seq.whole()) {
 			first = &k
 		}
 		if k.floor == ^uint32(0) {
@@ -44,5 +44,5 @@ func (s *State) FirstPending(p *Pool, version uint32) *Actor {
 	if first == nil {
 		return nil
 	}
-	return s.actors.Get(first.ordinal)
+	return s.actorAt(first.ordinal)
 }

@@ -155,8 +155,9 @@ func runnerRecord(r *Runner, poolPosition uint32, seenMs int64) *logv1.Record {
 func (s *State) yieldActors(yield yieldRecord) bool {
 	positions := s.poolPositions()
 	record := &logv1.Record{Record: &logv1.Record_Actor{Actor: &logv1.ActorRecord{}}}
+	a := new(Actor)
 	for k := range s.actorsByID.All() {
-		a := s.actors.Get(k.row)
+		s.unpack(a, s.actors.Get(k.row), k.row)
 		fillActorRecord(record.GetActor(), a, positions[a.pool])
 		if !yield(record) {
 			return false
@@ -167,15 +168,16 @@ func (s *State) yieldActors(yield yieldRecord) bool {
 
 // fillActorRecord makes a record that of an actor, whatever it was before.
 func fillActorRecord(r *logv1.ActorRecord, a *Actor, poolPosition uint32) {
-	decision := r.GetDecision()
+	decision, input, saved := r.GetDecision(), r.GetInput()[:0], r.GetSaved()[:0]
 	r.Reset()
 	r.Id, r.Seq, r.Pool, r.Name = a.ID[:], a.Seq, poolPosition, a.Name
 	r.CrashPolicy, r.Phase, r.StopReason, r.WakeKept, r.Destroying = uint32(a.Policy), uint32(a.Phase), uint32(a.StopReason), a.WakeKept, a.Destroying
 	r.Generation, r.Claimed, r.Runner, r.RunnerRev, r.FloorVersion, r.SavedVersion = a.Generation, a.Claimed, a.Runner, a.RunnerRev, a.FloorVersion, a.SavedVersion
 	r.QueueSeq, r.DueMs, r.StopLimitMs = a.QueueSeq, a.DueMs, a.StopLimitMs
-	r.EvictMs, r.Promise, r.MovedIn, r.Eviction, r.AlarmUnixMs, r.Input, r.Saved = a.EvictMs, a.Promise, a.MovedIn, uint32(a.Eviction), a.AlarmMs, a.Input, a.Saved
+	r.EvictMs, r.Promise, r.MovedIn, r.Eviction, r.AlarmUnixMs = a.EvictMs, a.Promise, a.MovedIn, uint32(a.Eviction), a.AlarmMs
 	r.CreateWallMs, r.StartWallMs, r.ConnectableWallMs, r.SleepWallMs = a.CreateMs, a.StartMs, a.ConnectableMs, a.SleepMs
 	r.PendingWallMs, r.RescheduleWallMs, r.DestroyWallMs = a.PendingMs, a.RescheduleMs, a.DestroyMs
+	r.Input, r.Saved = append(input, a.Input...), append(saved, a.Saved...)
 	if a.HasKey {
 		r.Key = &a.Key
 	}

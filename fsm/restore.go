@@ -326,7 +326,7 @@ func (r *Restorer) actorFrom(rec *logv1.ActorRecord) (*Actor, error) {
 		FloorVersion: rec.GetFloorVersion(), SavedVersion: rec.GetSavedVersion(), QueueSeq: rec.GetQueueSeq(),
 		DueMs: rec.GetDueMs(), StopLimitMs: rec.GetStopLimitMs(),
 		EvictMs: rec.GetEvictMs(), Promise: rec.GetPromise(), MovedIn: rec.GetMovedIn(), Eviction: Eviction(rec.GetEviction()), AlarmMs: rec.GetAlarmUnixMs(),
-		Input: rec.GetInput(), Saved: rec.GetSaved(), Trouble: trouble,
+		Input: string(rec.GetInput()), Saved: string(rec.GetSaved()), Trouble: trouble,
 		Decision: Decision{
 			Index: rec.GetDecisionIndex(), WallMs: rec.GetDecisionWallMs(), InPool: d.GetInPool(), Eligible: d.GetEligible(),
 			Newest: d.GetNewest(), RunnerUp: d.GetRunnerUp(), Version: d.GetVersion(), Rule: uint8(d.GetRule()),

@@ -69,7 +69,7 @@ func (w *walk) describe(a *Actor) string {
 	m := &modelActor{
 		namespace: textOf(ID(s.ActorNamespace(a).ID)), pool: s.ActorPool(a).ID.Name, name: a.Name, key: a.Key, phase: a.Phase.String(), generation: a.Generation, claimed: a.Claimed,
 		reason: uint32(a.StopReason), limitMs: a.StopLimitMs, dueMs: a.DueMs, wakeKept: a.WakeKept, destroying: a.Destroying,
-		queueSeq: int(a.QueueSeq), floor: a.FloorVersion, alarmMs: a.AlarmMs, input: string(a.Input), saved: string(a.Saved), savedVersion: a.SavedVersion,
+		queueSeq: int(a.QueueSeq), floor: a.FloorVersion, alarmMs: a.AlarmMs, input: a.Input, saved: a.Saved, savedVersion: a.SavedVersion,
 		evictMs: a.EvictMs, unreceived: a.Eviction&evictionUnreceived != 0, movedIn: int(a.MovedIn), byRollout: a.Eviction&evictionByRollout != 0, forced: a.Eviction&evictionForced != 0,
 	}
 	if to := s.RunnerByNumber(a.Promise); to != nil {

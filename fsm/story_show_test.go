@@ -100,8 +100,8 @@ func (s *story) showActor(name string) string {
 	}
 	l.add("alarm", a.AlarmMs-1_700_000_000_000, a.AlarmMs == 0)
 	l.add("floor", a.FloorVersion, a.FloorVersion == 0)
-	l.add("input", strconv.Quote(clip(string(a.Input), 20)), len(a.Input) == 0)
-	l.add("saved", fmt.Sprintf("%q@%d", clip(string(a.Saved), 20), a.SavedVersion), len(a.Saved) == 0)
+	l.add("input", strconv.Quote(clip(a.Input, 20)), len(a.Input) == 0)
+	l.add("saved", fmt.Sprintf("%q@%d", clip(a.Saved, 20), a.SavedVersion), len(a.Saved) == 0)
 	if t := a.Trouble; t != nil {
 		l.add("error", t.Code, t.Code == ErrorNone)
 		l.add("message", strconv.Quote(t.Message), t.Message == "")

@@ -231,7 +231,7 @@ func subject(line string) string {
 func (s *story) phases(of *State) map[ActorID]Phase {
 	phases := map[ActorID]Phase{}
 	for k := range of.actorsByID.All() {
-		phases[ActorID(k.id)] = of.actors.Get(k.row).Phase
+		phases[ActorID(k.id)] = of.actorAt(k.row).Phase
 	}
 	return phases
 }

@@ -59,7 +59,7 @@ func (tx *Tx) repace(old, next *Pool) {
 		if k.pool != next.ordinal {
 			break
 		}
-		a := tx.actors.Get(k.ordinal)
+		a := tx.actorAt(k.ordinal)
 		from := a.troubleOrZero().Runner
 		if waiting[from] == nil {
 			runners = append(runners, from)

@@ -55,7 +55,8 @@ type State struct {
 	endedRollouts     table.Index[endedRolloutKey]
 	endedRolloutCount table.Rows[uint32] // by namespace
 
-	actors        table.Rows[*Actor]
+	actors        table.Rows[packedActor]
+	longParts     table.Rows[longParts] // of actors
 	actorOrdinals numbers
 	actorsByID    table.Index[idKey]
 	actorsByName  table.Index[actorNameKey]
@@ -137,6 +138,7 @@ func NewView() *View {
 type Tx struct {
 	State
 	before         *State // what the Tx began on, for Check
+	packed         []byte // room for packing a row
 	touchedActors  []uint32
 	touchedRunners []uint32
 	touchedSet     map[uint32]bool
@@ -161,7 +163,7 @@ func (v *View) Begin(clockMs, wallMs int64) *Tx {
 func (s *State) clone() State {
 	c := *s
 	c.namespaces, c.pools, c.poolStats, c.runners = s.namespaces.Clone(), s.pools.Clone(), s.poolStats.Clone(), s.runners.Clone()
-	c.seen, c.actors, c.endedCount = s.seen.Clone(), s.actors.Clone(), s.endedCount.Clone()
+	c.seen, c.actors, c.longParts, c.endedCount = s.seen.Clone(), s.actors.Clone(), s.longParts.Clone(), s.endedCount.Clone()
 	c.namespacesByName, c.namespacesByID = s.namespacesByName.Clone(), s.namespacesByID.Clone()
 	c.poolsByName, c.versions = s.poolsByName.Clone(), s.versions.Clone()
 	c.poolOrdinals, c.idlePools = s.poolOrdinals.clone(), s.idlePools.Clone()

@@ -85,7 +85,7 @@ func TestABatchIsMadeWholeOrNotAtAll(t *testing.T) {
 			for i := range made {
 				id := idAt(got, i)
 				want := tt.command.GetCreateActors().GetActors()[i]
-				if a := w.view.Actor(id); a == nil || a.Key != want.GetKey() || a.Name != want.GetName() || string(a.Input) != string(want.GetInput()) {
+				if a := w.view.Actor(id); a == nil || a.Key != want.GetKey() || a.Name != want.GetName() || a.Input != string(want.GetInput()) {
 					t.Errorf("id %d is that of %+v, want %v", i, a, want)
 				}
 			}

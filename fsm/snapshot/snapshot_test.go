@@ -90,7 +90,7 @@ func readGolden(t *testing.T, name string) {
 	if err := v.CheckAll(); err != nil {
 		t.Error(err)
 	}
-	if a := v.Actor(fsm.ActorID(id('a', 1))); a == nil || string(a.Saved) != "score 7" || a.Phase != fsm.Stopping || !a.WakeKept {
+	if a := v.Actor(fsm.ActorID(id('a', 1))); a == nil || a.Saved != "score 7" || a.Phase != fsm.Stopping || !a.WakeKept {
 		t.Errorf("the first actor is %+v", a)
 	}
 }

@@ -95,7 +95,7 @@ func pageOfIDs(v *fsm.View, ns *fsm.Namespace, ids []fsm.ActorID, before uint64,
 		}
 	}
 	slices.SortFunc(all, func(a, b *fsm.Actor) int { return cmp.Compare(b.Seq, a.Seq) })
-	all = slices.Compact(all)
+	all = slices.CompactFunc(all, func(a, b *fsm.Actor) bool { return a.ID == b.ID })
 	if len(all) <= limit {
 		return actorPage{actors: all}
 	}

@@ -204,7 +204,7 @@ func (m *message) takes(bytes int) bool {
 
 func (m *message) start(a *fsm.Actor) {
 	start := &callboardv1.StartActor{
-		Ref: refOf(a.Ref()), Name: a.Name, Input: a.Input, State: a.Saved, StateVersion: a.SavedVersion, CreateUnixMs: a.CreateMs,
+		Ref: refOf(a.Ref()), Name: a.Name, Input: []byte(a.Input), State: []byte(a.Saved), StateVersion: a.SavedVersion, CreateUnixMs: a.CreateMs,
 	}
 	if a.HasKey {
 		start.Key = &a.Key
