@@ -182,7 +182,7 @@ func (s viewSnapshot) Persist(sink raft.SnapshotSink) error {
 	return sink.Close()
 }
 
-// polite lets whoever waits for this processor have his turn after each block of a snapshot, which is written in a millisecond. Without
+// polite lets whoever waits for this processor have his turn after each piece of a snapshot, which is made in less than a millisecond. Without
 // that he waits for the 10 ms after which Go takes the processor away: a stall in every write of the cluster.
 type polite struct{ io.Writer }
 

@@ -21,7 +21,7 @@ func (discarded) ID() string    { return "none" }
 func (discarded) Cancel() error { return nil }
 func (discarded) Close() error  { return nil }
 
-// Whoever shares a processor with a snapshot has his turn every millisecond or two, and not only when Go takes the processor away.
+// Whoever shares a processor with a snapshot has his turn several times in a millisecond, and not only when Go takes the processor away.
 func TestASnapshotMakesRoom(t *testing.T) {
 	v := crowd(t, 30_000)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
@@ -47,8 +47,8 @@ func TestASnapshotMakesRoom(t *testing.T) {
 	close(stop)
 	other.Wait()
 	t.Logf("%d turns in %v", got, took)
-	// A file of 30 000 actors has some forty blocks; without room there is a turn each 10 ms, in 60 ms of work.
-	if got < 25 {
+	// A file of 30 000 actors is made in some hundred and forty pieces; without room there is a turn each 10 ms, in 60 ms of work.
+	if got < 100 {
 		t.Errorf("another goroutine had %d turns in %v", got, took)
 	}
 }

@@ -32,6 +32,8 @@ const (
 	// maxRecord bounds one record: an actor with its input and saved state, and room for its other fields.
 	maxRecord = fsm.MaxInput + fsm.MaxSaved + 1<<20
 	maxWindow = 32 << 20
+	// pieceSize is how much is compressed at once.
+	pieceSize = 32 << 10
 )
 
 // Errors of Read. They are wrapped: compare with errors.Is.
@@ -51,8 +53,9 @@ func Write(w io.Writer, v *fsm.View) error {
 	if _, err := w.Write(header); err != nil {
 		return fmt.Errorf("write the snapshot's header: %w", err)
 	}
-	// One goroutine at a time: a snapshot has time, the node's other work has not.
-	compressed, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
+	// One goroutine at a time: a snapshot has time, the node's other work has not. And small pieces, for between two of them w lets others
+	// have the processor: each is made in a few tenths of a millisecond, and in a few of them while garbage is collected.
+	compressed, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(pieceSize))
 	if err != nil {
 		return fmt.Errorf("compress the snapshot: %w", err)
 	}
