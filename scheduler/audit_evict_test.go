@@ -104,13 +104,14 @@ func (u *audit) room(w *world, s *fsm.State, op *logv1.EvictActor, a *fsm.Actor,
 		return
 	}
 	to := s.Runner(fsm.RunnerID(op.GetPromisedRunnerId()))
-	if why := unfit(s, to); why != "" || to.Draining() || held(s, to) >= to.Slots || to.Number == a.Runner {
+	actors := actorsOf(s, to.Pool)
+	if why := unfit(s, to); why != "" || to.Draining() || held(s, actors, to) >= to.Slots || to.Number == a.Runner {
 		w.t.Fatalf("%s: no room there (%s)", what, why)
 	}
 	if !w.thorough(1) {
 		return
 	}
-	for b := range pendingOf(s, to.Pool) {
+	for b := range pendingOf(actors) {
 		if mayUse(s, b, to) {
 			w.t.Fatalf("G9: %s, while %s waits for a slot", what, w.label(b.ID[:]))
 		}
@@ -119,8 +120,8 @@ func (u *audit) room(w *world, s *fsm.State, op *logv1.EvictActor, a *fsm.Actor,
 
 func unreceived(s *fsm.State, pool fsm.PoolID) int {
 	n := 0
-	for a := range actorsOf(s, pool) {
-		if s.AwaitsReceipt(a.Ref()) {
+	for _, a := range actorsOf(s, pool) {
+		if a.Evicting() && s.AwaitsReceipt(a.Ref()) {
 			n++
 		}
 	}

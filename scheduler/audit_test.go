@@ -60,8 +60,9 @@ func (u *audit) assign(w *world, s *fsm.State, op *logv1.AssignActor) {
 	if why := unfit(s, r); why != "" {
 		w.t.Fatalf("%s: the runner is %s", what, why)
 	}
-	if held(s, r) >= r.Slots {
-		w.t.Fatalf("G6: %s, which has %d slots and %d are held", what, r.Slots, held(s, r))
+	actors := actorsOf(s, r.Pool)
+	if held(s, actors, r) >= r.Slots {
+		w.t.Fatalf("G6: %s, which has %d slots and %d are held", what, r.Slots, held(s, actors, r))
 	}
 	if !mayUse(s, a, r) {
 		w.t.Fatalf("the floor: %s, on version %d after %d", what, r.Version, a.FloorVersion)
@@ -69,14 +70,14 @@ func (u *audit) assign(w *world, s *fsm.State, op *logv1.AssignActor) {
 	returns := a.Trouble != nil && a.Trouble.Preferred == r.ID
 	for other := range runnersOf(s, r.Pool) {
 		better := other.Version > r.Version && (!other.Draining() || r.Draining()) || r.Draining() && !other.Draining() && mayUse(s, a, other)
-		if better && unfit(s, other) == "" && held(s, other) < other.Slots && !returns {
+		if better && unfit(s, other) == "" && held(s, actors, other) < other.Slots && !returns {
 			w.t.Fatalf("G5: %s of version %d, while %s of version %d has room", what, r.Version, w.label(other.ID[:]), other.Version)
 		}
 	}
 	if Rule(op.GetDecision().GetRule()) == RulePromised {
 		return // the slot was kept for it
 	}
-	for b := range pendingOf(s, r.Pool) {
+	for b := range pendingOf(actors) {
 		if b.QueueSeq < a.QueueSeq && mayUse(s, b, r) {
 			w.t.Fatalf("G9: %s, while %s has waited longer", what, w.label(b.ID[:]))
 		}
@@ -119,16 +120,17 @@ func (u *audit) fair(w *world, s *fsm.State) {
 	w.t.Helper()
 	for ns := range s.Namespaces("") {
 		for p := range s.Pools(ns, "") {
+			actors := actorsOf(s, p.ID)
 			var room []*fsm.Runner
 			for r := range runnersOf(s, p.ID) {
-				if unfit(s, r) == "" && held(s, r) < r.Slots {
+				if unfit(s, r) == "" && held(s, actors, r) < r.Slots {
 					room = append(room, r)
 				}
 			}
 			if len(room) == 0 {
 				continue
 			}
-			for a := range pendingOf(s, p.ID) {
+			for a := range pendingOf(actors) {
 				for _, r := range room {
 					if mayUse(s, a, r) {
 						w.t.Fatalf("G9: %s is pending and %s has room", w.label(a.ID[:]), w.label(r.ID[:]))
@@ -159,10 +161,10 @@ func unfit(s *fsm.State, r *fsm.Runner) string {
 	return ""
 }
 
-// held counts what holds a slot of a runner, and what it has promised.
-func held(s *fsm.State, r *fsm.Runner) uint32 {
+// held counts what holds a slot of a runner, and what it has promised, among the actors of its pool.
+func held(s *fsm.State, actors []*fsm.Actor, r *fsm.Runner) uint32 {
 	var n uint32
-	for a := range actorsOf(s, r.Pool) {
+	for _, a := range actors {
 		if a.Phase.OnRunner() && a.Runner == r.Number || a.Promise == r.Number {
 			n++
 		}
@@ -201,22 +203,21 @@ func runnersOf(s *fsm.State, pool fsm.PoolID) iter.Seq[*fsm.Runner] {
 	}
 }
 
-func actorsOf(s *fsm.State, pool fsm.PoolID) iter.Seq[*fsm.Actor] {
-	return func(yield func(*fsm.Actor) bool) {
-		ns := s.NamespaceByID(pool.Namespace)
-		for name := range s.ActorNames(ns, "") {
-			for a := range s.Actors(ns, name, 0) {
-				if s.ActorPool(a).ID == pool && !yield(a) {
-					return
-				}
+func actorsOf(s *fsm.State, pool fsm.PoolID) (actors []*fsm.Actor) {
+	ns := s.NamespaceByID(pool.Namespace)
+	for name := range s.ActorNames(ns, "") {
+		for a := range s.Actors(ns, name, 0) {
+			if s.ActorPool(a).ID == pool {
+				actors = append(actors, a)
 			}
 		}
 	}
+	return actors
 }
 
-func pendingOf(s *fsm.State, pool fsm.PoolID) iter.Seq[*fsm.Actor] {
+func pendingOf(actors []*fsm.Actor) iter.Seq[*fsm.Actor] {
 	return func(yield func(*fsm.Actor) bool) {
-		for a := range actorsOf(s, pool) {
+		for _, a := range actors {
 			if a.Phase == fsm.Pending && !a.Paced() && !yield(a) {
 				return
 			}

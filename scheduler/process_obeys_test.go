@@ -44,9 +44,12 @@ func (p *process) observe(w *world) {
 
 // acknowledge says that it has heard of evictions.
 func (p *process) acknowledge(w *world, r *fsm.Runner) {
+	if _, some := w.view.UnreceivedSinceMs(r); !some {
+		return
+	}
 	received := &nodev1.EvictionsReceived{}
 	for a := range w.view.ActorsOf(r, 0) {
-		if w.view.AwaitsReceipt(a.Ref()) && !p.received[a.Ref()] {
+		if a.Evicting() && w.view.AwaitsReceipt(a.Ref()) && !p.received[a.Ref()] {
 			received.Refs = append(received.Refs, refOf(a.Ref()))
 			if p.received == nil {
 				p.received = map[fsm.Ref]bool{}
