@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"strings"
@@ -63,7 +64,7 @@ func (b *watchedBody) Read(into []byte) (int, error) {
 func (b *watchedBody) Close() error { return nil }
 
 // readBody reads the body of an operation that has one, before the operation sees it, and refuses what huma would take: one that is
-// encoded, one whose text is none, fields that come twice.
+// encoded, a config of another type than JSON, text that is none, fields that come twice.
 func readBody(ctx huma.Context, next func(huma.Context)) {
 	op := ctx.Operation()
 	r, w := humago.Unwrap(ctx)
@@ -71,12 +72,14 @@ func readBody(ctx huma.Context, next func(huma.Context)) {
 		next(ctx)
 		return
 	}
+	if kind := r.Header.Get("Content-Type"); !isJSON(kind) {
+		writeError(w, unsupported("Content-Type", kind, "the body must be JSON, with Content-Type: application/json"))
+		return
+	}
+	r.Header.Set("Content-Type", "application/json") // in the one spelling that huma knows
 	if encoding := strings.Join(r.Header.Values("Content-Encoding"), ", "); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		w.Header().Set("Accept-Encoding", "identity")
-		writeError(w, &errorBody{
-			status: http.StatusUnsupportedMediaType, Group: "api", Code: "unsupported_media_type",
-			Message: "Content-Encoding " + clip(encoding) + ": a body is read as it is: send it without an encoding", Metadata: map[string]string{"field": "Content-Encoding"},
-		})
+		writeError(w, unsupported("Content-Encoding", encoding, "a body is read as it is: send it without an encoding"))
 		return
 	}
 	body, failed := readAll(r, op.MaxBodyBytes-1)
@@ -89,6 +92,22 @@ func readBody(ctx huma.Context, next func(huma.Context)) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	next(ctx)
+}
+
+// isJSON tells whether a body of a type may be JSON; one that names no type may.
+func isJSON(kind string) bool {
+	if kind == "" {
+		return true
+	}
+	media, _, err := mime.ParseMediaType(kind)
+	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
+}
+
+func unsupported(header, value, want string) *errorBody {
+	return &errorBody{
+		status: http.StatusUnsupportedMediaType, Group: "api", Code: "unsupported_media_type",
+		Message: header + " " + clip(value) + ": " + want, Metadata: map[string]string{"field": header, "reason": want},
+	}
 }
 
 // readAll reads a body of at most that many bytes.

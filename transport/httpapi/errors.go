@@ -102,9 +102,6 @@ func humaError(code int, message string, errs ...error) huma.StatusError {
 		e.Code = "not_found"
 	case http.StatusMethodNotAllowed:
 		e.Code = "method_not_allowed"
-	case http.StatusUnsupportedMediaType:
-		e.Code = "unsupported_media_type"
-		e.Message = "the body must be JSON, with Content-Type: application/json"
 	default:
 		if code >= http.StatusInternalServerError {
 			e.Group, e.Code = "cluster", "internal_error"

@@ -151,6 +151,9 @@ func TestHeadersAreChecked(t *testing.T) {
 	path := "/actors?namespace=default"
 	expectError(t, call(h, "POST", path, newActor, "Content-Type", "text/xml"), http.StatusUnsupportedMediaType, "api.unsupported_media_type", "")
 	expectError(t, call(h, "POST", path, newActor, "Content-Type", "application/cbor"), http.StatusUnsupportedMediaType, "api.unsupported_media_type", "")
+	expectError(t, call(h, "PUT", configPath, `{"normal":{}}`, "Content-Type", "application/x-www-form-urlencoded"), http.StatusUnsupportedMediaType, "api.unsupported_media_type", "Content-Type")
+	expectError(t, call(h, "POST", path, newActor, "Content-Type", "json;;"), http.StatusUnsupportedMediaType, "api.unsupported_media_type", "Content-Type")
+	ok(t, call(h, "POST", path, newActor, "Content-Type", "Application/JSON; charset=utf-8"))
 	expectError(t, call(h, "POST", path, newActor, "Idempotency-Key", strings.Repeat("k", 129)), http.StatusBadRequest, "api.bad_request", "idempotency_key")
 	expectError(t, call(h, "POST", path, newActor, "Idempotency-Key", "a b"), http.StatusBadRequest, "api.bad_request", "idempotency_key")
 	expectError(t, call(h, "POST", path, newActor, "Content-Encoding", "gzip"), http.StatusUnsupportedMediaType, "api.unsupported_media_type", "Content-Encoding")
