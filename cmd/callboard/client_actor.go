@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -172,7 +173,7 @@ func actorExplainCommand(g *globals) *cobra.Command {
 func (g *globals) printExplanation(answer *callboardv1.ExplainResponse) error {
 	j := explanationOf(answer)
 	return g.print(j, func(t *table) {
-		t.line("%s %s %s", j.Actor.ActorID, j.Actor.Name, j.Actor.keyText())
+		t.line("%s", strings.TrimRight(j.Actor.ActorID+" "+j.Actor.Name+" "+j.Actor.keyText(), " "))
 		t.line("%s", j.Summary)
 		for _, step := range j.Steps {
 			t.line("  %s", step)

@@ -115,11 +115,14 @@ func actorDestroyCommand(g *globals) *cobra.Command {
 	return cmd
 }
 
-func byteCount(n uint32) string {
+func byteCount(n uint32) string { return counted(n, "byte") }
+
+// counted is a number of things: 1 actor, 2 actors.
+func counted[N uint32 | uint64](n N, thing string) string {
 	if n == 1 {
-		return "1 byte"
+		return "1 " + thing
 	}
-	return fmt.Sprintf("%d bytes", n)
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 func orElse(text, otherwise string) string {

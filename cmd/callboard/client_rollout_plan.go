@@ -55,13 +55,13 @@ func planRows(t *table, p planJSON) {
 	if !p.Drain {
 		t.line("drain_on_version_upgrade is off: versions coexist, and nothing moves")
 	}
-	t.row("would move", fmt.Sprintf("%d actors, off %d runners", p.Moves, p.Runners))
+	t.row("would move", counted(p.Moves, "actor")+", off "+counted(p.Runners, "runner"))
 	if p.Stays > 0 {
 		t.row("would stay", fmt.Sprintf("%d, for want of room", p.Stays))
 	}
 	t.row("asleep", fmt.Sprintf("%d, they wake on the newest version", p.Asleep))
 	if p.Moves > 0 {
-		t.row("assumes", fmt.Sprintf("%d slots on version %d", p.Slots, p.Version))
+		t.row("assumes", fmt.Sprintf("%s on version %d", counted(p.Slots, "slot"), p.Version))
 		t.row("first after", planTime(p.FirstMs))
 		t.row("takes", planTook(p))
 		t.row("at most", fmt.Sprintf("%d within one second", p.PeakPerS))

@@ -26,7 +26,7 @@ func TestARolloutOnTheCommandLine(t *testing.T) {
 		c.ok(t, "actor", "create", "--name", "a", "--pool", "p")
 	}
 	c.engine.ReportRunning()
-	if r := c.run("rollout", "plan", "p", "--to", "2"); r.code != exitWouldMove || !strings.Contains(r.out, "3 actors, off 1 runners") || !strings.Contains(r.out, "+-----") {
+	if r := c.run("rollout", "plan", "p", "--to", "2"); r.code != exitWouldMove || !strings.Contains(r.out, "3 actors, off 1 runner\n") || !strings.Contains(r.out, "+-----") {
 		t.Errorf("plan: %d\n%s%s", r.code, r.out, r.errOut)
 	}
 	if out := c.ok(t, "rollout", "plan", "p", "--to", "1"); !strings.Contains(out, "0 actors") {
