@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -28,6 +29,7 @@ type engine struct {
 	peers   *peer.Client
 
 	writes, reads *admission
+	waiting       atomic.Int64 // calls
 	scouts        *scouts
 	ferries       ferries
 }
@@ -172,8 +174,20 @@ func (e *engine) readIndexInTurn(ctx context.Context) (uint64, error) {
 	return e.readIndex(ctx)
 }
 
+// maxWaiters bounds the calls that wait at a node for what becomes of an actor: each of them looks at every View.
+const maxWaiters = 32_768
+
 // Wait returns the first View of this node that satisfies the predicate.
 func (e *engine) Wait(ctx context.Context, enough func(*fsm.View) bool) (*fsm.View, error) {
+	if v := e.replica.Current(); enough(v) {
+		return v, nil
+	}
+	defer e.waiting.Add(-1)
+	if e.waiting.Add(1) > maxWaiters {
+		return nil, callboardv1.Refuse("cluster", "overloaded",
+			"%d calls wait at this node for actors, as many as may: what was asked for is decided, and only the wait is refused; ask again in a while, or another node", maxWaiters).
+			With("retry_after_ms", "1000")
+	}
 	return e.replica.Wait(ctx, enough)
 }
 
