@@ -399,6 +399,18 @@ func TestAPortThatSpeaksSomethingElse(t *testing.T) {
 	}
 }
 
+func TestDialOptionsOfTheCaller(t *testing.T) {
+	var seen []string
+	count := func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		seen = append(seen, method)
+		return invoke(ctx, method, req, reply, cc, opts...)
+	}
+	c := newClient(t, []string{startNode(t).addr}, WithGRPC(grpc.WithUnaryInterceptor(count)))
+	if _, err := c.Actors.Create(t.Context(), &callboardv1.CreateRequest{Name: "a"}); err != nil || len(seen) != 1 {
+		t.Errorf("%v: the caller's interceptor saw %v, want one call", err, seen)
+	}
+}
+
 func TestAddressesAreChecked(t *testing.T) {
 	for _, addrs := range [][]string{nil, {""}, {"localhost"}, {":6421"}, {"127.0.0.1:"}, {"ftp://127.0.0.1"}, {"127.0.0.1:65536"}, {"127.0.0.1:6421", "x"}} {
 		if c, err := New(addrs); err == nil {

@@ -52,7 +52,7 @@ type Config struct {
 	// Endpoint is where the engine is: a comma list of host:port (gRPC), or of http(s) URLs which are asked at /metadata for
 	// the gRPC addresses. Default 127.0.0.1:6421.
 	Endpoint string
-	// Token is shown to the engine.
+	// Token is shown to the engine, which does not look at it yet and says so in a warning.
 	Token string
 	// Namespace and Pool default to "default".
 	Namespace string
@@ -78,7 +78,7 @@ type Config struct {
 	IgnoreSignals bool
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
-	// TLS is used towards the engine when set.
+	// TLS is used towards the engine when set. An engine node speaks none yet: it is for a proxy in front of it.
 	TLS *tls.Config
 	// Dial replaces the network, for tests.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)

@@ -18,8 +18,9 @@
 // # What it owns
 //
 // One runner is one loop (loop.go) which owns all of a runner's state: the lease, the streams, the table of actors, what has not
-// been acknowledged. Everything else talks to it by messages: links (one goroutine pair per stream), supervisors (one goroutine
-// per actor), handlers through the methods of [Actor].
+// been acknowledged. Everything else talks to it by messages: links (one goroutine pair per stream), handlers through the methods of
+// [Actor], and supervisors (one goroutine per actor, from the moment there is something to watch: an idle time, work in the background,
+// a stop; until then an actor costs the goroutine of its handler and no other).
 //
 // # The lease
 //
