@@ -104,6 +104,28 @@ func TestAdmissionHasBounds(t *testing.T) {
 	}
 }
 
+// The leader's inbox is bounded by how many wait: commands by three quarters of it, so that reports of runners find room.
+func TestInboxIsBounded(t *testing.T) {
+	b := newInbox()
+	b.gate.set(true)
+	command := func() error { return b.put(commandRequest(&scheduler.Command{Command: nothingToDo().GetCommand()})) }
+	report := func() error { return b.put(reportRequest(&nodev1.SessionReport{}, func(outcome) {})) }
+	for _, kind := range []struct {
+		name  string
+		put   func() error
+		limit int
+	}{{"command", command, inboxLimit * 3 / 4}, {"report", report, inboxLimit}} {
+		for len(b.requests) < kind.limit {
+			if err := kind.put(); err != nil {
+				t.Fatalf("a %s behind %d inputs: %v", kind.name, len(b.requests), err)
+			}
+		}
+		if err := kind.put(); !errors.Is(err, callboardv1.ErrOverloaded) {
+			t.Errorf("a %s behind %d inputs: %v, want %v", kind.name, len(b.requests), err, callboardv1.ErrOverloaded)
+		}
+	}
+}
+
 // The leader's inbox is bounded by what its commands hold, too. Reports of runners are taken all the same.
 func TestInboxIsBoundedByBytes(t *testing.T) {
 	b := newInbox()

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/callboard/callboard/fsm"
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
@@ -173,7 +175,12 @@ func TestEventsOutlastAnElectionInTheirOrder(t *testing.T) {
 
 // A runner that says more than the leader takes is not read any further.
 func TestAFullBacklogIsNotReadFurther(t *testing.T) {
-	inBubble(t, Config{MaxBacklog: 3}, func(t *testing.T, e *engine, host *Host) {
+	t.Run("by number", func(t *testing.T) { testFullBacklog(t, Config{MaxBacklog: 3}) })
+	t.Run("by bytes", func(t *testing.T) { testFullBacklog(t, Config{MaxBacklogBytes: 3 * proto.Size(batch(1).GetEvents())}) })
+}
+
+func testFullBacklog(t *testing.T, cfg Config) {
+	inBubble(t, cfg, func(t *testing.T, e *engine, host *Host) {
 		c, _ := welcomed(t, host)
 		e.set(func(e *engine) { e.leaderless = true })
 		sent := make(chan int, 100)
@@ -244,13 +251,19 @@ func TestARunnerThatAcknowledgesNothingIsCutOff(t *testing.T) {
 }
 
 func TestCommandsGoOnWhenTheyAreAcknowledged(t *testing.T) {
-	inBubble(t, Config{MaxUnacked: 4}, func(t *testing.T, e *engine, host *Host) {
+	const input = 1000
+	t.Run("by number", func(t *testing.T) { testUnacked(t, Config{MaxUnacked: 4}, nil) })
+	t.Run("by bytes", func(t *testing.T) { testUnacked(t, Config{MaxUnackedBytes: 4 * input}, make([]byte, input)) })
+}
+
+func testUnacked(t *testing.T, cfg Config, input []byte) {
+	inBubble(t, cfg, func(t *testing.T, e *engine, host *Host) {
 		c, _ := welcomed(t, host)
 		c.mu.Lock()
 		c.mute = true
 		c.mu.Unlock()
 		for range 10 {
-			e.create(nil)
+			e.create(input)
 			synctest.Wait()
 		}
 		if n := len(starts(c.heard())); n != 4 {
