@@ -74,17 +74,6 @@ func (c *Crowd) At() (of map[string]int, all int) {
 	return of, all
 }
 
-// Quiet returns for how long the runner that was acknowledged the longest ago has heard nothing.
-func (c *Crowd) Quiet() time.Duration {
-	longest, now := time.Duration(0), time.Now()
-	for _, m := range c.members {
-		if m.welcome.Load() != nil {
-			longest = max(longest, now.Sub(time.Unix(0, m.acked.Load())))
-		}
-	}
-	return longest
-}
-
 // Told returns the longest time from a dial to its Welcome, and why streams broke, since it was asked last.
 func (c *Crowd) Told() (slowest time.Duration, broken map[string]int) {
 	c.mu.Lock()

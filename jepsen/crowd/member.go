@@ -28,7 +28,6 @@ type member struct {
 	at       int // index of the address it is at, or dials next
 	failures int
 	welcome  atomic.Pointer[string] // the address, while its lease is good
-	acked    atomic.Int64           // when its last acknowledgement came, unix ns
 }
 
 func (c *Crowd) newMember(i int) *member {
@@ -97,8 +96,6 @@ func (m *member) session(ctx context.Context) error {
 			})
 			defer beats.Stop()
 			beats.Reset(mathrand.N(interval))
-		case *callboardv1.ConnectResponse_HeartbeatAck:
-			m.acked.Store(now.UnixNano())
 		case *callboardv1.ConnectResponse_Desired:
 			if err := s.send(&callboardv1.ConnectRequest{Message: &callboardv1.ConnectRequest_CommandsAck{
 				CommandsAck: &callboardv1.CommandsAck{Seq: said.Desired.GetSeq()},
@@ -114,7 +111,6 @@ func (m *member) session(ctx context.Context) error {
 }
 
 func (m *member) welcomed(addr string, took time.Duration) {
-	m.acked.Store(time.Now().UnixNano())
 	m.welcome.Store(&addr)
 	m.crowd.dialled(took)
 }
