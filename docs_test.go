@@ -103,6 +103,24 @@ func TestDocumentsPointSomewhere(t *testing.T) {
 	}
 }
 
+// TestEveryPieceOfANodeIsNamed: the architecture names each file of package server, so that a new piece gets its line there.
+func TestEveryPieceOfANodeIsNamed(t *testing.T) {
+	const document = "docs/architecture.md"
+	text := readDocument(t, document)
+	pieces, err := filepath.Glob("server/*.go")
+	if err != nil || len(pieces) == 0 {
+		t.Fatalf("server has no files: %v", err)
+	}
+	for _, piece := range pieces {
+		if strings.HasSuffix(piece, "_test.go") || piece == "server/doc.go" {
+			continue
+		}
+		if !strings.Contains(text, "(../"+piece+")") {
+			t.Errorf("%s does not name %s: say what it is for, under \"Inside an engine node\"", document, piece)
+		}
+	}
+}
+
 func readDocument(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(name)
