@@ -66,6 +66,9 @@ func (e *engine) Submit(ctx context.Context, in *nodev1.SubmitRequest) (*nodev1.
 
 // reach waits for this node's own View to have an index.
 func (e *engine) reach(ctx context.Context, index uint64) (*fsm.View, error) {
+	if v := e.replica.Current(); v.Index() >= index {
+		return v, nil
+	}
 	waiting, cancel := context.WithTimeout(ctx, viewWait)
 	defer cancel()
 	view, err := e.replica.waitIndex(waiting, index)
