@@ -12,10 +12,10 @@ import (
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 )
 
-const (
-	maxPoolMetadata = 64 << 10
-	maxDisplayName  = 128
-)
+// MaxPoolMetadata bounds the metadata of a pool, in bytes.
+const MaxPoolMetadata = 64 << 10
+
+const maxDisplayName = 128 // characters
 
 func (s *step) createNamespace(r *callboardv1.NamespaceServiceCreateRequest) Answer {
 	if !fsm.ValidName(r.GetName()) {
@@ -77,8 +77,8 @@ func poolConfig(r *callboardv1.PoolServicePutRequest) (*logv1.PoolConfig, *callb
 	if c.GetPlacement() < 0 || c.GetPlacement() > callboardv1.Placement_PLACEMENT_BINPACK {
 		return invalid("placement: spread or binpack")
 	}
-	if !validMetadata(c.GetMetadataJson(), maxPoolMetadata) {
-		return invalid("metadata: valid JSON of at most %d bytes", maxPoolMetadata)
+	if !validMetadata(c.GetMetadataJson(), MaxPoolMetadata) {
+		return invalid("metadata: valid JSON of at most %d bytes", MaxPoolMetadata)
 	}
 	return &logv1.PoolConfig{
 		DrainOnVersionUpgrade: c.DrainOnVersionUpgrade, LostThresholdS: c.RunnerLostThreshold,

@@ -8,15 +8,15 @@ import (
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 )
 
-// maxReason bounds what an operator may say of a drain or a pause.
-const maxReason = 256
+// MaxReason bounds what an operator may say of a drain or a pause.
+const MaxReason = 256
 
 // maxDrainDeadlineMs bounds how far ahead the deadline of an operator's drain may be: 30 days.
 const maxDrainDeadlineMs = 30 * 24 * 3_600_000
 
 func badReason(reason string) *callboardv1.Error {
-	if len(reason) > maxReason || !utf8.ValidString(reason) {
-		return callboardv1.Refuse("api", "bad_request", "reason: at most %d bytes of UTF-8, got %d", maxReason, len(reason)).With("field", "reason")
+	if len(reason) > MaxReason || !utf8.ValidString(reason) {
+		return callboardv1.Refuse("api", "bad_request", "reason: at most %d bytes of UTF-8, got %d", MaxReason, len(reason)).With("field", "reason")
 	}
 	return nil
 }

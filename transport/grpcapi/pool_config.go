@@ -5,13 +5,13 @@ import (
 
 	"github.com/callboard/callboard/fsm"
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+	"github.com/callboard/callboard/scheduler"
 )
 
 // Ranges of a pool's fields.
 const (
-	minLostThresholdS   = 10
-	maxLostThresholdS   = 600
-	maxPoolMetadataSize = 64 << 10
+	minLostThresholdS = 10
+	maxLostThresholdS = 600
 )
 
 // checkPoolConfig refuses what no pool can have.
@@ -30,8 +30,8 @@ func checkPoolConfig(c *callboardv1.PoolConfig) *callboardv1.Error {
 	if _, known := callboardv1.Placement_name[int32(c.GetPlacement())]; !known {
 		return invalidConfig("placement", "placement %d is not known: want spread or binpack", c.GetPlacement())
 	}
-	if len(c.GetMetadataJson()) > maxPoolMetadataSize {
-		return invalidConfig("metadata", "metadata has %d bytes, and at most %d are allowed", len(c.GetMetadataJson()), maxPoolMetadataSize)
+	if len(c.GetMetadataJson()) > scheduler.MaxPoolMetadata {
+		return invalidConfig("metadata", "metadata has %d bytes, and at most %d are allowed", len(c.GetMetadataJson()), scheduler.MaxPoolMetadata)
 	}
 	if c.GetMetadataJson() != "" && !json.Valid([]byte(c.GetMetadataJson())) {
 		return invalidConfig("metadata", "metadata is not valid JSON")

@@ -7,19 +7,18 @@ import (
 
 	"github.com/callboard/callboard/fsm"
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
+	"github.com/callboard/callboard/scheduler"
 )
 
-// Limits of requests. What lands in the state is bounded by package fsm.
+// Limits of requests. What lands in the state is bounded by packages fsm and scheduler.
 const (
-	maxIdempotencyKey = 128
-	maxLimit          = 1000
-	defaultLimit      = 100
-	maxActorIDs       = 32
-	maxRunnerIDs      = 1000
-	maxReason         = 256
-	maxCursor         = 1024
-	defaultWait       = 30 * time.Second
-	maxWait           = 10 * time.Minute
+	maxLimit     = 1000
+	defaultLimit = 100
+	maxActorIDs  = 32
+	maxRunnerIDs = 1000
+	maxCursor    = 1024
+	defaultWait  = 30 * time.Second
+	maxWait      = 10 * time.Minute
 )
 
 // badField refuses a request because of one field.
@@ -113,8 +112,8 @@ func checkCrashPolicy(policy callboardv1.CrashPolicy) *callboardv1.Error {
 }
 
 func checkIdempotencyKey(key string) *callboardv1.Error {
-	if len(key) > maxIdempotencyKey {
-		return badField("idempotency_key", "the idempotency key has %d bytes, and at most %d are allowed", len(key), maxIdempotencyKey)
+	if len(key) > scheduler.MaxIdempotencyKey {
+		return badField("idempotency_key", "the idempotency key has %d bytes, and at most %d are allowed", len(key), scheduler.MaxIdempotencyKey)
 	}
 	for i := range len(key) {
 		if key[i] <= ' ' || key[i] > '~' {
@@ -126,8 +125,8 @@ func checkIdempotencyKey(key string) *callboardv1.Error {
 
 // checkReason checks what somebody gives as the reason of a drain or a pause: it is kept and shown.
 func checkReason(reason string) *callboardv1.Error {
-	if len(reason) > maxReason {
-		return badField("reason", "reason has %d bytes, and at most %d are allowed: say it in short", len(reason), maxReason)
+	if len(reason) > scheduler.MaxReason {
+		return badField("reason", "reason has %d bytes, and at most %d are allowed: say it in short", len(reason), scheduler.MaxReason)
 	}
 	if !utf8.ValidString(reason) {
 		return badField("reason", "reason is not valid UTF-8")
