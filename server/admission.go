@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	// maxUnderWay is how many writes of a node's callers, and how many linearizable reads, are on their way to the leader and back at once. More make nothing faster, for
-	// one entry takes no more; but every one of them is a goroutine that becomes runnable when an entry commits, and Raft's own stand in
-	// the same line for a processor: with sixteen thousand of them a leader on a busy machine cannot be heard in time.
+	// maxUnderWay is how many writes of a node's callers, and how many linearizable reads, are on their way to the leader and back at
+	// once. More make nothing faster, for one entry takes no more; but every one of them is a goroutine that becomes runnable when an
+	// entry commits, and Raft's own stand in the same line for a processor: with sixteen thousand of them a leader on a busy machine
+	// cannot be heard in time.
 	maxUnderWay = 2048
 	// maxAdmitted bounds the writes that a node has taken in, and the reads, those that wait for their turn included.
 	maxAdmitted = 32_768

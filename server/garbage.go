@@ -9,15 +9,17 @@ import (
 )
 
 const (
-	// garbageRoom is how much garbage a node may always hold before it is collected, however little else it has: with Go's own rule a
-	// node whose state is small collects many times a second under load, and spends a fifth of its processor time on it.
+	// garbageRoom is how much garbage a node may hold before it is collected, even if what lives is less: with Go's own rule a node
+	// whose state is small collects many times a second under load, and spends a fifth of its processor time on it.
 	garbageRoom = 256 << 20
 	// garbageEvery is how often the rule is fitted to what the node has. A heap that grows in between is collected later than it
 	// should, by at most the same factor.
 	garbageEvery = 2 * time.Second
 	// standardGarbage is Go's own rule, in per cent of what lives: that of every heap larger than garbageRoom.
 	standardGarbage = 100
-	mostGarbage     = 800
+	// mostGarbage is the rule of the smallest heaps, below 32 MiB: they have less room, so that one that grows between two looks stays
+	// within bounds.
+	mostGarbage = 800
 )
 
 // tendGarbage fits the collector's rule to the heap until ctx ends, and then puts back what it was. An operator who sets GOGC has chosen.
