@@ -35,19 +35,35 @@ const (
 // ActorServiceClient is the client API for ActorService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// ActorService makes, finds, moves and ends actors. Whatever names an actor is refused with actor.not_found when there is none of that id.
 type ActorServiceClient interface {
+	// Create makes an actor and places it in the same entry of the log; the answer does not wait until it runs. A key that is taken is refused
+	// with actor.duplicate_key, one whose actor is just ending with actor.key_busy, a pool without config and runners with
+	// actor.no_runner_config_configured.
 	Create(ctx context.Context, in *CreateRequest, opts ...grpc.CallOption) (*CreateResponse, error)
 	// CreateBatch makes many actors with one entry of the log: all of them or none. The refusal names the first one that it is about.
 	CreateBatch(ctx context.Context, in *CreateBatchRequest, opts ...grpc.CallOption) (*CreateBatchResponse, error)
+	// GetOrCreate answers with the actor that has the key, and makes it if there is none: of any number of callers one creates, and all get the
+	// same actor. While the actor that has the key is ending it waits, up to timeout_ms.
 	GetOrCreate(ctx context.Context, in *GetOrCreateRequest, opts ...grpc.CallOption) (*GetOrCreateResponse, error)
+	// Get shows an actor; with wait_running it waits until it runs, up to timeout_ms. One that has ended is shown for an hour.
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error)
+	// List shows the actors of a name, of a name and key, or of ids; newest first.
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
+	// Wake has an actor that sleeps placed, and lets one that waits for its turn after its runner was lost go first. It does not wait until it
+	// runs: Resolve does. For an actor that is awake it does nothing.
 	Wake(ctx context.Context, in *WakeRequest, opts ...grpc.CallOption) (*WakeResponse, error)
+	// Resolve says where an actor runs. It wakes it if need be and waits until it runs, up to timeout_ms.
 	Resolve(ctx context.Context, in *ResolveRequest, opts ...grpc.CallOption) (*ResolveResponse, error)
+	// Sleep asks an actor to stop and to keep its key, its saved state and its alarm, until it is woken. It does not wait for the stop.
 	Sleep(ctx context.Context, in *SleepRequest, opts ...grpc.CallOption) (*SleepResponse, error)
 	// Reschedule moves a running actor now, outside the pool's eviction rate.
 	Reschedule(ctx context.Context, in *RescheduleRequest, opts ...grpc.CallOption) (*RescheduleResponse, error)
+	// Destroy ends an actor for good. That is decided when it answers; ended tells whether its end was confirmed within timeout_ms. Only then
+	// its key is free.
 	Destroy(ctx context.Context, in *DestroyRequest, opts ...grpc.CallOption) (*DestroyResponse, error)
+	// Explain says why an actor is where it is, or why it waits, and what happens next.
 	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
 }
 
@@ -172,19 +188,35 @@ func (c *actorServiceClient) Explain(ctx context.Context, in *ExplainRequest, op
 // ActorServiceServer is the server API for ActorService service.
 // All implementations must embed UnimplementedActorServiceServer
 // for forward compatibility.
+//
+// ActorService makes, finds, moves and ends actors. Whatever names an actor is refused with actor.not_found when there is none of that id.
 type ActorServiceServer interface {
+	// Create makes an actor and places it in the same entry of the log; the answer does not wait until it runs. A key that is taken is refused
+	// with actor.duplicate_key, one whose actor is just ending with actor.key_busy, a pool without config and runners with
+	// actor.no_runner_config_configured.
 	Create(context.Context, *CreateRequest) (*CreateResponse, error)
 	// CreateBatch makes many actors with one entry of the log: all of them or none. The refusal names the first one that it is about.
 	CreateBatch(context.Context, *CreateBatchRequest) (*CreateBatchResponse, error)
+	// GetOrCreate answers with the actor that has the key, and makes it if there is none: of any number of callers one creates, and all get the
+	// same actor. While the actor that has the key is ending it waits, up to timeout_ms.
 	GetOrCreate(context.Context, *GetOrCreateRequest) (*GetOrCreateResponse, error)
+	// Get shows an actor; with wait_running it waits until it runs, up to timeout_ms. One that has ended is shown for an hour.
 	Get(context.Context, *GetRequest) (*GetResponse, error)
+	// List shows the actors of a name, of a name and key, or of ids; newest first.
 	List(context.Context, *ListRequest) (*ListResponse, error)
+	// Wake has an actor that sleeps placed, and lets one that waits for its turn after its runner was lost go first. It does not wait until it
+	// runs: Resolve does. For an actor that is awake it does nothing.
 	Wake(context.Context, *WakeRequest) (*WakeResponse, error)
+	// Resolve says where an actor runs. It wakes it if need be and waits until it runs, up to timeout_ms.
 	Resolve(context.Context, *ResolveRequest) (*ResolveResponse, error)
+	// Sleep asks an actor to stop and to keep its key, its saved state and its alarm, until it is woken. It does not wait for the stop.
 	Sleep(context.Context, *SleepRequest) (*SleepResponse, error)
 	// Reschedule moves a running actor now, outside the pool's eviction rate.
 	Reschedule(context.Context, *RescheduleRequest) (*RescheduleResponse, error)
+	// Destroy ends an actor for good. That is decided when it answers; ended tells whether its end was confirmed within timeout_ms. Only then
+	// its key is free.
 	Destroy(context.Context, *DestroyRequest) (*DestroyResponse, error)
+	// Explain says why an actor is where it is, or why it waits, and what happens next.
 	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
 	mustEmbedUnimplementedActorServiceServer()
 }
@@ -514,10 +546,16 @@ const (
 // PoolServiceClient is the client API for PoolService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// PoolService shows pools and writes their configs.
 type PoolServiceClient interface {
+	// List shows all pools of a namespace.
 	List(ctx context.Context, in *PoolServiceListRequest, opts ...grpc.CallOption) (*PoolServiceListResponse, error)
+	// Get shows a pool with its effective config: every field that nobody wrote with its default.
 	Get(ctx context.Context, in *PoolServiceGetRequest, opts ...grpc.CallOption) (*PoolServiceGetResponse, error)
+	// Put replaces the whole config of a pool, and makes the pool if there is none. Warnings say what is accepted and probably not meant.
 	Put(ctx context.Context, in *PoolServicePutRequest, opts ...grpc.CallOption) (*PoolServicePutResponse, error)
+	// Delete removes the config of a pool. Its runners and actors stay.
 	Delete(ctx context.Context, in *PoolServiceDeleteRequest, opts ...grpc.CallOption) (*PoolServiceDeleteResponse, error)
 }
 
@@ -572,10 +610,16 @@ func (c *poolServiceClient) Delete(ctx context.Context, in *PoolServiceDeleteReq
 // PoolServiceServer is the server API for PoolService service.
 // All implementations must embed UnimplementedPoolServiceServer
 // for forward compatibility.
+//
+// PoolService shows pools and writes their configs.
 type PoolServiceServer interface {
+	// List shows all pools of a namespace.
 	List(context.Context, *PoolServiceListRequest) (*PoolServiceListResponse, error)
+	// Get shows a pool with its effective config: every field that nobody wrote with its default.
 	Get(context.Context, *PoolServiceGetRequest) (*PoolServiceGetResponse, error)
+	// Put replaces the whole config of a pool, and makes the pool if there is none. Warnings say what is accepted and probably not meant.
 	Put(context.Context, *PoolServicePutRequest) (*PoolServicePutResponse, error)
+	// Delete removes the config of a pool. Its runners and actors stay.
 	Delete(context.Context, *PoolServiceDeleteRequest) (*PoolServiceDeleteResponse, error)
 	mustEmbedUnimplementedPoolServiceServer()
 }
@@ -730,10 +774,16 @@ const (
 // RunnerServiceClient is the client API for RunnerService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// RunnerService shows runners and takes them out of service.
 type RunnerServiceClient interface {
+	// List shows the runners of a namespace, or of one pool; newest first.
 	List(ctx context.Context, in *RunnerServiceListRequest, opts ...grpc.CallOption) (*RunnerServiceListResponse, error)
+	// Get shows a runner. One that has ended is shown for an hour.
 	Get(ctx context.Context, in *RunnerServiceGetRequest, opts ...grpc.CallOption) (*RunnerServiceGetResponse, error)
+	// Drain takes a runner out of placement at once and moves its actors away, at its pool's pace. It does not wait for that.
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error)
+	// Undrain calls off a drain that Drain began. Moves that are decided go on.
 	Undrain(ctx context.Context, in *UndrainRequest, opts ...grpc.CallOption) (*UndrainResponse, error)
 }
 
@@ -788,10 +838,16 @@ func (c *runnerServiceClient) Undrain(ctx context.Context, in *UndrainRequest, o
 // RunnerServiceServer is the server API for RunnerService service.
 // All implementations must embed UnimplementedRunnerServiceServer
 // for forward compatibility.
+//
+// RunnerService shows runners and takes them out of service.
 type RunnerServiceServer interface {
+	// List shows the runners of a namespace, or of one pool; newest first.
 	List(context.Context, *RunnerServiceListRequest) (*RunnerServiceListResponse, error)
+	// Get shows a runner. One that has ended is shown for an hour.
 	Get(context.Context, *RunnerServiceGetRequest) (*RunnerServiceGetResponse, error)
+	// Drain takes a runner out of placement at once and moves its actors away, at its pool's pace. It does not wait for that.
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
+	// Undrain calls off a drain that Drain began. Moves that are decided go on.
 	Undrain(context.Context, *UndrainRequest) (*UndrainResponse, error)
 	mustEmbedUnimplementedRunnerServiceServer()
 }
@@ -949,12 +1005,17 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // RolloutService shows and steers how a pool moves to its newest version.
+// RolloutService watches and steers how a pool moves to its newest version. A rollout begins by itself.
 type RolloutServiceClient interface {
-	// Plan is a dry run: nothing changes.
+	// Plan says what a newer version would do to a pool: a dry run, nothing changes.
 	Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (*PlanResponse, error)
+	// Get shows the open rollout of a pool, or else the last one, or a certain one; pool.no_rollout if there is none.
 	Get(ctx context.Context, in *RolloutServiceGetRequest, opts ...grpc.CallOption) (*RolloutServiceGetResponse, error)
+	// Pause stops the planned evictions of the open rollout. The drains go on, and so do moves that are decided.
 	Pause(ctx context.Context, in *PauseRequest, opts ...grpc.CallOption) (*PauseResponse, error)
+	// Resume lets it go on, at its rate: what was missed is not made up for.
 	Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*ResumeResponse, error)
+	// List shows the rollouts of a pool, newest first; ended ones for an hour.
 	List(ctx context.Context, in *RolloutServiceListRequest, opts ...grpc.CallOption) (*RolloutServiceListResponse, error)
 }
 
@@ -1021,12 +1082,17 @@ func (c *rolloutServiceClient) List(ctx context.Context, in *RolloutServiceListR
 // for forward compatibility.
 //
 // RolloutService shows and steers how a pool moves to its newest version.
+// RolloutService watches and steers how a pool moves to its newest version. A rollout begins by itself.
 type RolloutServiceServer interface {
-	// Plan is a dry run: nothing changes.
+	// Plan says what a newer version would do to a pool: a dry run, nothing changes.
 	Plan(context.Context, *PlanRequest) (*PlanResponse, error)
+	// Get shows the open rollout of a pool, or else the last one, or a certain one; pool.no_rollout if there is none.
 	Get(context.Context, *RolloutServiceGetRequest) (*RolloutServiceGetResponse, error)
+	// Pause stops the planned evictions of the open rollout. The drains go on, and so do moves that are decided.
 	Pause(context.Context, *PauseRequest) (*PauseResponse, error)
+	// Resume lets it go on, at its rate: what was missed is not made up for.
 	Resume(context.Context, *ResumeRequest) (*ResumeResponse, error)
+	// List shows the rollouts of a pool, newest first; ended ones for an hour.
 	List(context.Context, *RolloutServiceListRequest) (*RolloutServiceListResponse, error)
 	mustEmbedUnimplementedRolloutServiceServer()
 }
@@ -1204,8 +1270,12 @@ const (
 // NamespaceServiceClient is the client API for NamespaceService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// NamespaceService shows and makes namespaces. `default` is there from the start.
 type NamespaceServiceClient interface {
+	// List shows the namespaces.
 	List(ctx context.Context, in *NamespaceServiceListRequest, opts ...grpc.CallOption) (*NamespaceServiceListResponse, error)
+	// Create makes a namespace; namespace.name_not_unique if there is one of that name.
 	Create(ctx context.Context, in *NamespaceServiceCreateRequest, opts ...grpc.CallOption) (*NamespaceServiceCreateResponse, error)
 }
 
@@ -1240,8 +1310,12 @@ func (c *namespaceServiceClient) Create(ctx context.Context, in *NamespaceServic
 // NamespaceServiceServer is the server API for NamespaceService service.
 // All implementations must embed UnimplementedNamespaceServiceServer
 // for forward compatibility.
+//
+// NamespaceService shows and makes namespaces. `default` is there from the start.
 type NamespaceServiceServer interface {
+	// List shows the namespaces.
 	List(context.Context, *NamespaceServiceListRequest) (*NamespaceServiceListResponse, error)
+	// Create makes a namespace; namespace.name_not_unique if there is one of that name.
 	Create(context.Context, *NamespaceServiceCreateRequest) (*NamespaceServiceCreateResponse, error)
 	mustEmbedUnimplementedNamespaceServiceServer()
 }
@@ -1348,12 +1422,21 @@ const (
 // ClusterServiceClient is the client API for ClusterService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// ClusterService is about the cluster itself: its members and its settings.
 type ClusterServiceClient interface {
+	// Get tells what the cluster has, and who leads it, as the node that answers sees it.
 	Get(ctx context.Context, in *ClusterServiceGetRequest, opts ...grpc.CallOption) (*ClusterServiceGetResponse, error)
+	// ListPeers shows the members as Raft's configuration has them, with what each says of itself.
 	ListPeers(ctx context.Context, in *ListPeersRequest, opts ...grpc.CallOption) (*ListPeersResponse, error)
+	// AddVoter gives a node a vote at once, which it would get by itself when it has been caught up for 10 s.
+	// cluster.membership_change_rejected if it does not answer or is behind.
 	AddVoter(ctx context.Context, in *AddVoterRequest, opts ...grpc.CallOption) (*AddVoterResponse, error)
+	// RemovePeer removes a member for good. Stop its process first.
 	RemovePeer(ctx context.Context, in *RemovePeerRequest, opts ...grpc.CallOption) (*RemovePeerResponse, error)
+	// GetSettings shows every setting with its value and where that came from.
 	GetSettings(ctx context.Context, in *GetSettingsRequest, opts ...grpc.CallOption) (*GetSettingsResponse, error)
+	// PutSettings changes some settings, all or none. An empty value goes back to the default.
 	PutSettings(ctx context.Context, in *PutSettingsRequest, opts ...grpc.CallOption) (*PutSettingsResponse, error)
 }
 
@@ -1428,12 +1511,21 @@ func (c *clusterServiceClient) PutSettings(ctx context.Context, in *PutSettingsR
 // ClusterServiceServer is the server API for ClusterService service.
 // All implementations must embed UnimplementedClusterServiceServer
 // for forward compatibility.
+//
+// ClusterService is about the cluster itself: its members and its settings.
 type ClusterServiceServer interface {
+	// Get tells what the cluster has, and who leads it, as the node that answers sees it.
 	Get(context.Context, *ClusterServiceGetRequest) (*ClusterServiceGetResponse, error)
+	// ListPeers shows the members as Raft's configuration has them, with what each says of itself.
 	ListPeers(context.Context, *ListPeersRequest) (*ListPeersResponse, error)
+	// AddVoter gives a node a vote at once, which it would get by itself when it has been caught up for 10 s.
+	// cluster.membership_change_rejected if it does not answer or is behind.
 	AddVoter(context.Context, *AddVoterRequest) (*AddVoterResponse, error)
+	// RemovePeer removes a member for good. Stop its process first.
 	RemovePeer(context.Context, *RemovePeerRequest) (*RemovePeerResponse, error)
+	// GetSettings shows every setting with its value and where that came from.
 	GetSettings(context.Context, *GetSettingsRequest) (*GetSettingsResponse, error)
+	// PutSettings changes some settings, all or none. An empty value goes back to the default.
 	PutSettings(context.Context, *PutSettingsRequest) (*PutSettingsResponse, error)
 	mustEmbedUnimplementedClusterServiceServer()
 }

@@ -31,6 +31,7 @@ const (
 // Delivery is by state, not by queue. At the start both sides exchange the full set (what runs, what should run) and the
 // difference is corrected; afterwards increments with sequence numbers that start at 1 and have no gaps. A gap ends the stream.
 type SessionServiceClient interface {
+	// Connect is the stream, from its Hello to a Goodbye or a Disconnect.
 	Connect(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConnectRequest, ConnectResponse], error)
 }
 
@@ -64,6 +65,7 @@ type SessionService_ConnectClient = grpc.BidiStreamingClient[ConnectRequest, Con
 // Delivery is by state, not by queue. At the start both sides exchange the full set (what runs, what should run) and the
 // difference is corrected; afterwards increments with sequence numbers that start at 1 and have no gaps. A gap ends the stream.
 type SessionServiceServer interface {
+	// Connect is the stream, from its Hello to a Goodbye or a Disconnect.
 	Connect(grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]) error
 	mustEmbedUnimplementedSessionServiceServer()
 }
