@@ -27,6 +27,12 @@ func (s *State) actorAt(ordinal uint32) *Actor {
 	return a
 }
 
+// actorID is the id of a row, which comes first in it.
+func (s *State) actorID(ordinal uint32) (id ActorID, ok bool) {
+	row := s.actors.Get(ordinal)
+	return id, copy(id[:], row) == len(id)
+}
+
 func (s *State) unpack(a *Actor, row packedActor, ordinal uint32) {
 	*a = Actor{ordinal: ordinal}
 	p := packing{unpacks: true, row: string(row), at: copy(a.ID[:], row)}

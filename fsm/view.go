@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"iter"
 	"slices"
 	"sync"
 
@@ -90,6 +91,8 @@ type View struct {
 	State
 	begin   *sync.Mutex
 	touched []uint32 // numbers of runners whose sessions have something to look at since the View before
+
+	touchedActors []uint32 // since the View before, some more than once, at most one more than maxTouchedActors
 }
 
 // NewView returns the empty state, before the first LeaderEstablished.
@@ -190,11 +193,23 @@ func (tx *Tx) Seal(index uint64) *View {
 	touched := slices.DeleteFunc(tx.touchedRunners, func(number uint32) bool {
 		return tx.runners.Get(number) == tx.before.runners.Get(number) // a heartbeat is nothing that its session must look at
 	})
-	return &View{State: tx.State, begin: new(sync.Mutex), touched: touched}
+	return &View{State: tx.State, begin: new(sync.Mutex), touched: touched, touchedActors: tx.touchedActors}
 }
 
 // Touched returns the numbers of the runners whose sessions have something to look at since the View before this one.
 func (v *View) Touched() []uint32 { return v.touched }
+
+// TouchedActors yields the actors that have changed since the View before this one, some of them more than once. One that was forgotten is
+// not among them: it had ended before. Not ok: they were too many to be noted.
+func (v *View) TouchedActors() (ids iter.Seq[ActorID], ok bool) {
+	return func(yield func(ActorID) bool) {
+		for _, ordinal := range v.touchedActors {
+			if id, there := v.actorID(ordinal); there && !yield(id) {
+				return
+			}
+		}
+	}, len(v.touchedActors) <= maxTouchedActors
+}
 
 // Index returns the log index of the last accepted entry.
 func (s *State) Index() uint64 { return s.index }

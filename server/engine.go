@@ -177,12 +177,17 @@ func (e *engine) readIndexInTurn(ctx context.Context) (uint64, error) {
 	return e.readIndex(ctx)
 }
 
-// maxWaiters bounds the calls that wait at a node for what becomes of an actor: each of them looks at every View.
+// maxWaiters bounds the calls that wait at a node for what becomes of an actor.
 const maxWaiters = 32_768
 
-// Wait returns the first View of this node that satisfies the predicate.
-func (e *engine) Wait(ctx context.Context, enough func(*fsm.View) bool) (*fsm.View, error) {
-	if v := e.replica.Current(); enough(v) {
+// WaitActor returns the first View of this node, at a log index or after it, in which an actor is as the condition says; nil: there is no
+// such actor.
+func (e *engine) WaitActor(ctx context.Context, index uint64, id fsm.ActorID, is func(*fsm.Actor) bool) (*fsm.View, error) {
+	v, err := e.reach(ctx, index)
+	if err != nil {
+		return nil, err
+	}
+	if is(v.Actor(id)) {
 		return v, nil
 	}
 	defer e.waiting.Add(-1)
@@ -191,7 +196,7 @@ func (e *engine) Wait(ctx context.Context, enough func(*fsm.View) bool) (*fsm.Vi
 			"%d calls wait at this node for actors, as many as may: what was asked for is decided, and only the wait is refused; ask again in a while, or another node", maxWaiters).
 			With("retry_after_ms", "1000")
 	}
-	return e.replica.Wait(ctx, enough)
+	return e.replica.waitActor(ctx, id, is)
 }
 
 // RolloutStatus describes a rollout of a View.

@@ -6,7 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
-	"sync"
+	"slices"
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
@@ -24,9 +24,8 @@ type replica struct {
 	current atomic.Pointer[published]
 
 	milestones *milestones
-
-	mu          sync.Mutex // guards subscribers: sessions come and go while Views are published
-	subscribers map[uint32]map[*subscriber]struct{}
+	runners    watchers[uint32] // by number: their sessions
+	actors     watchers[fsm.ActorID]
 }
 
 // published is a View, and the signal that it is no longer the newest.
@@ -35,8 +34,6 @@ type published struct {
 	superseded chan struct{}
 }
 
-type subscriber struct{ wake chan struct{} }
-
 // applied is what the leader learns of its own entry.
 type applied struct {
 	results  []fsm.Result
@@ -44,7 +41,7 @@ type applied struct {
 }
 
 func newReplica(log *slog.Logger) *replica {
-	r := &replica{log: log, milestones: newMilestones(), subscribers: map[uint32]map[*subscriber]struct{}{}}
+	r := &replica{log: log, milestones: newMilestones()}
 	r.current.Store(&published{view: fsm.NewView(), superseded: make(chan struct{})})
 	return r
 }
@@ -95,19 +92,24 @@ func (r *replica) waitIndex(ctx context.Context, index uint64) (*fsm.View, error
 
 // Subscribe returns a channel that gets a token whenever a View has something for a runner's session to look at.
 func (r *replica) Subscribe(number uint32) (wake <-chan struct{}, cancel func()) {
-	s := &subscriber{wake: make(chan struct{}, 1)}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.subscribers[number] == nil {
-		r.subscribers[number] = map[*subscriber]struct{}{}
+	return r.runners.watch(number)
+}
+
+// waitActor returns the first View in which an actor is as the condition says, beginning with the newest; nil: there is no such actor.
+func (r *replica) waitActor(ctx context.Context, id fsm.ActorID, is func(*fsm.Actor) bool) (*fsm.View, error) {
+	if v := r.Current(); is(v.Actor(id)) {
+		return v, nil
 	}
-	r.subscribers[number][s] = struct{}{}
-	return s.wake, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.subscribers[number], s)
-		if len(r.subscribers[number]) == 0 {
-			delete(r.subscribers, number)
+	changed, cancel := r.actors.watch(id)
+	defer cancel()
+	for {
+		if v := r.Current(); is(v.Actor(id)) { // also before the first change: it may have come between the two
+			return v, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 }
@@ -116,19 +118,11 @@ func (r *replica) publish(v *fsm.View) {
 	old := r.current.Swap(&published{view: v, superseded: make(chan struct{})})
 	close(old.superseded)
 	r.milestones.pass(v.Index())
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, number := range v.Touched() {
-		for s := range r.subscribers[number] {
-			s.nudge()
-		}
-	}
-}
-
-func (s *subscriber) nudge() {
-	select {
-	case s.wake <- struct{}{}:
-	default: // a token is there already
+	r.runners.wake(slices.Values(v.Touched()))
+	if changed, ok := v.TouchedActors(); ok {
+		r.actors.wake(changed)
+	} else {
+		r.actors.wakeAll()
 	}
 }
 
@@ -153,7 +147,7 @@ func (r *replica) Apply(entry *raft.Log) any {
 // Snapshot hands out the current View: it never changes, so that writing it stalls nobody.
 func (r *replica) Snapshot() (raft.FSMSnapshot, error) { return viewSnapshot{r.Current()}, nil }
 
-// Restore replaces the state. Every session looks at it anew.
+// Restore replaces the state. Whoever watches looks at it anew.
 func (r *replica) Restore(from io.ReadCloser) error {
 	defer func() { _ = from.Close() }()
 	v, err := snapshot.Read(from)
@@ -161,13 +155,8 @@ func (r *replica) Restore(from io.ReadCloser) error {
 		return fmt.Errorf("restore snapshot: %w", err)
 	}
 	r.publish(v)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, of := range r.subscribers {
-		for s := range of {
-			s.nudge()
-		}
-	}
+	r.runners.wakeAll()
+	r.actors.wakeAll()
 	return nil
 }
 

@@ -79,17 +79,19 @@ func (s *actorService) GetOrCreate(ctx context.Context, req *callboardv1.GetOrCr
 // keyFree waits, from a log index on, until nobody has the key who is being destroyed: nobody at all, or an actor that somebody else
 // has made meanwhile.
 func (s *actorService) keyFree(ctx context.Context, req *callboardv1.GetOrCreateRequest, index uint64) error {
-	_, err := s.engine.Wait(ctx, func(v *fsm.View) bool {
-		if v.Index() < index {
-			return false
-		}
-		ns := v.Namespace(req.GetNamespace())
-		if ns == nil {
-			return true
-		}
-		holder := v.ActorByKey(ns.ID, req.GetName(), req.GetKey())
-		return holder == nil || !holder.Destroying
-	})
+	view, err := s.engine.View(ctx, callboardv1.Consistency_CONSISTENCY_STALE) // it has the index: the write has waited for it
+	if err != nil {
+		return err
+	}
+	ns := view.Namespace(req.GetNamespace())
+	if ns == nil {
+		return nil
+	}
+	holder := view.ActorByKey(ns.ID, req.GetName(), req.GetKey())
+	if holder == nil || !holder.Destroying {
+		return nil
+	}
+	_, err = s.engine.WaitActor(ctx, index, holder.ID, func(a *fsm.Actor) bool { return a == nil || a.Phase == fsm.Destroyed })
 	return err
 }
 
@@ -169,10 +171,7 @@ func (s *actorService) Destroy(ctx context.Context, req *callboardv1.DestroyRequ
 	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	view, err := s.engine.Wait(waiting, func(v *fsm.View) bool {
-		a := v.Actor(id)
-		return v.Index() >= index && (a == nil || a.Phase == fsm.Destroyed)
-	})
+	view, err := s.engine.WaitActor(waiting, index, id, func(a *fsm.Actor) bool { return a == nil || a.Phase == fsm.Destroyed })
 	if err != nil {
 		return &callboardv1.DestroyResponse{Ended: false, Index: index}, nil //nolint:nilerr // accepted, and its end takes longer
 	}

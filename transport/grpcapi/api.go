@@ -17,9 +17,9 @@ type Engine interface {
 	Submit(ctx context.Context, req *nodev1.SubmitRequest) (*nodev1.SubmitResponse, error)
 	// View returns a View that holds everything acknowledged before the call, or for a stale read this node's own.
 	View(ctx context.Context, consistency callboardv1.Consistency) (*fsm.View, error)
-	// Wait returns the first View, from the current one on, that satisfies the condition. The condition must be cheap: it is
-	// asked for every View.
-	Wait(ctx context.Context, condition func(*fsm.View) bool) (*fsm.View, error)
+	// WaitActor returns the first View of this node, at a log index or after it, in which an actor is as the condition says. The
+	// condition is asked when the actor has changed; nil: there is no such actor.
+	WaitActor(ctx context.Context, index uint64, id fsm.ActorID, is func(*fsm.Actor) bool) (*fsm.View, error)
 	// RolloutStatus describes a rollout of a View.
 	RolloutStatus(v *fsm.View, r *fsm.Rollout) *callboardv1.Rollout
 	// DrainStatus describes how a runner gives up its actors; nil: it does not.

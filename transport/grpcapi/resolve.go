@@ -58,11 +58,7 @@ func needsWake(a *fsm.Actor) bool {
 // waitRunning waits, from a log index on, until an actor runs. It gives up when the actor ends, or is in a state that the caller does
 // not want to wait in.
 func (s *actorService) waitRunning(ctx context.Context, index uint64, id fsm.ActorID, hopeless func(*fsm.Actor) bool) (*fsm.View, *fsm.Actor, error) {
-	view, err := s.engine.Wait(ctx, func(v *fsm.View) bool {
-		if v.Index() < index {
-			return false
-		}
-		a := v.Actor(id)
+	view, err := s.engine.WaitActor(ctx, index, id, func(a *fsm.Actor) bool {
 		return a == nil || a.Phase == fsm.Running || a.Phase == fsm.Destroyed || hopeless != nil && hopeless(a)
 	})
 	if err != nil {

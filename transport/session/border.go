@@ -32,6 +32,8 @@ type Wire interface {
 // Views is the node's own state, as it moves.
 type Views interface {
 	Current() *fsm.View
+	// WaitIndex waits for the View that an entry made, or a later one.
+	WaitIndex(ctx context.Context, index uint64) error
 	// Wait returns the first View for which the predicate holds, beginning with the current one.
 	Wait(ctx context.Context, holds func(*fsm.View) bool) (*fsm.View, error)
 	// Subscribe gives a channel with room for one token, which is there whenever a View was published since the last token was

@@ -151,7 +151,7 @@ func (e *engine) answerLocked(w waiting, answer *nodev1.SessionAnswer) {
 	index, early := e.head.Index(), e.early
 	e.done.Go(func() {
 		if !early {
-			if _, err := e.Wait(e.t.Context(), func(v *fsm.View) bool { return v.Index() >= index }); err != nil {
+			if err := e.WaitIndex(e.t.Context(), index); err != nil {
 				return // the test is over
 			}
 		}
@@ -242,6 +242,11 @@ func (e *engine) Wait(ctx context.Context, holds func(*fsm.View) bool) (*fsm.Vie
 			return nil, ctx.Err()
 		}
 	}
+}
+
+func (e *engine) WaitIndex(ctx context.Context, index uint64) error {
+	_, err := e.Wait(ctx, func(v *fsm.View) bool { return v.Index() >= index })
+	return err
 }
 
 func (e *engine) Subscribe(number uint32) (<-chan struct{}, func()) {

@@ -179,7 +179,7 @@ func (s *session) catchUp() error {
 	defer cancel()
 	index, err := s.host.reporter.ReadIndex(ctx)
 	if err == nil {
-		_, err = s.host.views.Wait(ctx, func(v *fsm.View) bool { return v.Index() >= index })
+		err = s.host.views.WaitIndex(ctx, index)
 	}
 	if err != nil {
 		return s.behind(err)

@@ -91,13 +91,13 @@ func (e *Engine) View(ctx context.Context, _ callboardv1.Consistency) (*fsm.View
 	return e.view, ctx.Err()
 }
 
-// Wait returns the first View that satisfies the condition.
-func (e *Engine) Wait(ctx context.Context, condition func(*fsm.View) bool) (*fsm.View, error) {
+// WaitActor returns the first View, at an index or after it, in which an actor is as the condition says.
+func (e *Engine) WaitActor(ctx context.Context, index uint64, id fsm.ActorID, is func(*fsm.Actor) bool) (*fsm.View, error) {
 	for {
 		e.mu.Lock()
 		view, moved := e.view, e.moved
 		e.mu.Unlock()
-		if condition(view) {
+		if view.Index() >= index && is(view.Actor(id)) {
 			return view, nil
 		}
 		select {
