@@ -27,12 +27,12 @@ func actorListCommand(g *globals) *cobra.Command {
 		stale bool
 		limit uint32
 	)
-	cmd := leaf("list", "List the actors of a name, or certain ones", nil, func(cmd *cobra.Command, _ []string) error {
+	cmd := leaf("list", "List the actors of a name, those on a runner, or certain ones", nil, func(cmd *cobra.Command, _ []string) error {
 		if cmd.Flags().Changed("key") {
 			req.Key = &key
 		}
-		if req.GetName() == "" && len(req.GetActorIds()) == 0 {
-			return usage(cmd, "actor list: name the actors with --name, or some with --id")
+		if req.GetName() == "" && len(req.GetActorIds()) == 0 && req.GetRunnerId() == "" {
+			return usage(cmd, "actor list: name the actors with --name, some with --id, or their runner with --runner")
 		}
 		req.Consistency = consistency(stale)
 		return g.call(cmd, func(ctx context.Context, c *client.Client) error { return g.listActors(ctx, c, &req, limit) })
@@ -40,6 +40,7 @@ func actorListCommand(g *globals) *cobra.Command {
 	cmd.Flags().StringVar(&req.Name, "name", "", "`name` of the actors")
 	cmd.Flags().StringVar(&key, "key", "", "`key` of the actor, with --name")
 	cmd.Flags().StringSliceVar(&req.ActorIds, "id", nil, "`ids` of actors")
+	cmd.Flags().StringVar(&req.RunnerId, "runner", "", "`id` of a runner: the actors that start, run or stop there")
 	cmd.Flags().BoolVar(&req.IncludeDestroyed, "include-destroyed", false, "also those that ended within the last hour")
 	cmd.Flags().Uint32Var(&limit, "limit", 1000, "list at most `N` actors; 0: all")
 	addStale(cmd, &stale)
@@ -69,7 +70,7 @@ func (g *globals) listActors(ctx context.Context, c *client.Client, req *callboa
 	answer := struct {
 		Actors []actorJSON `json:"actors"`
 		listing
-	}{items, end}
+	}{lastSeen(items), end}
 	return g.print(answer, func(t *table) {
 		t.row("ACTOR ID", "NAME", "KEY", "STATE", "GENERATION", "RUNNER ID", "POOL", "AGE", "NOTE")
 		for _, a := range answer.Actors {
@@ -77,6 +78,21 @@ func (g *globals) listActors(ctx context.Context, c *client.Client, req *callboa
 		}
 		g.sayIfMore(end)
 	})
+}
+
+// lastSeen leaves each actor in a list once, as it was seen last: one that its runner is told of between two pages comes again.
+func lastSeen(actors []actorJSON) []actorJSON {
+	last := map[string]int{}
+	for i, a := range actors {
+		last[a.ActorID] = i
+	}
+	kept := actors[:0]
+	for i, a := range actors {
+		if last[a.ActorID] == i {
+			kept = append(kept, a)
+		}
+	}
+	return kept
 }
 
 type actorAnswer struct {

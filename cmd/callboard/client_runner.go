@@ -147,6 +147,7 @@ func (g *globals) printRunner(r runnerJSON, index uint64) error {
 			t.row("drains because", r.DrainCause)
 		}
 		t.row("slots used", fmt.Sprintf("%d of %d", r.TotalSlots-min(r.TotalSlots, r.RemainingSlots), r.TotalSlots))
+		t.row("actors", r.actorsCommand())
 		t.row("address", r.AdvertisedAddr)
 		t.row("held by node", r.Holder)
 		t.row("last heard", r.lastHeard())
@@ -163,6 +164,15 @@ func (g *globals) printRunner(r runnerJSON, index uint64) error {
 		}
 		t.row("metadata", string(r.Metadata))
 	})
+}
+
+// actorsCommand lists what the runner holds.
+func (j runnerJSON) actorsCommand() string {
+	command := "callboard actor list --runner " + j.RunnerID
+	if j.Namespace != "default" {
+		command += " --namespace " + j.Namespace
+	}
+	return command
 }
 
 func drainRows(t *table, d *drainJSON) {

@@ -198,6 +198,7 @@ func TestExitCodes(t *testing.T) {
 		{"actor", "show"},
 		{"actor", "show", someID, "more"},
 		{"actor", "list"},
+		{"actor", "list", "--runner", ""},
 		{"actor", "create"},
 		{"actor", "create", "--name", "a", "--crash-policy", "panic"},
 		{"actor", "create", "--name", "a", "--count", "0"},

@@ -13,7 +13,7 @@ import (
 // maxScanned bounds how many rows one page looks at: a page that meets it ends there, with a cursor.
 const maxScanned = 100_000
 
-// List answers with the actors of a name, of a name and key, or of ids; newest first.
+// List answers with the actors of a name, of a name and key, or of ids, newest first; or with those of a runner.
 func (s *actorService) List(ctx context.Context, req *callboardv1.ListRequest) (*callboardv1.ListResponse, error) {
 	if err := checkActorSelection(req); err != nil {
 		return nil, err
@@ -22,10 +22,16 @@ func (s *actorService) List(ctx context.Context, req *callboardv1.ListRequest) (
 	if err != nil {
 		return nil, err
 	}
-	q := ask(listActors, req.GetNamespace(), req.GetName(), fmt.Sprint(req.Key != nil), req.GetKey(), fmt.Sprint(req.GetIncludeDestroyed()), fmt.Sprint(req.GetActorIds()))
-	before, err := q.seq(req.GetCursor())
+	q := askActors(req)
+	place, err := q.seq(req.GetCursor())
 	if err != nil {
 		return nil, err
+	}
+	var runner fsm.RunnerID
+	if req.GetRunnerId() != "" {
+		if runner, err = parseRunnerID("runner_id", req.GetRunnerId()); err != nil {
+			return nil, err
+		}
 	}
 	var ids []fsm.ActorID
 	for _, text := range req.GetActorIds() {
@@ -41,12 +47,18 @@ func (s *actorService) List(ctx context.Context, req *callboardv1.ListRequest) (
 	}
 	var page actorPage
 	switch {
+	case req.GetRunnerId() != "":
+		r, err := findRunner(view, ns, runner)
+		if err != nil {
+			return nil, err
+		}
+		page = pageOfRunner(view, r, place, limit)
 	case len(ids) > 0:
-		page = pageOfIDs(view, ns, ids, before, limit)
+		page = pageOfIDs(view, ns, ids, place, limit)
 	case req.Key != nil && !req.GetIncludeDestroyed():
-		page = pageOfKey(view, ns, req, before)
+		page = pageOfKey(view, ns, req, place)
 	default:
-		page = pageOfName(view, ns, req, before, limit)
+		page = pageOfName(view, ns, req, place, limit)
 	}
 	answer := &callboardv1.ListResponse{Index: view.Index()}
 	reader := readActors(view)
@@ -59,8 +71,18 @@ func (s *actorService) List(ctx context.Context, req *callboardv1.ListRequest) (
 	return answer, nil
 }
 
+// askActors keeps the question of a runner apart from the others: their cursors stay as they were.
+func askActors(req *callboardv1.ListRequest) question {
+	if req.GetRunnerId() != "" {
+		return ask(listActorsOfRunner, req.GetNamespace(), req.GetRunnerId())
+	}
+	return ask(listActors, req.GetNamespace(), req.GetName(), fmt.Sprint(req.Key != nil), req.GetKey(), fmt.Sprint(req.GetIncludeDestroyed()), fmt.Sprint(req.GetActorIds()))
+}
+
 func checkActorSelection(req *callboardv1.ListRequest) error {
 	switch {
+	case req.GetRunnerId() != "":
+		return checkActorsOfRunner(req)
 	case len(req.GetActorIds()) > maxActorIDs:
 		return callboardv1.Refuse("validation", "too_many_actor_ids", "%d actor ids are given, and at most %d are allowed: ask in several calls", len(req.GetActorIds()), maxActorIDs).
 			With("field", "actor_ids").With("max", fmt.Sprint(maxActorIDs)).With("count", fmt.Sprint(len(req.GetActorIds())))
@@ -71,7 +93,7 @@ func checkActorSelection(req *callboardv1.ListRequest) error {
 	case req.Key != nil && req.GetName() == "":
 		return invalidInput("name", "key is given without name: a key belongs to a name")
 	case req.GetName() == "":
-		return invalidInput("name", "neither name nor actor_ids are given: name the actors to list")
+		return invalidInput("name", "none of name, actor_ids and runner_id is given: say which actors to list")
 	case req.Key != nil:
 		return problem(checkActorName(req.GetName()), checkActorKey(req.GetKey()))
 	default:
@@ -79,11 +101,37 @@ func checkActorSelection(req *callboardv1.ListRequest) error {
 	}
 }
 
-// actorPage is one page, newest first. The place of its last row is kept apart: that row may not be in the page.
+func checkActorsOfRunner(req *callboardv1.ListRequest) error {
+	switch {
+	case req.GetName() != "" || req.Key != nil || len(req.GetActorIds()) > 0:
+		return invalidInput("runner_id", "runner_id is given together with name, key or actor_ids: give one of them")
+	case req.GetIncludeDestroyed():
+		return invalidInput("include_destroyed", "include_destroyed is given together with runner_id: a runner holds no actor that has ended")
+	default:
+		return nil
+	}
+}
+
+// actorPage is one page. The place of its last row is kept apart: that row may not be in the page.
 type actorPage struct {
 	actors []*fsm.Actor
 	last   uint64
 	more   bool
+}
+
+// pageOfRunner goes by revision. That of an actor only grows while the runner has it, and one that comes gets the highest: whoever is not
+// listed yet is above the place, however much moves between two pages.
+func pageOfRunner(v *fsm.View, r *fsm.Runner, after uint64, limit int) actorPage {
+	var page actorPage
+	for a := range v.ActorsOf(r, after) {
+		if len(page.actors) == limit {
+			page.more = true
+			return page
+		}
+		page.actors = append(page.actors, a)
+		page.last = a.RunnerRev
+	}
+	return page
 }
 
 func pageOfIDs(v *fsm.View, ns *fsm.Namespace, ids []fsm.ActorID, before uint64, limit int) actorPage {

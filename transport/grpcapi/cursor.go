@@ -7,7 +7,7 @@ import (
 )
 
 // A cursor is opaque to callers: base64 of a format byte, the kind of list, a mark of the question that it belongs to, and the place
-// of the last item given. A place is a sequence number or a name, never a time: nothing shares it, so a page loses nothing.
+// of the last item given. A place is a sequence number, a revision or a name, never a time: nothing shares it, so a page loses nothing.
 
 const cursorFormat = 1
 
@@ -22,6 +22,7 @@ const (
 	listNamespaces
 	listPoolConfigs
 	listRollouts
+	listActorsOfRunner
 )
 
 // question names what is listed: the kind and everything that selects items.
@@ -66,7 +67,7 @@ func (q question) place(cursor string) ([]byte, error) {
 	return b[6:], nil
 }
 
-// seq reads a cursor of a list by sequence; 0: from the newest.
+// seq reads a cursor of a list by sequence or revision; 0: the first page.
 func (q question) seq(cursor string) (uint64, error) {
 	place, err := q.place(cursor)
 	if err != nil || place == nil {

@@ -17,6 +17,7 @@ type listActorsInput struct {
 	Key              string   `query:"key" doc:"With name."`
 	ActorIDs         string   `query:"actor_ids" doc:"Ids, separated by commas: at most 32."`
 	ActorID          []string `query:"actor_id,explode" doc:"An id; may be repeated."`
+	RunnerID         string   `query:"runner_id" doc:"The actors that this runner holds: they start, run or stop there. Alone: without name, ids or include_destroyed."`
 	IncludeDestroyed bool     `query:"include_destroyed"`
 
 	hasKey bool
@@ -94,7 +95,7 @@ type decisionBody struct {
 }
 
 func (a *api) registerActors() {
-	register(a, huma.Operation{OperationID: "actors_list", Method: http.MethodGet, Path: "/actors", Summary: "List actors of a name, of a name and key, or of ids"}, a.listActors)
+	register(a, huma.Operation{OperationID: "actors_list", Method: http.MethodGet, Path: "/actors", Summary: "List actors of a name, of a name and key, of ids, or of a runner"}, a.listActors)
 	register(a, huma.Operation{OperationID: "actors_list_names", Method: http.MethodGet, Path: "/actors/names", Summary: "List the names of actors"}, a.listActorNames)
 	register(a, huma.Operation{OperationID: "actors_get", Method: http.MethodGet, Path: "/actors/{actor_id}", Summary: "Get one actor, and wait until it runs"}, a.getActor)
 	register(a, huma.Operation{OperationID: "actors_explain", Method: http.MethodGet, Path: "/actors/{actor_id}/explain", Summary: "Why it is where it is, or waits"}, a.explainActor)
@@ -102,8 +103,8 @@ func (a *api) registerActors() {
 
 func (a *api) listActors(ctx context.Context, in *listActorsInput) (*answer[actorsBody], error) {
 	req := &callboardv1.ListRequest{
-		Namespace: in.Namespace, Name: in.Name, ActorIds: append(commaList(in.ActorIDs), in.ActorID...), IncludeDestroyed: in.IncludeDestroyed,
-		Limit: in.Limit, Cursor: in.Cursor, Consistency: in.consistency(),
+		Namespace: in.Namespace, Name: in.Name, ActorIds: append(commaList(in.ActorIDs), in.ActorID...), RunnerId: in.RunnerID,
+		IncludeDestroyed: in.IncludeDestroyed, Limit: in.Limit, Cursor: in.Cursor, Consistency: in.consistency(),
 	}
 	if in.hasKey {
 		req.Key = &in.Key

@@ -645,13 +645,14 @@ func (x *GetResponse) GetIndex() uint64 {
 type ListRequest struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Namespace        string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	Name             string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"` // name, name and key, or ids
+	Name             string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"` // name, name and key, ids, or a runner's id
 	Key              *string                `protobuf:"bytes,3,opt,name=key,proto3,oneof" json:"key,omitempty"`
 	ActorIds         []string               `protobuf:"bytes,4,rep,name=actor_ids,json=actorIds,proto3" json:"actor_ids,omitempty"` // at most 32
 	IncludeDestroyed bool                   `protobuf:"varint,5,opt,name=include_destroyed,json=includeDestroyed,proto3" json:"include_destroyed,omitempty"`
 	Limit            uint32                 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"` // 1 to 1 000, default 100
 	Cursor           string                 `protobuf:"bytes,7,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	Consistency      Consistency            `protobuf:"varint,8,opt,name=consistency,proto3,enum=callboard.v1.Consistency" json:"consistency,omitempty"`
+	RunnerId         string                 `protobuf:"bytes,9,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"` // it holds no actor that has ended: not with include_destroyed
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -740,6 +741,13 @@ func (x *ListRequest) GetConsistency() Consistency {
 		return x.Consistency
 	}
 	return Consistency_CONSISTENCY_UNSPECIFIED
+}
+
+func (x *ListRequest) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
 }
 
 type ListResponse struct {
@@ -4252,7 +4260,7 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"timeout_ms\x18\x05 \x01(\rR\ttimeoutMs\"N\n" +
 	"\vGetResponse\x12)\n" +
 	"\x05actor\x18\x01 \x01(\v2\x13.callboard.v1.ActorR\x05actor\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index\"\x93\x02\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\xb0\x02\n" +
 	"\vListRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x15\n" +
@@ -4261,7 +4269,8 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"\x11include_destroyed\x18\x05 \x01(\bR\x10includeDestroyed\x12\x14\n" +
 	"\x05limit\x18\x06 \x01(\rR\x05limit\x12\x16\n" +
 	"\x06cursor\x18\a \x01(\tR\x06cursor\x12;\n" +
-	"\vconsistency\x18\b \x01(\x0e2\x19.callboard.v1.ConsistencyR\vconsistencyB\x06\n" +
+	"\vconsistency\x18\b \x01(\x0e2\x19.callboard.v1.ConsistencyR\vconsistency\x12\x1b\n" +
+	"\trunner_id\x18\t \x01(\tR\brunnerIdB\x06\n" +
 	"\x04_key\"r\n" +
 	"\fListResponse\x12+\n" +
 	"\x06actors\x18\x01 \x03(\v2\x13.callboard.v1.ActorR\x06actors\x12\x1f\n" +

@@ -49,7 +49,11 @@ type ActorServiceClient interface {
 	GetOrCreate(ctx context.Context, in *GetOrCreateRequest, opts ...grpc.CallOption) (*GetOrCreateResponse, error)
 	// Get shows an actor; with wait_running it waits until it runs, up to timeout_ms. One that has ended is shown for an hour.
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error)
-	// List shows the actors of a name, of a name and key, or of ids; newest first.
+	// List shows the actors of a name, of a name and key, or of ids, newest first; or those that a runner holds.
+	//
+	// Those of a runner are the ones that start, run or stop there, in the order in which it was last told of them. One that it is told of
+	// between two pages, as that it is to move, goes to the end and may come twice; none that is there on the last page is missed. That holds
+	// for linearizable pages, and for stale ones of one node.
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
 	// Wake has an actor that sleeps placed, and lets one that waits for its turn after its runner was lost go first. It does not wait until it
 	// runs: Resolve does. For an actor that is awake it does nothing.
@@ -202,7 +206,11 @@ type ActorServiceServer interface {
 	GetOrCreate(context.Context, *GetOrCreateRequest) (*GetOrCreateResponse, error)
 	// Get shows an actor; with wait_running it waits until it runs, up to timeout_ms. One that has ended is shown for an hour.
 	Get(context.Context, *GetRequest) (*GetResponse, error)
-	// List shows the actors of a name, of a name and key, or of ids; newest first.
+	// List shows the actors of a name, of a name and key, or of ids, newest first; or those that a runner holds.
+	//
+	// Those of a runner are the ones that start, run or stop there, in the order in which it was last told of them. One that it is told of
+	// between two pages, as that it is to move, goes to the end and may come twice; none that is there on the last page is missed. That holds
+	// for linearizable pages, and for stale ones of one node.
 	List(context.Context, *ListRequest) (*ListResponse, error)
 	// Wake has an actor that sleeps placed, and lets one that waits for its turn after its runner was lost go first. It does not wait until it
 	// runs: Resolve does. For an actor that is awake it does nothing.
