@@ -54,9 +54,6 @@ func (s *State) NamespaceByID(id NamespaceID) *Namespace {
 	return s.namespaces.Get(key.row)
 }
 
-// NamespaceCount returns how many there are.
-func (s *State) NamespaceCount() int { return int(s.namespaceCount) }
-
 // Namespaces yields the namespaces by name, beginning after a name.
 func (s *State) Namespaces(after string) iter.Seq[*Namespace] {
 	return func(yield func(*Namespace) bool) {

@@ -229,9 +229,6 @@ func (s *State) WallMs() int64 { return s.wallMs }
 // Cluster returns the id that the first leader gave to the cluster; zero before.
 func (s *State) Cluster() ClusterID { return s.cluster }
 
-// Leader returns the name of the node that established the epoch.
-func (s *State) Leader() string { return s.leader }
-
 // SeenMs returns the cluster clock of the last RunnersSeen.
 func (s *State) SeenMs() int64 { return s.seenMs }
 
