@@ -53,7 +53,7 @@ func TestABatchIsMadeWholeOrNotAtAll(t *testing.T) {
 		{"no such namespace", &nodev1.Command{Command: &nodev1.Command_CreateActors{
 			CreateActors: &callboardv1.CreateBatchRequest{Namespace: "elsewhere", Actors: many(1)},
 		}}, "namespace.not_found", ""},
-		{"a name that is too long", batchOf(keyed(""), with(func(a *callboardv1.NewActor) { a.Name = strings.Repeat("x", 257) })), "actor.invalid_name", "actors[1]"},
+		{"a name that is too long", batchOf(keyed(""), with(func(a *callboardv1.NewActor) { a.Name = strings.Repeat("x", 257) })), "api.bad_request", "actors[1].name"},
 		{"an unknown pool behind a known one", batchOf(keyed(""), keyed(""), with(func(a *callboardv1.NewActor) { a.Pool = "other" })), "actor.no_runner_config_configured", "actors[2]"},
 		{"a key that an actor has", batchOf(keyed("new"), keyed("taken")), "actor.duplicate_key", "actors[1]"},
 		{"a key twice in the batch", batchOf(keyed("new"), keyed("other"), keyed("new")), "actor.duplicate_key", "actors[2]"},

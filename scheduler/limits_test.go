@@ -75,8 +75,8 @@ func TestFieldsAtTheirLimits(t *testing.T) {
 		want    string // the refusal; empty: accepted
 	}{
 		{"a name of 256 bytes", with(func(r *callboardv1.CreateRequest) { r.Name = long(256) }), ""},
-		{"a name of 257 bytes", with(func(r *callboardv1.CreateRequest) { r.Name = long(257) }), "actor.invalid_name"},
-		{"a name that is no UTF-8", with(func(r *callboardv1.CreateRequest) { r.Name = bad }), "actor.invalid_name"},
+		{"a name of 257 bytes", with(func(r *callboardv1.CreateRequest) { r.Name = long(257) }), "api.bad_request"},
+		{"a name that is no UTF-8", with(func(r *callboardv1.CreateRequest) { r.Name = bad }), "api.bad_request"},
 		{"a key of 1024 bytes", with(key(long(1024))), ""},
 		{"a key of 1025 bytes", with(key(long(1025))), "actor.key_too_large"},
 		{"a key that is no UTF-8", with(key(bad)), "api.bad_request"},
