@@ -12,6 +12,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 )
 
 // Limits of request bodies.
@@ -104,16 +106,12 @@ func isJSON(kind string) bool {
 }
 
 func unsupported(header, value, want string) *errorBody {
-	return &errorBody{
-		status: http.StatusUnsupportedMediaType, Group: "api", Code: "unsupported_media_type",
-		Message: header + " " + clip(value) + ": " + want, Metadata: map[string]string{"field": header, "reason": want},
-	}
+	return failure(callboardv1.Refuse("api", "unsupported_media_type", "%s %s: %s", header, clip(value), want).With("field", header).With("reason", want))
 }
 
 // readAll reads a body of at most that many bytes.
 func readAll(r *http.Request, most int64) ([]byte, *errorBody) {
-	tooLarge := &errorBody{status: http.StatusRequestEntityTooLarge, Group: "api", Code: "payload_too_large"}
-	tooLarge.Message = "the body is larger than " + indexText(uint64(most)) + " bytes, the most that is taken here"
+	tooLarge := failure(callboardv1.Refuse("api", "payload_too_large", "the body is larger than %d bytes, the most that is taken here", most))
 	if r.ContentLength > most {
 		return nil, tooLarge
 	}
@@ -121,7 +119,7 @@ func readAll(r *http.Request, most int64) ([]byte, *errorBody) {
 	var timeout net.Error
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return nil, &errorBody{status: http.StatusRequestTimeout, Group: "api", Code: "timeout", Message: "the body did not come within " + requestTimeout.String()}
+		return nil, failure(callboardv1.Refuse("api", "slow_body", "the body did not come within %s", requestTimeout))
 	case err != nil:
 		return nil, failure(badRequest("body", "it ends before its time: "+err.Error()))
 	case int64(len(body)) > most:

@@ -63,9 +63,9 @@ func failure(err error) *errorBody {
 		return own
 	}
 	if status.Code(err) == codes.Canceled {
-		return &errorBody{status: http.StatusServiceUnavailable, Group: "api", Code: "canceled", Message: "the caller went away, or the node is stopping"}
+		return failure(callboardv1.Refuse("api", "canceled", "the caller went away, or the node is stopping"))
 	}
-	return &errorBody{status: http.StatusInternalServerError, Group: "cluster", Code: "internal_error", Message: "the node failed: " + status.Convert(err).Message()}
+	return failure(callboardv1.Refuse("cluster", "internal_error", "the node failed: %s", status.Convert(err).Message()))
 }
 
 // badRequest refuses a request because of one field.
@@ -73,7 +73,7 @@ func badRequest(field, reason string) *callboardv1.Error {
 	return callboardv1.Refuse("api", "bad_request", "%s: %s", field, reason).With("field", field).With("reason", reason)
 }
 
-// humaError shapes what huma finds wrong with a request before an operation sees it. Its 422 is a 400 here.
+// humaError shapes what huma finds wrong with a request before an operation sees it.
 func humaError(code int, message string, errs ...error) huma.StatusError {
 	var reasons []string
 	metadata := map[string]string{}
@@ -94,18 +94,27 @@ func humaError(code int, message string, errs ...error) huma.StatusError {
 		reason = message
 	}
 	metadata["reason"] = reason
-	e := &errorBody{status: code, Group: "api", Code: "bad_request", Message: reason, Metadata: metadata}
-	switch code {
-	case http.StatusUnprocessableEntity:
-		e.status = http.StatusBadRequest
-	case http.StatusNotFound:
-		e.Code = "not_found"
-	case http.StatusMethodNotAllowed:
-		e.Code = "method_not_allowed"
+	refusal := refusalOf(code, reason)
+	refusal.Metadata = metadata
+	return failure(refusal)
+}
+
+// refusalOf names what huma tells by a status alone, so that a code has one status wherever it comes from.
+func refusalOf(code int, reason string) *callboardv1.Error {
+	switch {
+	case code == http.StatusNotFound:
+		return callboardv1.Refuse("api", "not_found", "%s", reason)
+	case code == http.StatusMethodNotAllowed:
+		return callboardv1.Refuse("api", "method_not_allowed", "%s", reason)
+	case code == http.StatusRequestTimeout:
+		return callboardv1.Refuse("api", "slow_body", "%s", reason)
+	case code == http.StatusRequestEntityTooLarge:
+		return callboardv1.Refuse("api", "payload_too_large", "%s", reason)
+	case code == http.StatusUnsupportedMediaType:
+		return callboardv1.Refuse("api", "unsupported_media_type", "%s", reason)
+	case code >= http.StatusInternalServerError:
+		return callboardv1.Refuse("cluster", "internal_error", "%s", reason)
 	default:
-		if code >= http.StatusInternalServerError {
-			e.Group, e.Code = "cluster", "internal_error"
-		}
+		return callboardv1.Refuse("api", "bad_request", "%s", reason)
 	}
-	return e
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 )
 
 // withJSONErrors answers in JSON where the mux itself would answer in text: unknown paths and wrong methods.
@@ -21,15 +23,10 @@ func withJSONErrors(mux *http.ServeMux) http.Handler {
 		if asked.status == http.StatusMethodNotAllowed {
 			allow := asked.header.Get("Allow")
 			w.Header().Set("Allow", allow)
-			writeError(w, &errorBody{
-				status: http.StatusMethodNotAllowed, Group: "api", Code: "method_not_allowed",
-				Message: r.Method + " is not possible here: want " + allow, Metadata: map[string]string{"allow": allow},
-			})
+			writeError(w, failure(callboardv1.Refuse("api", "method_not_allowed", "%s is not possible here: want %s", r.Method, allow).With("allow", allow)))
 			return
 		}
-		writeError(w, &errorBody{
-			status: http.StatusNotFound, Group: "api", Code: "not_found", Message: "there is nothing at " + r.URL.Path + ": GET /openapi.json lists what there is",
-		})
+		writeError(w, failure(callboardv1.Refuse("api", "not_found", "there is nothing at %s: GET /openapi.json lists what there is", r.URL.Path)))
 	})
 }
 
@@ -69,9 +66,7 @@ func (a *api) recovered(w http.ResponseWriter, r *http.Request) {
 		panic(reason)
 	}
 	a.Log.ErrorContext(r.Context(), "httpapi: a handler panicked", "method", r.Method, "path", r.URL.Path, "panic", reason, "stack", string(debug.Stack()))
-	writeError(w, &errorBody{
-		status: http.StatusInternalServerError, Group: "cluster", Code: "internal_error", Message: "the node failed while it answered: its log says more",
-	})
+	writeError(w, failure(callboardv1.Refuse("cluster", "internal_error", "the node failed while it answered: its log says more")))
 }
 
 // withAuthNote tells whoever shows a token that nobody looks at it. Clients of the reference always show one, and a request is no less
