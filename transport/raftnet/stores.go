@@ -83,7 +83,7 @@ func Open(dir string, log *slog.Logger) (*Stores, error) {
 	return &Stores{
 		Log:       newLogCache(logCacheBytes, watchedLog{sealed{gradual{bolt}}, failure}),
 		Stable:    watchedStable{bolt, failure},
-		Snapshots: snapshots,
+		Snapshots: steady{snapshots, filepath.Join(dir, "snapshots")},
 		close:     bolt.Close,
 		failed:    failure.told,
 	}, nil
