@@ -3,6 +3,9 @@ package server
 import (
 	"context"
 	"sync"
+	"time"
+
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 )
 
 // maxFerries is how many questions for an index are under way at once. A read that is alone leaves at once; those that come while all
@@ -20,7 +23,8 @@ type ferries struct {
 }
 
 type ferry struct {
-	aboard int // reads that still want to know
+	aboard int       // reads that still want to know
+	since  time.Time // when the first of them came: it waits as long for a leader as if it had left at once
 	leave  context.CancelFunc
 
 	back  chan struct{} // closed when the two below are set
@@ -44,7 +48,7 @@ func (s *ferries) board() *ferry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.next == nil {
-		s.next = &ferry{back: make(chan struct{})}
+		s.next = &ferry{since: time.Now(), back: make(chan struct{})}
 	}
 	f := s.next
 	f.aboard++
@@ -73,26 +77,29 @@ func (s *ferries) disembark(f *ferry) {
 // cross puts one question after the other while somebody waits.
 func (s *ferries) cross() {
 	for {
-		ctx, cancel := context.WithCancel(context.Background())
-		f := s.depart(cancel)
+		f, ctx := s.depart()
 		if f == nil {
-			cancel()
 			return
 		}
 		f.index, f.err = s.ask(ctx)
+		if f.err != nil && ctx.Err() != nil {
+			f.err = callboardv1.ErrNoLeader // none answered in time
+		}
 		close(f.back)
-		cancel()
+		f.leave()
 	}
 }
 
-func (s *ferries) depart(leave context.CancelFunc) *ferry {
+func (s *ferries) depart() (*ferry, context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.next
 	if f == nil {
 		s.away--
-		return nil
+		return nil, nil
 	}
-	s.next, f.leave = nil, leave
-	return f
+	s.next = nil
+	ctx, leave := context.WithDeadline(context.Background(), f.since.Add(retryLeaderFor))
+	f.leave = leave
+	return f, ctx
 }

@@ -126,6 +126,31 @@ func TestAQuestionEndsWithWhoPutIt(t *testing.T) {
 	})
 }
 
+// TestNoReadWaitsLongerForALeader: one that waits for its turn to ask is told as early as if it had asked at once.
+func TestNoReadWaitsLongerForALeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &ferries{ask: func(ctx context.Context) (uint64, error) {
+			<-ctx.Done() // nobody leads
+			return 0, ctx.Err()
+		}}
+		var all sync.WaitGroup
+		for i := range 3 * maxFerries {
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * 100 * time.Millisecond)
+				came := time.Now()
+				if _, err := s.index(t.Context()); !errors.Is(err, callboardv1.ErrNoLeader) {
+					t.Errorf("read %d: %v", i, err)
+				}
+				if took := time.Since(came); took > retryLeaderFor {
+					t.Errorf("read %d was told after %v", i, took)
+				}
+			})
+		}
+		all.Wait()
+		expectNoneAway(t, s)
+	})
+}
+
 func expectNoneAway(t *testing.T, s *ferries) {
 	t.Helper()
 	synctest.Wait()
