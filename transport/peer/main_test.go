@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -141,18 +142,28 @@ func (describer) ChangeMembership(context.Context, *nodev1.ChangeMembershipReque
 // loop is a fake of the leader's loop.
 type loop struct {
 	submit func(*nodev1.SubmitRequest) (*nodev1.SubmitResponse, error)
-	calls  []int // how many commands came with each call
+	mu     sync.Mutex // guards calls
+	calls  []int      // how many commands came with each call
 	relay  func(ctx context.Context, node string, reports []*nodev1.SessionReport, answer func(uint64, []*nodev1.SessionAnswer)) error
 }
 
 func (l *loop) Submit(requests []*nodev1.SubmitRequest, answer func(int, *nodev1.SubmitResponse, error)) {
-	l.calls = append(l.calls, len(requests)) // tests whose calls overlap let them arrive one after the other
+	l.mu.Lock()
+	l.calls = append(l.calls, len(requests))
+	l.mu.Unlock()
 	for i, request := range requests {
 		go func() {
 			response, err := l.submit(request)
 			answer(i, response, err)
 		}()
 	}
+}
+
+// carried returns how many commands came with each call, in the order in which they came.
+func (l *loop) carried() []int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.calls)
 }
 
 func (l *loop) ReadIndex(context.Context) (*nodev1.ReadIndexResponse, error) {

@@ -61,8 +61,8 @@ func TestCommandsTravelTogether(t *testing.T) {
 		letGo()
 		all.Wait()
 		want := []int{1, 1, 1, 1, maxFlightCommands, callers - maxFlights - maxFlightCommands}
-		if slices.Sort(leader.calls); !slices.Equal(leader.calls, sorted(want)) {
-			t.Errorf("the calls carried %v commands, want %v", leader.calls, want)
+		if got := sorted(leader.carried()); !slices.Equal(got, sorted(want)) {
+			t.Errorf("the calls carried %v commands, want %v", got, want)
 		}
 	})
 }
@@ -108,6 +108,7 @@ func TestACallerLeavesAFlight(t *testing.T) {
 		submit(short, maxFlights) // waits
 		submit(t.Context(), maxFlights+1)
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		if !errors.Is(errs[maxFlights], ErrUnreachable) {
 			t.Errorf("one that waited: %v", errs[maxFlights])
 		}
@@ -134,8 +135,8 @@ func TestAFlightEndsWithTheLastCaller(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				go func() { _, _ = client.Submit(ctx, "n1:1", numbered(100+i)) }()
+				synctest.Wait() // each leaves alone
 			}
-			synctest.Wait()
 			var first, second error
 			var both sync.WaitGroup
 			early, cancel := context.WithTimeout(t.Context(), 3*time.Second)
@@ -145,10 +146,12 @@ func TestAFlightEndsWithTheLastCaller(t *testing.T) {
 			both.Go(func() { _, first = client.Submit(early, "n1:1", numbered(1)) })
 			both.Go(func() { _, second = client.Submit(late, "n1:1", numbered(2)) })
 			time.Sleep(2 * time.Second) // they are on one flight, and it has left
-			if n := leader.calls[len(leader.calls)-1]; n != 2 {
-				t.Fatalf("the last call carries %d commands, want 2: %v", n, leader.calls)
+			synctest.Wait()
+			if calls := leader.carried(); calls[len(calls)-1] != 2 {
+				t.Fatalf("the calls carry %v commands, want 2 on the last", calls)
 			}
 			time.Sleep(2 * time.Second)
+			synctest.Wait()
 			if !errors.Is(first, callboardv1.ErrOutcomeUnknown) {
 				t.Errorf("who left: %v", first)
 			}
