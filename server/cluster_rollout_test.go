@@ -84,15 +84,16 @@ func rollOutThroughFailovers(t *testing.T, c *testCluster, pace pace) {
 		t.Error("the old runner has given up everything, and was not told that it is drained")
 	}
 
-	if len(decided.at) != pace.actors {
-		t.Errorf("%d evictions were decided, for %d actors", len(decided.at), pace.actors)
+	times := decided.times()
+	if len(times) != pace.actors {
+		t.Errorf("%d evictions were decided, for %d actors", len(times), pace.actors)
 	}
 	for actor, generations := range newer.runs {
 		if !slices.Equal(generations, []uint64{2}) {
 			t.Errorf("G10: %s has the generations %v on the newer version", actor, generations)
 		}
 	}
-	pace.check(t, "decided", decided.times(), func(windowS float64) float64 { return 1 + pace.rate*(windowS+0.1) })
+	pace.check(t, "decided", times, func(windowS float64) float64 { return 1 + pace.rate*(windowS+0.1) })
 	pace.check(t, "received", old.endings(), func(windowS float64) float64 {
 		return 1 + math.Ceil(pace.rate) + pace.rate*(1.1*windowS+0.1)
 	})
@@ -180,6 +181,8 @@ func (e *evictions) end() {
 }
 
 func (e *evictions) times() []int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	var at []int64
 	for _, ms := range e.at {
 		at = append(at, ms)
