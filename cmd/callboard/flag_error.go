@@ -61,3 +61,12 @@ func idle(cmd *cobra.Command, instead string, names ...string) {
 		cmd.Annotations[idleGlobals+"/"+name] = instead
 	}
 }
+
+// hideIdle leaves what refuseIdle would refuse out of the help that is shown.
+func hideIdle(cmd *cobra.Command, globals *pflag.FlagSet) {
+	globals.VisitAll(func(f *pflag.Flag) {
+		if _, is := cmd.Annotations[idleGlobals+"/"+f.Name]; is {
+			f.Hidden = true
+		}
+	})
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -56,6 +57,16 @@ func TestAFlagThatWouldDoNothingIsRefused(t *testing.T) {
 		{"--address does nothing for callboard version", []string{"version", "--address", "127.0.0.1:6521"}},
 	} {
 		fails(t, callboard(test.args...), exitUsage, "Error: "+test.want, "--help`")
+		// Nor is it in the help of that command; it is in that of others.
+		global := map[string]string{
+			"--address": "gRPC addresses", "--namespace": "namespace that", "--output": "format of", "--timeout": "how long to wait for an answer",
+		}[strings.Fields(test.want)[0]]
+		if help := callboard(test.args[0], "--help"); help.code != exitOK || strings.Contains(help.out, global) {
+			t.Errorf("the help of %s:\n%s", test.args[0], help.out)
+		}
+		if help := callboard("actor", "list", "--help"); !strings.Contains(help.out, global) {
+			t.Errorf("the help of actor list:\n%s", help.out)
+		}
 	}
 	t.Setenv("CALLBOARD_ADDRESS", "127.0.0.1:6521")
 	if r := callboard("version"); r.code != exitOK {

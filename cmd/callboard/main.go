@@ -58,6 +58,11 @@ Exit codes: 0 ok, 1 refused, 2 usage, 3 the outcome is unknown, 4 no node can be
 		return flagsFromEnvironment(cmd, os.LookupEnv)
 	}
 	g.addFlags(root)
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		hideIdle(cmd, root.PersistentFlags())
+		help(cmd, args)
+	})
 	root.AddCommand(
 		devCommand(g), serverCommand(g),
 		actorCommand(g), runnerCommand(g), poolCommand(g), rolloutCommand(g), namespaceCommand(g), statusCommand(g), operatorCommand(g), versionCommand(g),
