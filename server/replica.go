@@ -97,13 +97,10 @@ func (r *replica) Subscribe(number uint32) (wake <-chan struct{}, cancel func())
 
 // waitActor returns the first View in which an actor is as the condition says, beginning with the newest; nil: there is no such actor.
 func (r *replica) waitActor(ctx context.Context, id fsm.ActorID, is func(*fsm.Actor) bool) (*fsm.View, error) {
-	if v := r.Current(); is(v.Actor(id)) {
-		return v, nil
-	}
 	changed, cancel := r.actors.watch(id)
 	defer cancel()
 	for {
-		if v := r.Current(); is(v.Actor(id)) { // also before the first change: it may have come between the two
+		if v := r.Current(); is(v.Actor(id)) {
 			return v, nil
 		}
 		select {

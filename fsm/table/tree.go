@@ -1,7 +1,7 @@
 package table
 
 // blockKeys is how many keys a block holds. A block is copied whenever a new owner changes it, so it must not be large; and with this
-// many keys of 20, 24 or 32 bytes it fills a size of Go's allocator almost to the last byte.
+// many keys of 12, 20, 24 or 32 bytes it fills a size of Go's allocator almost to the last byte.
 const blockKeys = 31
 
 // tree is a persistent B+ tree. A block belongs to the owner that made it, which alone may write to it; everybody else copies it.
