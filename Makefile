@@ -91,6 +91,10 @@ bench-go: ## Run the Go benchmarks (compare within one run; machines differ)
 mutants: ## Take each guard of liveness and of the pace out, one by one: its tests must fail (15 minutes)
 	CALLBOARD_MUTANTS=all go test . -run '^TestMutantsAreCaught$$' -v -count=1 -timeout 90m
 
+.PHONY: record
+record: ## Record logs of this build that later ones must replay alike: make record NAME=2026-11-30 (see scheduler/recorded_test.go)
+	go test ./scheduler -run '^TestRecordLogs$$' -count=1 -record '$(NAME)'
+
 .PHONY: bench-runners
 bench-runners: ## Measure what 10 000 runners cost three real nodes (minutes; a quiet machine; ulimit -n 11000)
 	CALLBOARD_CROWD=10000 CALLBOARD_JEPSEN_STRICT=1 go test ./jepsen/real -run '^TestTenThousandRunners$$' -v -count=1 -timeout 30m

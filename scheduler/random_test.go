@@ -16,17 +16,19 @@ import (
 // state's invariants, equal inputs giving equal ops), no actor runs in two places, and nobody who is heard is lost. At the end
 // everybody is well for a while: then nothing may be stuck, and the books say what is true.
 func TestRandomWorlds(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		r := newRandom(t)
-		for range r.number("processes", 0, 3) {
-			r.newProcess()
-			r.newActor()
-		}
-		for range 10 * r.number("tens of actions", 1, 8) {
-			r.act()
-		}
-		r.comeToRest()
-	})
+	rapid.Check(t, randomWorld)
+}
+
+func randomWorld(t *rapid.T) {
+	r := newRandom(t)
+	for range r.number("processes", 0, 3) {
+		r.newProcess()
+		r.newActor()
+	}
+	for range 10 * r.number("tens of actions", 1, 8) {
+		r.act()
+	}
+	r.comeToRest()
 }
 
 type random struct {

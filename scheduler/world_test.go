@@ -47,6 +47,7 @@ type world struct {
 	trace     strings.Builder
 	quiet     bool                  // no trace, for the random worlds
 	watch     func(ops []*logv1.Op) // sees every entry, if there is somebody
+	log       *recordedLog          // of what is committed here, while logs are recorded
 }
 
 // heartbeat waits until a Step takes it.
@@ -110,6 +111,7 @@ func (w *world) commit(entry *logv1.Entry) {
 		}
 	}
 	w.view = next
+	recorder.committed(w, written, ops)
 }
 
 // step runs one Step and commits what it decided.
