@@ -28,7 +28,7 @@ func (s *step) evict() {
 
 func (s *step) evictPool(p *fsm.Pool) {
 	s.name(p)
-	queueServed := false
+	queueServed, more := false, false
 	for n := 0; ; n++ {
 		next := lookAhead(&s.tx.State, p)
 		if next.actor == nil {
@@ -46,12 +46,13 @@ func (s *step) evictPool(p *fsm.Pool) {
 			return
 		}
 		if !queueServed {
-			s.placePool(p) // who waits comes first
+			more = s.placeSome(p) // who waits comes first
 			queueServed = true
 		}
 		room := roomFor(&s.tx.State, p, next.actor, next.runner, s.drawUint32())
 		if room == nil && !next.runner.Drain.Force {
-			return // whatever makes room makes the pool be looked at again
+			s.out.Unfinished = s.out.Unfinished || more // there may be room when all of them are placed
+			return                                      // whatever else makes room makes the pool be looked at again
 		}
 		s.budget.stops++
 		if !s.evictOne(next, room) {

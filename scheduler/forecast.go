@@ -38,7 +38,8 @@ func foretell(v *fsm.View, pool fsm.PoolID, steps int, setUp func(*fsm.Tx)) fore
 	hearAt := at
 	for n := 0; ; n++ {
 		tx := v.Begin(at, wall+at-f.startMs)
-		s := &step{tx: tx, seed: seed, draws: uint64(n) << 32}
+		s := newStep(tx, seed)
+		s.draws = uint64(n) << 32
 		if n == 0 && setUp != nil {
 			setUp(tx)
 		}

@@ -13,8 +13,8 @@ func (s *step) judge() {
 	}
 	s.brake(due)
 	for _, d := range due {
-		if s.full() {
-			return
+		if s.judgedEnough() {
+			break
 		}
 		switch d.Kind {
 		case fsm.DueLost:
@@ -39,12 +39,21 @@ func (s *step) judge() {
 		}
 	}
 	s.retry()
-	for _, a := range s.tx.DueAlarms(maxDuePerStep) {
+	for _, a := range s.tx.DueAlarms(maxAlarmsPerStep) {
 		if s.full() {
 			return
 		}
 		s.do(&logv1.Op{Op: &logv1.Op_WakeActor{WakeActor: &logv1.WakeActor{ActorId: a.ID[:]}}})
 	}
+}
+
+// judgedEnough tells that no more verdicts should be made in this Step: one may be followed by as many ops as the runner has actors.
+func (s *step) judgedEnough() bool {
+	if len(s.out.Ops)-s.admitted < maxDuePerStep {
+		return s.full()
+	}
+	s.out.Unfinished = true
+	return true
 }
 
 // drainDue acts on a drain that has run out of time. An operator's: what is left moves at once. A runner's own shutdown: it said that it
@@ -116,7 +125,7 @@ func (s *step) lost(r *fsm.Runner) {
 		left = append(left, a)
 	}
 	for _, a := range left {
-		if s.full() {
+		if s.judgedEnough() {
 			return
 		}
 		s.endLife(a, leftBehind(r, a))

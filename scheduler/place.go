@@ -36,33 +36,56 @@ func (r Rule) String() string {
 	return "unknown"
 }
 
-// place gives pending actors to runners: in every pool whose queue or capacity changed, oldest first, newest version first.
+// place gives pending actors to runners: in every pool whose queue or capacity changed, oldest first, newest version first. Pools take
+// turns, so that one with a long queue holds up no other; who begins is drawn, in case not even one turn for each fits in.
 func (s *step) place() {
-	for _, p := range s.tx.TakeDirtyPools() {
-		s.placePool(p)
+	pools := s.tx.TakeDirtyPools()
+	if n := uint32(len(pools)); n > maxPlacedPerStep/placedPerTurn {
+		first := s.drawUint32() % n
+		pools = append(pools[first:], pools[:first]...)
+	}
+	for len(pools) > 0 {
+		var more []*fsm.Pool
+		for _, p := range pools {
+			if s.placeSome(p) {
+				more = append(more, p)
+			}
+			if s.out.Unfinished && s.placedEnough() {
+				return
+			}
+		}
+		pools = more
 	}
 }
 
-func (s *step) placePool(p *fsm.Pool) {
-	for s.tx.PoolStats(p).Pending > 0 {
-		if s.budget.placed == maxPlacedPerStep || s.full() {
-			s.out.Unfinished = true
-			return
+// placeSome gives a pool its turn, and tells whether it may need another.
+func (s *step) placeSome(p *fsm.Pool) (more bool) {
+	for n := 0; s.tx.PoolStats(p).Pending > 0; n++ {
+		if n == placedPerTurn {
+			return true
 		}
 		best, next := s.best(p)
 		if best == nil {
-			return
+			return false
 		}
 		a := s.tx.FirstPending(p, best.Version)
 		if a == nil {
-			return // who may not go there has a floor above it, and may go nowhere lower either
+			return false // who may not go there has a floor above it, and may go nowhere lower either
+		}
+		if s.placedEnough() {
+			s.out.Unfinished = true
+			return false
 		}
 		s.budget.placed++
 		if !s.assign(p, a, best, next) {
-			return
+			return false
 		}
 	}
+	return false
 }
+
+// placedEnough tells that no more actors should be placed in this Step.
+func (s *step) placedEnough() bool { return s.budget.placed >= maxPlacedPerStep || s.full() }
 
 // best returns the runners that are first and second in the order of choice; nil: there is none.
 func (s *step) best(p *fsm.Pool) (best, next *fsm.Runner) {

@@ -17,10 +17,20 @@ const (
 	maxDuePerStep    = 2_000
 	maxStopsPerStep  = 2_000
 	maxPlacedPerStep = 4_000
+	maxAlarmsPerStep = 1_000
+	// placedPerTurn is how many actors of one pool are placed before another pool has its turn.
+	placedPerTurn = 100
 )
 
-// MaxOpBytes is about how many bytes of ops a Step proposes: it stops taking up due work beyond it. One input may exceed it.
-const MaxOpBytes = 1 << 20
+const (
+	// MaxOpBytes is about how many bytes of ops a Step proposes: it stops taking up due work beyond it. One input may exceed it.
+	MaxOpBytes = 1 << 20
+	// MinDueBytes is what due work may take however many bytes the inputs of the Step brought: callers who fill every entry hold up
+	// neither a verdict nor a placement.
+	MinDueBytes = MaxOpBytes / 4
+	// MaxInputBytes is how many bytes of inputs leave room for that in an entry.
+	MaxInputBytes = MaxOpBytes - MinDueBytes
+)
 
 // Command is a write that a caller asks for.
 type Command struct {
@@ -81,14 +91,18 @@ type Output struct {
 
 // Step decides what the cluster does next. Equal inputs give equal ops.
 func Step(tx *fsm.Tx, in Input) Output {
-	s := &step{tx: tx, seed: in.Seed}
+	s := newStep(tx, in.Seed)
 	if in.Sweep {
 		tx.DirtyAllPools()
 	}
 	in.begins(Admit)
 	s.admit(in)
+	s.admitted = len(s.out.Ops)
+	most := max(MaxOpBytes, s.bytes+MinDueBytes)
+	s.maxBytes = most - MinDueBytes/2 // the other half is for moves and placements
 	in.begins(Judge)
 	s.judge()
+	s.maxBytes = most
 	in.begins(Drain)
 	s.rollouts()
 	s.drain()
@@ -107,9 +121,12 @@ type step struct {
 	seed   [32]byte
 	draws  uint64
 	out    Output
-	bytes  int
+	bytes  int // of the ops so far
 	budget struct{ stops, placed int }
 	ended  []*fsm.Namespace // where actors ended
+
+	admitted int // ops that the inputs came to
+	maxBytes int // at which no more due work is taken up
 
 	endedRunners []*fsm.Namespace // where runners ended
 
@@ -122,6 +139,8 @@ type step struct {
 
 	disbelieved uint32 // number of the runner that named nonsense last
 }
+
+func newStep(tx *fsm.Tx, seed [32]byte) *step { return &step{tx: tx, seed: seed, maxBytes: MaxOpBytes} }
 
 // do applies an op on the private Tx, and proposes it if it was legal. This is the only place where the leader calls Do.
 func (s *step) do(op *logv1.Op) fsm.Code {
@@ -142,7 +161,7 @@ func (s *step) wakeAt(ms int64) {
 
 // full tells that no more should be taken up by itself.
 func (s *step) full() bool {
-	if s.bytes < MaxOpBytes {
+	if s.bytes < s.maxBytes {
 		return false
 	}
 	s.out.Unfinished = true

@@ -198,7 +198,7 @@ func TestOneCallLooksForTheLeader(t *testing.T) {
 	})
 }
 
-// An entry takes what is there: at most a mebibyte, or one input that is larger than that, and so many.
+// An entry takes what is there: at most three quarters of a mebibyte, or one input that is larger than that, and so many.
 func TestAnEntryIsBounded(t *testing.T) {
 	l := &loop{inbox: newInbox()}
 	l.inbox.gate.set(true)

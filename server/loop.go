@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// maxBatchBytes bounds the inputs of one Step, but for a single large one.
-	maxBatchBytes = 1 << 20
+	// maxBatchBytes bounds the inputs of one Step, but for a single large one. The rest of an entry is for what falls due.
+	maxBatchBytes = scheduler.MaxInputBytes
 	// maxBatch bounds how many inputs one Step takes: it keeps one entry's work on every node at some tens of milliseconds.
 	maxBatch = 2048
 	// tickEvery is how often the cluster clock moves at least while anything can fall due.
