@@ -38,7 +38,7 @@ func bareChild(args []string) error {
 	defer stop()
 	all := strings.Split(*raftAddrs, ",")
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	stores, err := raftnet.Open(*dir, log)
+	stores, err := raftnet.Open(*dir, raftnet.Options{Log: log})
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ type Config struct {
 	BootstrapExpect int      // how many nodes found the cluster
 	Join            []string // gossip addresses of other nodes
 	Insecure        bool     // allows addresses outside loopback
+	AdoptCopy       bool     // accepts a data directory that was copied or moved to another file system
 
 	Timing   raftnet.Timing
 	Version  string

@@ -71,9 +71,9 @@ func newCore(p parts) (*core, error) {
 	if p.fsm != nil {
 		machine = p.fsm(c.replica)
 	}
-	r, err := raft.NewRaft(config, machine, p.stores.Log, p.stores.Stable, p.stores.Snapshots, p.transport)
+	r, err := startRaft(config, machine, p.stores, p.transport)
 	if err != nil {
-		return nil, fmt.Errorf("start raft: %w", err)
+		return nil, err
 	}
 	c.raft = r
 	box := newInbox()
@@ -103,13 +103,14 @@ func (c *core) run(ctx context.Context) error {
 	tasks.Go(func() error { return c.leadership.run(ctx) })
 	tasks.Go(func() error { return c.relay.Run(ctx) })
 	tasks.Go(func() error { return c.watchLeader(ctx) })
+	tasks.Go(func() error { return c.stores.Run(ctx) })
 	tasks.Go(func() error { return c.watchDisk(ctx) })
 	if w, ok := c.transport.(witness); ok {
 		heirs := &succession{log: c.log, self: raft.ServerID(c.id), raft: c.raft, voters: c.voters, witness: w}
 		tasks.Go(func() error { return heirs.run(ctx) })
 	}
 	err := tasks.Wait()
-	if errors.Is(err, errStuck) {
+	if errors.Is(err, errStuck) || c.stores.Held() {
 		return err // Raft would hand over and shut down when its disk answers, which is never: the end of the process is all there is
 	}
 	c.handOver()
@@ -157,7 +158,7 @@ func (c *core) watchLeader(ctx context.Context) error {
 	}
 }
 
-// watchDisk ends the node when it cannot write its log: what it does not store it must not promise.
+// watchDisk ends the node when it cannot write or read its log: what it does not store it must not promise.
 func (c *core) watchDisk(ctx context.Context) error {
 	select {
 	case err := <-c.stores.Failed():
@@ -170,7 +171,7 @@ func (c *core) watchDisk(ctx context.Context) error {
 // handOver gives the leadership to another node, if this one has it. A node that ends does so before it shuts its doors: a leader that
 // nobody can reach any more holds all writes up.
 func (c *core) handOver() {
-	if c.raft.State() == raft.Leader {
+	if c.raft.State() == raft.Leader && !c.stores.Held() {
 		_, _ = within(handOverLimit, c.raft.LeadershipTransfer()) // alone, or nobody is ready: they will elect
 	}
 }

@@ -15,6 +15,7 @@ import (
 type identity struct {
 	NodeID    string `json:"node_id"`
 	ClusterID string `json:"cluster_id,omitempty"` // empty: it has not been part of one yet
+	Marked    bool   `json:"marked,omitempty"`     // there is a mark beside the log, and never none again
 }
 
 const identityFile = "node.json"

@@ -43,23 +43,12 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		if closed := n.close(); err == nil {
 			err = closed
 		}
-		err = adviseOnDisk(err)
+		err = n.advise(err)
 	}()
 	if err := n.open(); err != nil {
 		return err
 	}
 	return n.run(ctx)
-}
-
-// adviseOnDisk says what to do when it was the disk that ended the node.
-func adviseOnDisk(err error) error {
-	switch {
-	case isDiskFull(err):
-		return fmt.Errorf("%w: the disk is full: make room, then start the node again; nothing that was acknowledged is missing", err)
-	case isDiskBroken(err):
-		return fmt.Errorf("%w: the disk is broken or read-only: replace it, and start the node with the same line; an empty data directory lets it rejoin", err)
-	}
-	return err
 }
 
 // node is one engine node with its doors.
@@ -83,11 +72,19 @@ func (n *node) open() (err error) {
 	if n.id, err = loadIdentity(n.cfg.DataDir, n.cfg.Name); err != nil {
 		return err
 	}
-	stores, err := raftnet.Open(n.cfg.DataDir, n.cfg.Log)
+	stores, err := raftnet.Open(n.cfg.DataDir, raftnet.Options{
+		NodeID: n.id.NodeID, Marked: n.id.Marked, Member: n.id.ClusterID != "", AdoptCopy: n.cfg.AdoptCopy, Log: n.cfg.Log,
+	})
 	if err != nil {
 		return err
 	}
 	n.closers = append(n.closers, stores.Close)
+	if !n.id.Marked {
+		n.id.Marked = true
+		if err := n.id.save(n.cfg.DataDir); err != nil {
+			return err
+		}
+	}
 	has, err := raft.HasExistingState(stores.Log, stores.Stable, stores.Snapshots)
 	if err != nil {
 		return fmt.Errorf("look for an earlier state: %w", err)

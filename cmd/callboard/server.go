@@ -40,6 +40,7 @@ func (f *nodeFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.cfg.BootstrapExpect, "bootstrap-expect", 1, "`number` of nodes that found the cluster together")
 	flags.StringSliceVar(&f.join, "join", nil, "gossip `addresses` of other nodes, separated by commas; its own does no harm")
 	flags.BoolVar(&f.cfg.Insecure, "insecure", false, "allow addresses outside loopback, where anyone who reaches them may do anything")
+	flags.BoolVar(&f.cfg.AdoptCopy, "adopt-copy", false, "accept, at this start, a data directory that was copied or moved to another file system")
 	flags.DurationVar(&f.cfg.Timing.Heartbeat, "raft-heartbeat-timeout", timing.Heartbeat, "silence of the leader after which a node asks for votes")
 	flags.DurationVar(&f.cfg.Timing.Election, "raft-election-timeout", timing.Election, "how long a candidate waits for votes")
 	flags.DurationVar(&f.cfg.Timing.LeaderLease, "raft-leader-lease", timing.LeaderLease, "silence of a majority after which a leader steps down")

@@ -34,7 +34,7 @@ func (d *Disk) Open() *Stores {
 	defer d.mu.Unlock()
 	d.image = d.image.clone()
 	m := &mount{disk: d, image: d.image}
-	return &Stores{Log: (*memoryLog)(m), Stable: (*memoryStable)(m), Snapshots: (*memorySnapshots)(m), close: m.close}
+	return &Stores{Log: (*memoryLog)(m), Stable: (*memoryStable)(m), Snapshots: (*memorySnapshots)(m), close: m.close, marks: (*memoryMarks)(m)}
 }
 
 // Hang makes every write of a log entry wait until what it returns is called, like a disk that answers nothing any more.
@@ -96,6 +96,18 @@ func (m *mount) close() error {
 		m.disk.image = m.image.clone()
 	}
 	return nil
+}
+
+// memoryMarks has the vote floor, and of the log what can be told at any moment.
+type memoryMarks mount
+
+func (m *memoryMarks) read() (mark Mark) {
+	(*mount)(m).read(func(i *image) { mark = i.mark })
+	return mark
+}
+
+func (m *memoryMarks) putNow(change func(*Mark)) error {
+	return (*mount)(m).write(func(i *image) { change(&i.mark) })
 }
 
 type memoryLog mount

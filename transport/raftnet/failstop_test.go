@@ -33,9 +33,9 @@ func TestAFailedWriteIsTold(t *testing.T) {
 		"vote":    func(_ raft.LogStore, stable raft.StableStore) error { return stable.Set([]byte("k"), nil) },
 		"term":    func(_ raft.LogStore, stable raft.StableStore) error { return stable.SetUint64([]byte("k"), 1) },
 	} {
-		failure := newFailure()
+		failure := newFailure(quiet)
 		disk := brokenDisk{err: full}
-		log, stable := newLogCache(logCacheBytes, watchedLog{sealed{disk}, failure}), watchedStable{disk, failure}
+		log, stable := newLogCache(logCacheBytes, watchedLog{sealed{disk, logFile}, failure}), watchedStable{disk, failure}
 		for range 2 {
 			if err := write(log, stable); !errors.Is(err, syscall.ENOSPC) {
 				t.Errorf("%s: Raft is told %v", name, err)
@@ -53,7 +53,7 @@ func TestAFailedWriteIsTold(t *testing.T) {
 }
 
 func TestWritesThatSucceedTellNothing(t *testing.T) {
-	stores, err := Open(t.TempDir(), quiet)
+	stores, err := Open(t.TempDir(), Options{Log: quiet})
 	must(t, err)
 	defer stores.Close()
 	must(t, stores.Log.StoreLog(&raft.Log{Index: 1, Term: 1}))

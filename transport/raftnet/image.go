@@ -15,6 +15,7 @@ type image struct {
 	entries   []raft.Log // by index; there may be a gap after an installed snapshot
 	values    map[string][]byte
 	snapshots []snapshot // oldest first
+	mark      Mark
 }
 
 type snapshot struct {
@@ -25,7 +26,7 @@ type snapshot struct {
 func newImage() *image { return &image{values: map[string][]byte{}} }
 
 func (i *image) clone() *image {
-	return &image{entries: slices.Clone(i.entries), values: maps.Clone(i.values), snapshots: slices.Clone(i.snapshots)}
+	return &image{entries: slices.Clone(i.entries), values: maps.Clone(i.values), snapshots: slices.Clone(i.snapshots), mark: i.mark}
 }
 
 func (i *image) find(index uint64) (position int, found bool) {

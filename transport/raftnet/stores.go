@@ -1,18 +1,16 @@
 package raftnet
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"go.etcd.io/bbolt"
-	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // What Open can refuse. Each comes wrapped in a sentence that names the file.
@@ -21,32 +19,100 @@ var (
 	ErrForeign = errors.New("not a Raft log of Callboard")
 	ErrNewer   = errors.New("written by a newer version of Callboard")
 	ErrDamaged = errors.New("damaged")
+	ErrCopy    = errors.New("a copy of another data directory")
 )
 
+// ErrDiverged is told by Failed: this node and the leader do not agree about entries that were committed.
+var ErrDiverged = errors.New("the logs of this node and of the leader contradict each other")
+
 const (
-	logFile           = "raft.db"
 	lockTimeout       = 5 * time.Second
 	snapshotsRetained = 2
 	logCacheBytes     = 32 << 20
-	// diskFormat is how the log file is laid out: the buckets of raft-boltdb, every entry sealed with its checksum (seal.go).
-	diskFormat = 1
 )
-
-var formatKey = []byte("callboard.format")
 
 // Stores is everything that one node's Raft keeps: on disk (Open) or in the memory of a test (Disk.Open).
 type Stores struct {
 	Log       raft.LogStore
 	Stable    raft.StableStore
 	Snapshots raft.SnapshotStore
-	close     func() error
-	failed    chan error
+
+	marks   marks
+	close   func() error
+	run     func(context.Context) error
+	applied func(func() uint64)
+	failure *failure // nil: in memory
 }
 
-// Failed tells the first write to the disk that failed: the node must end. Nil, which never tells, for stores in memory.
-func (s *Stores) Failed() <-chan error { return s.failed }
+// marks is where the mark of the log is.
+type marks interface {
+	read() Mark
+	putNow(change func(*Mark)) error
+}
 
-// Used tells whether a Raft has run on these stores before: if so, a node must neither found nor be given a new cluster.
+// Options say whose stores Open opens.
+type Options struct {
+	NodeID string
+	// Marked says that the node has seen its own mark here before: it is never missing again.
+	Marked bool
+	// Member says that the node has been part of a cluster: its log is never missing again.
+	Member bool
+	// AdoptCopy accepts a directory that was copied or moved to another file system.
+	AdoptCopy bool
+	Log       *slog.Logger
+}
+
+// Failed tells the first write to the disk that failed, or the first entry that cannot be read: the node must end. Nil, which never
+// tells, for stores in memory.
+func (s *Stores) Failed() <-chan error {
+	if s.failure == nil {
+		return nil
+	}
+	return s.failure.told
+}
+
+// Held reports whether a goroutine of Raft stands still in these stores after such a failure: Raft will not shut down any more.
+func (s *Stores) Held() bool { return s.failure != nil && s.failure.held.Load() }
+
+// Mark returns what the directory says of itself beside the log. For stores in memory it has the vote floor alone.
+func (s *Stores) Mark() Mark { return s.marks.read() }
+
+// RaiseFloor raises the vote floor to an entry that this node has acknowledged, by term and index; it never lowers it. It is on the disk
+// when this returns.
+func (s *Stores) RaiseFloor(term, index uint64) error {
+	now := s.marks.read()
+	if term < now.FloorTerm || term == now.FloorTerm && index <= now.FloorIndex {
+		return nil
+	}
+	return s.marks.putNow(func(m *Mark) { m.FloorTerm, m.FloorIndex = term, index })
+}
+
+// LowerFloor takes the vote floor away, once the log has reached it.
+func (s *Stores) LowerFloor() error {
+	if now := s.marks.read(); now.FloorTerm == 0 && now.FloorIndex == 0 {
+		return nil
+	}
+	return s.marks.putNow(func(m *Mark) { m.FloorTerm, m.FloorIndex = 0, 0 })
+}
+
+// SetApplied says how the stores learn the index of the newest entry that was handed to the state. Nothing up to it is ever taken back.
+func (s *Stores) SetApplied(ask func() uint64) {
+	if s.applied != nil {
+		s.applied(ask)
+	}
+}
+
+// Run keeps the mark on the disk up to date until ctx ends. While it runs, a goroutine of Raft that meets damage is kept from ending the
+// process before Failed has told why.
+func (s *Stores) Run(ctx context.Context) error {
+	if s.run == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return s.run(ctx)
+}
+
+// Used reports whether a Raft has run on these stores before: if so, a node must neither found nor be given a new cluster.
 func (s *Stores) Used() (bool, error) {
 	used, err := raft.HasExistingState(s.Log, s.Stable, s.Snapshots)
 	if err != nil {
@@ -58,128 +124,125 @@ func (s *Stores) Used() (bool, error) {
 // Close gives the files and their lock back. Shut Raft down first: it takes a failing store for a failing disk.
 func (s *Stores) Close() error { return s.close() }
 
-// Open opens or creates the stores under dir: raft.db and snapshots/. Every write is on disk when it returns. It waits 5 s for
-// another process to let go of the file (ErrInUse), and refuses one that is not ours, newer than this program, or damaged.
-func Open(dir string, log *slog.Logger) (*Stores, error) {
+// Open opens or creates the stores under dir: raft.db, raft.mark and snapshots/. Every write is on disk when it returns. It waits 5 s for
+// another process to let go of the directory (ErrInUse), and refuses one that is not ours, newer than this program, damaged, or a copy:
+// what it returns has every entry that this node has acknowledged, as far as the node itself can know.
+func Open(dir string, o Options) (_ *Stores, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
+	held, err := lockDirectory(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, held.Close())
+		}
+	}()
+	if err := prepareLog(dir, o); err != nil {
+		return nil, err
+	}
+	files, err := openFiles(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := files.verify(o); err != nil {
+		return nil, errors.Join(err, files.close())
+	}
+	return files.stores(held, o.Log), nil
+}
+
+// prepareLog makes the log of a first start, and looks at an existing one before anything writes to it.
+func prepareLog(dir string, o Options) error {
 	path := filepath.Join(dir, logFile)
-	if err := inspect(path); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	info, err := os.Stat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("raft log: %w", err)
 	}
-	bolt, err := openLog(path)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	if err == nil && info.Size() > 0 {
+		return inspect(path)
 	}
-	if err := bolt.Set(formatKey, []byte(strconv.Itoa(diskFormat))); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), bolt.Close())
+	missing := "it is missing"
+	if err == nil {
+		missing = "it is empty"
 	}
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsRetained, Hclog(log, "raft.snapshot"))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("snapshots in %s: %w", dir, err), bolt.Close())
-	}
-	failure := newFailure()
-	return &Stores{
-		Log:       newLogCache(logCacheBytes, watchedLog{sealed{gradual{bolt}}, failure}),
-		Stable:    watchedStable{bolt, failure},
-		Snapshots: steady{snapshots, filepath.Join(dir, "snapshots")},
-		close:     bolt.Close,
-		failed:    failure.told,
-	}, nil
-}
-
-func openLog(path string) (_ *raftboltdb.BoltStore, err error) {
-	defer recoverDamage(&err)
-	store, err := raftboltdb.New(raftboltdb.Options{
-		Path: path,
-		BoltOptions: &bbolt.Options{
-			Timeout:        lockTimeout,
-			NoFreelistSync: true, // the free list is rebuilt at the start instead of written with every entry
-			FreelistType:   bbolt.FreelistMapType,
-		},
-		MsgpackUseNewTimeFormat: true,
-	})
-	return store, explain(err)
-}
-
-// inspect looks at an existing file before anything writes to it.
-func inspect(path string) (err error) {
-	file, err := os.Stat(path)
-	if errors.Is(err, os.ErrNotExist) || err == nil && file.Size() == 0 {
-		return nil // a first start, or one that ended before its first write
-	}
+	found, err := findSnapshots(dir)
 	if err != nil {
 		return err
 	}
-	defer recoverDamage(&err)
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: lockTimeout})
-	if err != nil {
-		return explain(err)
+	if o.Marked || o.Member || len(found) > 0 {
+		return fmt.Errorf("%s: %w: %s, and this node has had a log here", path, ErrDamaged, missing)
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	return db.View(func(tx *bbolt.Tx) error {
-		// A page beyond the end of the file is a fault that no recover sees: look at the length before touching any.
-		if file, err := os.Stat(path); err != nil {
-			return err
-		} else if file.Size() < tx.Size() {
-			return fmt.Errorf("%w: %d bytes of %d are left", ErrDamaged, file.Size(), tx.Size())
-		}
-		return checkFormat(tx)
-	})
+	return createLog(path)
 }
 
-// checkFormat accepts a log of this or an older format, and a file that a first start left without any content.
-func checkFormat(tx *bbolt.Tx) error {
-	var format []byte
-	content := 0
-	err := tx.ForEach(func(name []byte, bucket *bbolt.Bucket) error {
-		switch string(name) {
-		case "conf":
-			format = bucket.Get(formatKey)
-		case "logs":
-		default:
-			return fmt.Errorf("%w: it holds %q", ErrForeign, name)
-		}
-		if key, _ := bucket.Cursor().First(); key != nil {
-			content++
-		}
-		return nil
-	})
-	switch {
-	case err != nil:
-		return err
-	case format == nil && content == 0:
-		return nil
-	case format == nil:
-		return fmt.Errorf("%w: no format is written in it", ErrForeign)
-	}
-	number, err := strconv.Atoi(string(format))
-	if err != nil || number < 1 {
-		return fmt.Errorf("%w: format %q", ErrDamaged, format)
-	}
-	if number > diskFormat {
-		return fmt.Errorf("%w: format %d, this one reads %d", ErrNewer, number, diskFormat)
-	}
-	return nil
+// files are the open files of a node.
+type files struct {
+	dir       string
+	bolt      boltStore
+	log       sealed
+	stable    sealedStable
+	snapshots *snapshotStore
+	mark      *markFile // nil: there is none yet
 }
 
-// explain turns what bbolt reports into what Open promises.
-func explain(err error) error {
-	switch {
-	case errors.Is(err, bbolterrors.ErrTimeout):
-		return ErrInUse
-	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrVersionMismatch):
-		return fmt.Errorf("%w, or damaged: %w", ErrForeign, err)
-	case errors.Is(err, bbolterrors.ErrChecksum):
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
+// openFiles opens what is there.
+func openFiles(dir string, o Options) (_ *files, err error) {
+	path := filepath.Join(dir, logFile)
+	f := &files{dir: dir}
+	if f.snapshots, err = openSnapshots(dir, o.Log); err != nil {
+		return nil, err
+	}
+	if f.mark, err = openMark(dir); err != nil {
+		if o.Marked || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrDamaged) {
+			return nil, markDamage(dir, err)
+		}
+		f.mark = nil // the start before ended before it could say that it had made one
+	}
+	if f.bolt, err = openLog(path); err != nil {
+		err = fmt.Errorf("%s: %w", path, err)
+		if f.mark != nil {
+			err = errors.Join(err, f.mark.file.Close())
+		}
+		return nil, err
+	}
+	f.log, f.stable = sealed{gradual{f.bolt}, path}, sealedStable{f.bolt, path}
+	return f, nil
+}
+
+func markDamage(dir string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w: it is missing, and this node has had one: without it nobody knows what the log held", filepath.Join(dir, markFileName), ErrDamaged)
 	}
 	return err
 }
 
-// recoverDamage makes an error of the panic with which bbolt meets a page that contradicts itself.
-func recoverDamage(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("%w: %v", ErrDamaged, p)
+func (f *files) close() error {
+	err := f.bolt.Close()
+	if f.mark != nil {
+		err = errors.Join(err, f.mark.close())
+	}
+	return err
+}
+
+// stores puts the pieces on top of each other: the cache of the newest entries, failures told, the mark, the checksums, bolt.
+func (f *files) stores(held *os.File, log *slog.Logger) *Stores {
+	failure := newFailure(log)
+	entries := &markedLog{LogStore: f.log, mark: f.mark}
+	votes := &markedStable{StableStore: f.stable, mark: f.mark}
+	votes.voteTerm.Store(f.mark.mark.VoteTerm)
+	return &Stores{
+		Log:       newLogCache(logCacheBytes, watchedLog{entries, failure}),
+		Stable:    watchedStable{votes, failure},
+		Snapshots: f.snapshots,
+		marks:     f.mark,
+		applied:   func(ask func() uint64) { entries.applied.Store(&ask) },
+		failure:   failure,
+		run: func(ctx context.Context) error {
+			failure.armed.Store(true)
+			return failure.check(f.mark.run(ctx))
+		},
+		close: func() error { return errors.Join(f.close(), held.Close()) },
 	}
 }

@@ -50,7 +50,7 @@ func (c *tcpCluster) where(id raft.ServerID) (raft.ServerAddress, error) {
 
 func (c *tcpCluster) start(name, bind string) {
 	c.t.Helper()
-	stores, err := Open(c.dirs[name], quiet)
+	stores, err := Open(c.dirs[name], Options{NodeID: name, Log: quiet})
 	must(c.t, err)
 	transport, err := ListenTCP(name, bind, "", c.where, c.log)
 	must(c.t, err)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"log/slog"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -12,6 +11,7 @@ import (
 
 // disk counts how often it was synced.
 type disk struct {
+	io.Writer
 	syncs int
 	err   error
 }
@@ -21,7 +21,7 @@ func (*disk) Close() error  { return nil }
 
 // A snapshot is on the disk by and by, and can be read as it was written. Raft closes it after whoever wrote it has.
 func TestASnapshotIsSyncedWhileItIsWritten(t *testing.T) {
-	stores, err := Open(t.TempDir(), slog.New(slog.DiscardHandler))
+	stores, err := Open(t.TempDir(), Options{Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,8 +31,9 @@ func TestASnapshotIsSyncedWhileItIsWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	steady := sink.(*steadySink)
-	real, counted := steady.file, &disk{}
+	steady := sink.(*snapshotSink)
+	real := steady.file
+	counted := &disk{Writer: real}
 	steady.file = counted
 	piece := bytes.Repeat([]byte("snapshot"), 8<<10)
 	for range 5 * syncEvery / len(piece) {
