@@ -77,7 +77,7 @@ var pureImports = []string{
 	"bytes", "cmp", "container/heap", "crypto/sha256", "encoding/base64", "encoding/binary", "encoding/hex", "encoding/json",
 	"errors", "fmt", "hash", "hash/crc32", "hash/fnv", "iter", "maps", "math", "math/bits", "net/url", "slices", "sort", "strconv",
 	"strings", "time", "unicode", "unicode/utf8",
-	"google.golang.org/protobuf/...",
+	"github.com/cespare/xxhash/v2", "google.golang.org/protobuf/...",
 }
 
 // pureExceptions are single files that may import more, each for one reason.

@@ -79,8 +79,10 @@ func revOf(a *Actor) uint64 {
 }
 
 func (tx *Tx) nextRev(number uint32) uint64 {
-	r := *tx.runners.Get(number)
+	old := tx.runners.Get(number)
+	r := *old
 	r.Rev++
+	tx.rehash(old.revHash(), r.revHash())
 	tx.runners.Set(number, &r)
 	tx.touchRunner(number)
 	return r.Rev
@@ -133,7 +135,7 @@ func (tx *Tx) keep(number uint32, by int) {
 	r := tx.runners.Get(number)
 	next := *r
 	next.Promised = uint32(int(r.Promised) + by)
-	tx.replaceRunner(r, &next)
+	tx.writeRunner(r, &next) // a promise is not in the hash
 }
 
 func count(is bool) int {
@@ -157,9 +159,10 @@ func (tx *Tx) hold(number uint32, by holding) {
 	next.Stopping = uint32(int(r.Stopping) + by.stopping)
 	if by.told {
 		next.Rev++
+		tx.rehash(r.revHash(), next.revHash())
 		tx.touchRunner(number)
 	}
-	tx.replaceRunner(r, &next)
+	tx.writeRunner(r, &next)
 }
 
 func (tx *Tx) countActor(old, next *Actor) {

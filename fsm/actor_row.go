@@ -5,9 +5,17 @@ import "encoding/binary"
 // The table of actors holds each one packed: a million of them take a third of the memory of as many Actors, and the garbage collector
 // has nothing to follow in a text. A reader gets an Actor of its own, whose texts share the row's memory.
 
-// packedActor is a row: the id, the set of fields that are not zero, and these fields, numbers as varints. Empty: there is no actor. It
-// is never written to a disk and has no version: what lasts is a record.
+// packedActor is a row: the ordinals of its pool and namespace, the id, the set of the other fields that are not zero, and these fields,
+// numbers as varints. Empty: there is no actor. It is never written to a disk and has no version: what lasts is a record. But what follows
+// the ordinals is what the state hash is made of, and HashForm is its version there.
 type packedActor string
+
+// head returns the ordinals of a row's pool and namespace, and where its id begins.
+func (row packedActor) head() (pool, namespace uint32, at int) {
+	p := packing{row: string(row)}
+	pool, namespace = uint32(p.takeNumber()), uint32(p.takeNumber())
+	return pool, namespace, p.at
+}
 
 // longestPacked is how long an input or saved state may be that a row holds itself. Every change of an actor writes its row anew, and what
 // is long should not be: it lies beside the row.
@@ -27,15 +35,20 @@ func (s *State) actorAt(ordinal uint32) *Actor {
 	return a
 }
 
-// actorID is the id of a row, which comes first in it.
+// actorID is the id of a row.
 func (s *State) actorID(ordinal uint32) (id ActorID, ok bool) {
 	row := s.actors.Get(ordinal)
-	return id, copy(id[:], row) == len(id)
+	if row == "" {
+		return id, false
+	}
+	_, _, at := row.head()
+	return id, copy(id[:], row[at:]) == len(id)
 }
 
 func (s *State) unpack(a *Actor, row packedActor, ordinal uint32) {
-	*a = Actor{ordinal: ordinal}
-	p := packing{unpacks: true, row: string(row), at: copy(a.ID[:], row)}
+	pool, namespace, at := row.head()
+	*a = Actor{ordinal: ordinal, pool: pool, namespace: namespace}
+	p := packing{unpacks: true, row: string(row), at: at + copy(a.ID[:], row[at:])}
 	p.has = p.takeNumber()
 	p.fields(a)
 	if p.long {
@@ -51,25 +64,29 @@ func (s *State) unpack(a *Actor, row packedActor, ordinal uint32) {
 
 // setActor packs a row.
 func (tx *Tx) setActor(a *Actor) {
-	var set [binary.MaxVarintLen64]byte
-	p := packing{bit: 1, out: append(tx.packed[:0], make([]byte, len(a.ID)+len(set))...)}
+	var head [2*binary.MaxVarintLen32 + len(a.ID) + binary.MaxVarintLen64]byte
+	p := packing{bit: 1, out: append(tx.packed[:0], head[:]...)}
 	p.fields(a)
 	tx.packed = p.out
-	n := binary.PutUvarint(set[:], p.has)
-	row := p.out[len(set)-n:] // what comes first is known last
-	copy(row[copy(row, a.ID[:]):], set[:n])
-	tx.actors.Set(a.ordinal, packedActor(row))
-
-	long := longParts{input: beyondPacked(a.Input), saved: beyondPacked(a.Saved)}
-	if old := tx.longParts.Get(a.ordinal); old != long {
-		tx.longParts.Set(a.ordinal, long)
-	}
+	n := binary.PutUvarint(head[:], uint64(a.pool))
+	n += binary.PutUvarint(head[n:], uint64(a.namespace))
+	n += copy(head[n:], a.ID[:])
+	n += binary.PutUvarint(head[n:], p.has)
+	row := p.out[len(head)-n:] // what comes first is known last
+	copy(row, head[:n])
+	tx.writeRow(a.ordinal, packedActor(row), longParts{input: beyondPacked(a.Input), saved: beyondPacked(a.Saved)})
 }
 
-func (tx *Tx) clearActor(ordinal uint32) {
-	tx.actors.Set(ordinal, "")
-	if tx.longParts.Get(ordinal) != (longParts{}) {
-		tx.longParts.Set(ordinal, longParts{})
+func (tx *Tx) clearActor(ordinal uint32) { tx.writeRow(ordinal, "", longParts{}) }
+
+// writeRow writes what an ordinal holds.
+func (tx *Tx) writeRow(ordinal uint32, row packedActor, long longParts) {
+	was, wasLong := tx.actors.Get(ordinal), tx.longParts.Get(ordinal)
+	tx.rehash(tx.actorHash(was), tx.actorHash(row))
+	tx.actors.Set(ordinal, row)
+	if long != wasLong {
+		tx.rehash(wasLong.hash(was), long.hash(row))
+		tx.longParts.Set(ordinal, long)
 	}
 }
 
@@ -99,8 +116,6 @@ func (p *packing) fields(a *Actor) {
 	number(p, &a.Policy)
 	number(p, &a.Phase)
 	number(p, &a.CreateMs)
-	number(p, &a.pool)
-	number(p, &a.namespace)
 	p.text(&a.Name)
 	p.text(&a.Key)
 	p.payload(&a.Input)
@@ -181,7 +196,11 @@ func (p *packing) next(some bool) bool {
 // done tells that no field is left to be unpacked.
 func (p *packing) done() bool { return p.unpacks && p.has == 0 }
 
-func (p *packing) flag(value *bool) { *value = p.next(*value) }
+func (p *packing) flag(value *bool) {
+	if is := p.next(*value); p.unpacks {
+		*value = is
+	}
+}
 
 // number packs a number; a negative one takes ten bytes.
 func number[T ~int64 | ~uint64 | ~uint32 | ~uint8](p *packing, value *T) {

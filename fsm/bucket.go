@@ -141,5 +141,6 @@ func (p *Pool) DrainOn() bool {
 // putBucket writes a pool's bucket.
 func (tx *Tx) putBucket(p *Pool, b Bucket) {
 	tx.touchedBuckets = append(tx.touchedBuckets, p.ordinal)
+	tx.rehash(tx.buckets.Get(p.ordinal).hash(p.seed), b.hash(p.seed))
 	tx.buckets.Set(p.ordinal, b)
 }

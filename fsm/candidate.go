@@ -152,9 +152,14 @@ func (s *State) PoolRunners(p *Pool) iter.Seq[*Runner] {
 	}
 }
 
-// replaceRunner writes a runner's row and keeps everything that is derived from it: nil old adds, nil next removes. What stays the same is
-// not touched: most changes are of the slots that are held.
+// replaceRunner writes a runner's row and keeps everything that is derived from it: nil old adds, nil next removes.
 func (tx *Tx) replaceRunner(old, next *Runner) {
+	tx.hashRunner(old, next)
+	tx.writeRunner(old, next)
+}
+
+// writeRunner is replaceRunner without the hash of the row. What stays the same is not touched: most changes are of the slots that are held.
+func (tx *Tx) writeRunner(old, next *Runner) {
 	row := next
 	if row == nil {
 		row = old

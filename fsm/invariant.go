@@ -60,6 +60,9 @@ func (s *State) CheckAll() error {
 		c.checkEndedRollouts(ordinal)
 	}
 	c.checkSums()
+	if got, want := s.StateHash(), s.RecountHash(); got != want {
+		c.differ("the state", "state hash", want, got)
+	}
 	maps.DeleteFunc(c.delta.versions, func(_, counts versionKey) bool { return counts.empty() })
 	if got, want := s.versions.Len(), len(c.delta.versions); got != want {
 		c.differ("the state", "index of versions", want, got)

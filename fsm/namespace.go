@@ -85,6 +85,7 @@ func (tx *Tx) putNamespace(op *logv1.PutNamespace) Result {
 func (tx *Tx) addNamespace(ns *Namespace) {
 	ns.ordinal = tx.namespaceCount
 	tx.namespaceCount++
+	tx.rehash(StateHash{}, ns.hash())
 	tx.namespaces.Set(ns.ordinal, ns)
 	tx.namespacesByName.Put(nameKey{name: ns.Name, row: ns.ordinal})
 	tx.namespacesByID.Put(idKey{id: ID(ns.ID), row: ns.ordinal})

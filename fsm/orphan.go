@@ -61,6 +61,7 @@ func (tx *Tx) holdOrphan(op *logv1.HoldOrphan) Result {
 
 // putOrphan adds a key, and lets its actor wait for it.
 func (tx *Tx) putOrphan(k orphanKey) {
+	tx.rehash(StateHash{}, k.hash())
 	tx.orphans.Put(k)
 	if k.holdsActor {
 		tx.bodies.Put(k)
@@ -116,6 +117,7 @@ func (tx *Tx) releaseOrphan(op *logv1.ReleaseOrphan) Result {
 }
 
 func (tx *Tx) release(k orphanKey) {
+	tx.rehash(k.hash(), StateHash{})
 	tx.orphans.Delete(k)
 	if k.holdsActor {
 		tx.bodies.Delete(k)

@@ -126,6 +126,7 @@ func (tx *Tx) rememberOutcome(op *logv1.RememberOutcome) Result {
 		return refuse(CodeFull)
 	}
 	row, long := tx.newOutcome(key, op.GetOutcome(), op.GetFingerprint(), tx.clockMs)
+	tx.rehash(StateHash{}, row.hash(long.outcome))
 	tx.outcomes.Put(row)
 	tx.outcomesByKey.Put(row.byKey())
 	if row.size == longOutcome {
@@ -159,11 +160,13 @@ func (tx *Tx) forgetOutcomes(op *logv1.ForgetOutcomes) Result {
 	for _, row := range old {
 		tx.outcomes.Delete(row)
 		tx.outcomesByKey.Delete(row.byKey())
+		var long longOutcomeKey
 		if row.size == longOutcome {
-			long, _ := tx.longOutcomes.Get(longOutcomeKey{seq: row.seq})
+			long, _ = tx.longOutcomes.Get(longOutcomeKey{seq: row.seq})
 			tx.longOutcomes.Delete(long)
 			tx.outcomeLongBytes -= int64(len(long.outcome))
 		}
+		tx.rehash(row.hash(long.outcome), StateHash{})
 	}
 	return Result{}
 }

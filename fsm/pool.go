@@ -26,6 +26,7 @@ type Pool struct {
 
 	ordinal   uint32
 	namespace uint32
+	seed      StateHash // stands for the pool in the hashes of its rows
 }
 
 // PoolStats counts what a pool has.
@@ -150,15 +151,15 @@ func (tx *Tx) putPool(op *logv1.PutPool) Result {
 		tx.addPool(next)
 		return Result{}
 	}
-	next.ordinal = old.ordinal
+	next.ordinal, next.seed = old.ordinal, old.seed
 	tx.replacePool(old, next)
 	tx.settlePool(next.ordinal)
 	return Result{}
 }
 
 func (tx *Tx) addPool(p *Pool) {
-	p.ordinal = tx.poolOrdinals.take()
-	tx.pools.Set(p.ordinal, p)
+	p.ordinal, p.seed = tx.poolOrdinals.take(), seedOf(p.ID)
+	tx.setPool(p.ordinal, p)
 	tx.putBucket(p, Bucket{Nanos: bucketCap(p.EvictionRateMicros()), AtMs: tx.clockMs})
 	tx.poolsByName.Put(poolKey{namespace: p.namespace, name: p.ID.Name, row: p.ordinal})
 }
@@ -170,7 +171,7 @@ func (tx *Tx) replacePool(old, next *Pool) {
 	tx.putBucket(next, tx.Bucket(old).at(tx.clockMs, next.EvictionRateMicros()))
 	tx.repace(old, next)
 	if old.Placement() == next.Placement() {
-		tx.pools.Set(next.ordinal, next)
+		tx.setPool(next.ordinal, next)
 		return
 	}
 	var runners []*Runner
@@ -180,10 +181,16 @@ func (tx *Tx) replacePool(old, next *Pool) {
 	for _, r := range runners {
 		tx.candidates.Delete(tx.candidateKey(r))
 	}
-	tx.pools.Set(next.ordinal, next)
+	tx.setPool(next.ordinal, next)
 	for _, r := range runners {
 		tx.candidates.Put(tx.candidateKey(r))
 	}
+}
+
+// setPool writes a pool's row; nil: it is forgotten.
+func (tx *Tx) setPool(ordinal uint32, p *Pool) {
+	tx.rehash(tx.pools.Get(ordinal).hash(), p.hash())
+	tx.pools.Set(ordinal, p)
 }
 
 func (tx *Tx) deletePool(op *logv1.DeletePool) Result {
@@ -213,7 +220,7 @@ func (tx *Tx) forgetPool(op *logv1.ForgetPool) Result {
 	tx.putBucket(p, Bucket{})
 	tx.idlePools.Delete(p.idleKey())
 	tx.poolsByName.Delete(poolKey{namespace: p.namespace, name: p.ID.Name})
-	tx.pools.Set(p.ordinal, nil)
+	tx.setPool(p.ordinal, nil)
 	tx.poolOrdinals.release(p.ordinal)
 	return Result{}
 }

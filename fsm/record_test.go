@@ -218,7 +218,7 @@ var (
 		"runnersByID", "runnersByKey", "runnersBySeq", "runnerNumbers", "candidates", "poolRunners", "evictables", "drainWork", "endedRunners", "endedRunnerCount",
 		"endedRollouts", "endedRolloutCount", "named", "turns", "unreceived",
 		"actorOrdinals", "actorsByID", "actorsByName", "actorsByKey", "actorNames", "endedActors", "bodies", "queue", "assigned", "alarms", "backoffs", "agenda",
-		"outcomesByKey", "outcomeSeq", "outcomeLongBytes", "phases", "storedBytes", "endedCount",
+		"outcomesByKey", "outcomeSeq", "outcomeLongBytes", "phases", "storedBytes", "endedCount", "sum",
 	}
 )
 
@@ -269,7 +269,7 @@ func TestEveryFieldSurvivesASnapshot(t *testing.T) {
 		expectSame(t, "the rollout's pool", w.pool.ID, restored.RolloutPool(rollout).ID)
 		expectSame(t, "the actor's pool", w.pool.ID, restored.ActorPool(actor).ID)
 		expectSame(t, "the actor's namespace", w.namespace.ID, restored.ActorNamespace(actor).ID)
-		if s.Hash() != restored.Hash() {
+		if s.Hash() != restored.Hash() || s.StateHash() != restored.StateHash() || restored.RecountHash() != restored.StateHash() {
 			t.Fatal("the hashes differ")
 		}
 	})

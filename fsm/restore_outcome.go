@@ -79,6 +79,14 @@ func (o *restoredOutcomes) put(tx *Tx) error {
 	for i := range o.rows {
 		byKey[i] = o.rows[i].byKey()
 	}
+	long := o.long
+	for i := range o.rows {
+		outcome := ""
+		if o.rows[i].size == longOutcome {
+			outcome, long = long[0].outcome, long[1:]
+		}
+		tx.rehash(StateHash{}, o.rows[i].hash(outcome))
+	}
 	tx.outcomes.Fill(o.rows)
 	tx.longOutcomes.Fill(o.long)
 	putInOrder(tx.outcomesByKey, byKey, outcomeByKeyLess)

@@ -237,6 +237,12 @@ func (tx *Tx) forgetRollout(op *logv1.ForgetRollout) Result {
 
 // replaceRollout writes a row and what is derived from it: nil old adds, nil next removes.
 func (tx *Tx) replaceRollout(old, next *Rollout) {
+	row := next
+	if row == nil {
+		row = old
+	}
+	seed := tx.poolSeed(row.pool)
+	tx.rehash(old.hash(seed), next.hash(seed))
 	if old != nil {
 		tx.rollouts.Delete(rolloutKey{pool: old.pool, id: old.ID})
 		tx.indexEnded(old, -1)
@@ -244,10 +250,6 @@ func (tx *Tx) replaceRollout(old, next *Rollout) {
 	if next != nil {
 		tx.rollouts.Put(rolloutKey{pool: next.pool, id: next.ID, row: next})
 		tx.indexEnded(next, +1)
-	}
-	row := next
-	if row == nil {
-		row = old
 	}
 	tx.touchedRolls = append(tx.touchedRolls, rolloutKey{pool: row.pool, id: row.ID})
 	tx.settleDeleted(row.pool)

@@ -63,7 +63,8 @@ type Runner struct {
 	EndedMs                       int64 // cluster clock
 	Rev                           uint64
 
-	pool uint32
+	pool  uint32
+	facts StateHash // of the row without its revision
 }
 
 // FreeSlots returns how many more actors it may be given: its slots but for those that are held or promised (guarantee G6).
@@ -252,7 +253,7 @@ func (tx *Tx) registerRunner(op *logv1.RegisterRunner) Result {
 
 // addRunner puts a new row and all its index keys.
 func (tx *Tx) addRunner(r *Runner, seenMs int64) {
-	tx.seen.Set(r.Number, seenMs)
+	tx.setSeen(r.Number, seenMs)
 	tx.runnersByID.Put(idKey{id: ID(r.ID), row: r.Number})
 	tx.runnersByKey.Put(runnerKeyKey{pool: r.pool, key: r.Key, seq: r.Seq, number: r.Number})
 	tx.runnersBySeq.Put(runnerSeqKey{namespace: tx.pools.Get(r.pool).namespace, seq: r.Seq, number: r.Number})
@@ -328,7 +329,7 @@ func (tx *Tx) forgetRunner(op *logv1.ForgetRunner) Result {
 	tx.runnersByID.Delete(idKey{id: ID(r.ID)})
 	tx.runnersByKey.Delete(runnerKeyKey{pool: r.pool, key: r.Key, seq: r.Seq})
 	tx.runnersBySeq.Delete(runnerSeqKey{namespace: tx.pools.Get(r.pool).namespace, seq: r.Seq})
-	tx.seen.Set(r.Number, 0)
+	tx.setSeen(r.Number, 0)
 	tx.runnerNumbers.release(r.Number)
 	tx.settleDeleted(r.pool)
 	return Result{}

@@ -54,8 +54,14 @@ func (tx *Tx) seenAt(r *Runner, clockMs int64) {
 		r = &next
 	}
 	tx.agenda.Delete(agendaKey{atMs: r.lostMs(was), kind: DueLost, row: r.Number})
-	tx.seen.Set(r.Number, clockMs)
+	tx.setSeen(r.Number, clockMs)
 	tx.agenda.Put(agendaKey{atMs: r.lostMs(clockMs), kind: DueLost, row: r.Number})
+}
+
+// setSeen writes the cluster clock of a runner's last heartbeat.
+func (tx *Tx) setSeen(number uint32, clockMs int64) {
+	tx.rehash(seenHash(number, tx.seen.Get(number)), seenHash(number, clockMs))
+	tx.seen.Set(number, clockMs)
 }
 
 func (tx *Tx) markLost(op *logv1.MarkLost) Result {

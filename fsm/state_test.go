@@ -21,7 +21,7 @@ func TestStateAgainstModel(t *testing.T) {
 }
 
 func walkAtRandom(t *rapid.T) {
-	w := &walk{t: t, view: NewView(), model: newModel(), draws: map[string][]pacedDraw{}}
+	w := &walk{t: t, view: NewView(), model: newModel(), draws: map[string][]pacedDraw{}, names: map[StateHash][32]byte{}}
 	w.entry("leader-established node=n1")
 	w.entry("put-namespace games name=games")
 	w.entry("put-pool namespace=default name=p "+w.drawPace(), "put-pool namespace=default name=q placement=binpack", "put-pool namespace=games name=p")
@@ -56,6 +56,7 @@ type walk struct {
 	term  uint64
 	log   []loggedEntry
 	saved []savedView            // snapshots on the way
+	names map[StateHash][32]byte // the hashes of all Views
 	draws map[string][]pacedDraw // planned evictions by pool
 }
 
@@ -67,6 +68,7 @@ type loggedEntry struct {
 type savedView struct {
 	live     *View // still there at the end, unchanged
 	hash     [32]byte
+	sum      StateHash
 	restored *View
 	next     int // of the log, to be applied next
 }
@@ -74,7 +76,7 @@ type savedView struct {
 func (w *walk) step() {
 	switch evenly(w.t, "step", 20) {
 	case 0:
-		w.saved = append(w.saved, savedView{w.view, w.view.Hash(), restore(w.t, &w.view.State), len(w.log)})
+		w.saved = append(w.saved, savedView{w.view, w.view.Hash(), w.view.StateHash(), restore(w.t, &w.view.State), len(w.log)})
 	case 1: // go on with what a restart would have
 		w.view = restore(w.t, &w.view.State)
 	case 2: // an election
@@ -111,6 +113,7 @@ func (w *walk) entry(lines ...string) {
 		op := mustOp(&tx.State, line)
 		legal := m.do(op)
 		var before [32]byte
+		sum := tx.StateHash()
 		if !legal {
 			before = tx.Hash()
 		}
@@ -118,7 +121,7 @@ func (w *walk) entry(lines ...string) {
 		if legal != (res.Code == CodeOK) {
 			w.t.Fatalf("%s: %s, the model says %v", line, res.Code, legal)
 		}
-		if !legal && tx.Hash() != before {
+		if !legal && (tx.Hash() != before || tx.StateHash() != sum) {
 			w.t.Fatalf("%s: refused (%s), and left a trace", line, res.Code)
 		}
 		if err := tx.Check(); err != nil {
@@ -139,11 +142,21 @@ func (w *walk) entry(lines ...string) {
 	if !accepted {
 		w.t.Fatal("the entry was refused")
 	}
-	if next.Hash() != tx.Seal(index).Hash() {
+	if sealed := tx.Seal(index); next.Hash() != sealed.Hash() || next.StateHash() != sealed.StateHash() {
 		w.t.Fatal("applied from the log, the entry leads to another state than the leader had")
 	}
 	w.view = next
 	w.compare()
+	w.nameView()
+}
+
+// nameView wants every state of a walk to have a state hash of its own.
+func (w *walk) nameView() {
+	hash := w.view.Hash()
+	if other, known := w.names[w.view.StateHash()]; known && other != hash {
+		w.t.Fatalf("two states have the state hash %s", w.view.StateHash())
+	}
+	w.names[w.view.StateHash()] = hash
 }
 
 // leap is a long time, now and then.
@@ -153,9 +166,9 @@ func (w *walk) leap() int64 { return one[int64](w.t, "leap", 20_000, 20_000, 700
 func (w *walk) replay() {
 	want := w.view.Hash()
 	nothing := NewView()
-	for _, from := range append([]savedView{{nothing, nothing.Hash(), nothing, 0}}, w.saved...) {
+	for _, from := range append([]savedView{{nothing, nothing.Hash(), nothing.StateHash(), nothing, 0}}, w.saved...) {
 		w.sameOrder(from.live, from.restored)
-		if from.live.Hash() != from.hash || from.restored.Hash() != from.hash {
+		if from.live.Hash() != from.hash || from.restored.Hash() != from.hash || from.live.StateHash() != from.sum || from.restored.StateHash() != from.sum {
 			w.t.Fatalf("the View before entry %d has changed", from.next)
 		}
 		v := from.restored
@@ -166,7 +179,7 @@ func (w *walk) replay() {
 			}
 			v, _, _ = v.Apply(logged.index, logged.term, entry)
 		}
-		if v.Hash() != want {
+		if v.Hash() != want || v.StateHash() != w.view.StateHash() {
 			w.t.Fatalf("replayed from entry %d, the log leads to another state", from.next)
 		}
 		if err := v.CheckAll(); err != nil {

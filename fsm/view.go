@@ -84,6 +84,8 @@ type State struct {
 	outcomeSeq       uint64             // of the last row
 	outcomeLongBytes int64              // what longOutcomes holds
 	endedCount       table.Rows[uint32] // ended actors by namespace
+
+	sum StateHash // of all rows
 }
 
 // View is one version of the state. It never changes.
