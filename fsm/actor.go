@@ -56,6 +56,7 @@ type Actor struct {
 	Destroying   bool       // a destroy was accepted; it ends with the current generation
 	Generation   uint64
 	Claimed      uint64 // a newer generation, which a runner said it had; 0: none. The next assignment is above it
+	KeepsKey     bool   // it is destroyed, and its key is not free before the orphans have ended
 	Orphans      uint32 // bodies of it that runners hold unwanted: it is placed when they have ended. It follows from the orphans
 	Runner       uint32 // number of the runner that has it; 0: none
 	RunnerRev    uint64
@@ -100,6 +101,9 @@ func (a *Actor) Ref() Ref { return Ref{a.ID, a.Generation} }
 
 // NextGeneration returns the generation that the next assignment gives.
 func (a *Actor) NextGeneration() uint64 { return max(a.Generation, a.Claimed) + 1 }
+
+// Over tells whether its end is certain: it is destroyed, and no body of it is waited for.
+func (a *Actor) Over() bool { return a.Phase == Destroyed && !a.KeepsKey }
 
 // queued tells whether it waits for a slot, and not for the end of something else or for its turn.
 func (a *Actor) queued() bool { return a.Phase == Pending && a.Orphans == 0 && !a.Paced() }
@@ -266,14 +270,15 @@ func (tx *Tx) destroyActor(op *logv1.DestroyActor) Result {
 	if res.Code != CodeOK {
 		return res
 	}
-	tx.markDestroyed(next)
+	tx.markDestroyed(next, op.GetKeepKey())
 	tx.replaceActor(a, next)
 	return Result{}
 }
 
-// markDestroyed ends an actor. What only a living one needs goes at once.
-func (tx *Tx) markDestroyed(next *Actor) {
+// markDestroyed ends an actor. What only a living one needs goes at once; but for its key, when a body of it runs on somewhere.
+func (tx *Tx) markDestroyed(next *Actor, keepKey bool) {
 	next.Phase = Destroyed
+	next.KeepsKey = keepKey && next.Orphans > 0
 	next.DestroyMs = tx.wallMs
 	next.DueMs = tx.clockMs + endedKeptMs
 	next.Input, next.Saved, next.AlarmMs, next.QueueSeq, next.Claimed = "", "", 0, 0, 0

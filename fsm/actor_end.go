@@ -88,7 +88,7 @@ func (tx *Tx) actorStopped(op *logv1.ActorStopped) Result {
 	case Sleeping:
 		next.DueMs, next.SleepMs = 0, tx.wallMs
 	case Destroyed:
-		tx.markDestroyed(next)
+		tx.markDestroyed(next, op.GetKeepKey())
 	default: // nextPhase knows no other
 	}
 	tx.replaceActor(a, next)

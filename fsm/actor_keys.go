@@ -58,7 +58,7 @@ func actorKeyLess(a, b actorKeyKey) bool {
 	return a.ordinal < b.ordinal
 }
 
-// liveKey is where a live actor is found by its key; zero: it has none, or it has ended.
+// liveKey is where an actor is found by its key; zero: it has none, or the key is free.
 func (a *Actor) liveKey() actorKeyKey {
 	if !a.holdsKey() {
 		return actorKeyKey{}
@@ -70,7 +70,7 @@ func (a *Actor) liveKey() actorKeyKey {
 	return actorKeyKey{hash: hash, ordinal: a.ordinal}
 }
 
-func (a *Actor) holdsKey() bool { return a != nil && a.HasKey && a.Phase != Destroyed }
+func (a *Actor) holdsKey() bool { return a != nil && a.HasKey && !a.Over() }
 
 type endedKey struct {
 	dueMs     int64

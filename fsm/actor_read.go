@@ -13,7 +13,7 @@ func (s *State) Actor(id ActorID) *Actor {
 	return s.actorAt(key.row)
 }
 
-// ActorByKey finds the live actor of a name and key; nil: there is none.
+// ActorByKey finds the actor that has a key: the live one, or one that is destroyed while a body of it runs on; nil: the key is free.
 func (s *State) ActorByKey(namespace NamespaceID, name, key string) *Actor {
 	ns := s.NamespaceByID(namespace)
 	if ns == nil {

@@ -158,6 +158,7 @@ func (p *packing) fields(a *Actor) {
 	number(p, &a.DestroyMs)
 	p.flag(&a.WakeKept)
 	p.flag(&a.Destroying)
+	p.flag(&a.KeepsKey)
 	p.trouble(&a.Trouble)
 }
 

@@ -141,6 +141,19 @@ func poolRunnerLess(a, b poolRunnerKey) bool {
 	return a.number < b.number
 }
 
+// RegisteredBefore tells whether a runner of a version or a newer one had registered before another did, and is there still.
+func (s *State) RegisteredBefore(r *Runner, version uint32) bool {
+	for k := range s.poolRunners.From(poolRunnerKey{pool: r.pool, version: version}) {
+		if k.pool != r.pool {
+			break
+		}
+		if newer := s.runners.Get(k.number); newer.Seq < r.Seq && newer.registered() {
+			return true
+		}
+	}
+	return false
+}
+
 // PoolRunners yields the runners of a pool that have not ended, oldest version first.
 func (s *State) PoolRunners(p *Pool) iter.Seq[*Runner] {
 	return func(yield func(*Runner) bool) {
@@ -235,6 +248,7 @@ func (r *Runner) counts() PoolStats {
 		VersionOut:  uint32(count(r.versionDrain())),
 		Unfinished:  uint32(count(r.unfinished())),
 		Evictable:   uint32(count(r.evictable())) * r.left(),
+		Forceful:    uint32(count(r.evictable() && r.Drain.Force)) * r.left(),
 		LastResorts: uint32(count(r.candidate() && r.Draining())),
 	}
 }

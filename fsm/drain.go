@@ -96,7 +96,9 @@ func (r *Runner) evictable() bool {
 // versionDrain tells whether it drains because a newer version is there.
 func (r *Runner) versionDrain() bool { return r.End == NotEnded && r.Drain.Cause == DrainNewerVersion }
 
-// unfinished tells whether a rollout has to wait for it.
+// Unfinished tells whether a rollout has to wait for it.
+func (r *Runner) Unfinished() bool { return r.unfinished() }
+
 func (r *Runner) unfinished() bool {
 	return r.versionDrain() && !r.SafeToTerminate() && !r.Drain.Standby
 }

@@ -200,6 +200,8 @@ func (c *checker) checkPhase(a *Actor) {
 		c.differ(name, "has a key", a.Key != "", a.HasKey)
 	case a.Phase == Destroyed && (len(a.Input) > 0 || len(a.Saved) > 0 || a.AlarmMs != 0):
 		c.differ(name, "input, saved state and alarm while destroyed", "none", fmt.Sprint(len(a.Input), " B, ", len(a.Saved), " B, ", a.AlarmMs))
+	case a.KeepsKey && (a.Phase != Destroyed || a.Orphans == 0):
+		c.differ(name, "keeps its key while "+a.Phase.String(), "only when it is destroyed and waits for bodies", fmt.Sprint(a.Orphans, " bodies"))
 	case a.Trouble != nil && *a.Trouble == Trouble{}:
 		c.wrong(name, "it remembers an empty trouble")
 	}

@@ -100,6 +100,7 @@ func (c *checker) addActor(a *Actor, by int) {
 		d.lens.agenda += by
 	}
 	d.pools[a.pool] = d.pools[a.pool].plus(a.counts(), by)
+	d.lens.actorsByKey += by * count(a.holdsKey())
 	if a.Phase == Destroyed {
 		d.lens.endedActors += by
 		d.ended[a.namespace] += by
@@ -108,9 +109,6 @@ func (c *checker) addActor(a *Actor, by int) {
 	d.lens.named += by * count(a.Named())
 	d.lens.turns += by * count(a.awaitsTurn())
 	d.lens.unreceived += by * count(a.Eviction&evictionUnreceived != 0)
-	if a.HasKey {
-		d.lens.actorsByKey += by
-	}
 	if a.Eviction&evictionByRollout != 0 {
 		d.moving[rolloutKey{pool: a.pool, id: a.MovedIn}] += by
 	}

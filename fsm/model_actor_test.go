@@ -74,7 +74,7 @@ func (m *model) doActor(op *logv1.Op) bool {
 		return true
 	case *logv1.Op_DestroyActor:
 		_, a := m.find(o.DestroyActor.GetActorId(), nil, "pending", "sleeping", "backing_off")
-		return a != nil && m.bury(a)
+		return a != nil && m.bury(a, o.DestroyActor.GetKeepKey())
 	case *logv1.Op_ForgetActor:
 		id, a := m.find(o.ForgetActor.GetActorId(), nil, "destroyed")
 		if a != nil {
@@ -130,7 +130,9 @@ func (m *model) pend(a *modelActor) bool {
 }
 
 // bury ends an actor for good.
-func (m *model) bury(a *modelActor) bool {
+func (m *model) bury(a *modelActor, keepKey bool) bool {
+	a.keepsKey = keepKey // if it waits for a body: see do
+
 	a.phase, a.dueMs, a.input, a.saved, a.alarmMs, a.queueSeq = "destroyed", m.clockMs+3_600_000, "", "", 0, 0
 	a.destroying, a.claimed, a.forced = false, 0, false
 	return true
@@ -203,7 +205,7 @@ func (m *model) stopped(op *logv1.ActorStopped) bool {
 	case "sleeping":
 		a.phase, a.dueMs = next, 0
 	case "destroyed":
-		m.bury(a)
+		m.bury(a, op.GetKeepKey())
 	}
 	return true
 }

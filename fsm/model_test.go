@@ -62,6 +62,7 @@ type modelActor struct {
 	reason                     uint32
 	limitMs, dueMs             int64
 	wakeKept, destroying       bool
+	keepsKey                   bool // beyond its end, while a body of it is waited for
 	queueSeq                   int
 	floor                      uint32
 	alarmMs                    int64
@@ -175,7 +176,7 @@ func (m *model) stored() int64 {
 // byKey finds the live actor of a key.
 func (m *model) byKey(namespace, name, key string) string {
 	for id, a := range m.actors {
-		if key != "" && a.phase != "destroyed" && a.namespace == namespace && a.name == name && a.key == key {
+		if key != "" && (a.phase != "destroyed" || a.keepsKey) && a.namespace == namespace && a.name == name && a.key == key {
 			return id
 		}
 	}
@@ -184,6 +185,14 @@ func (m *model) byKey(namespace, name, key string) string {
 
 // do applies an op and tells whether it was legal. An op that is not changes nothing.
 func (m *model) do(op *logv1.Op) bool {
+	legal := m.doOp(op)
+	for id, a := range m.actors {
+		a.keepsKey = a.keepsKey && m.waitsFor(id) > 0
+	}
+	return legal
+}
+
+func (m *model) doOp(op *logv1.Op) bool {
 	switch o := op.GetOp().(type) {
 	case *logv1.Op_LeaderEstablished:
 		m.namespaces["default"] = true

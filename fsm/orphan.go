@@ -74,6 +74,7 @@ func (tx *Tx) waitForOrphans(id ActorID) {
 	if a := tx.Actor(id); a != nil {
 		next := *a
 		next.Orphans = tx.bodiesOf(id)
+		next.KeepsKey = next.KeepsKey && next.Orphans > 0
 		tx.writeActor(a, &next)
 	}
 }

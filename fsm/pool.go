@@ -39,6 +39,7 @@ type PoolStats struct {
 	VersionOut  uint32 // runners that drain for a newer version
 	Unfinished  uint32 // of those, the ones that a rollout waits for
 	Evictable   uint32 // actors that the pool's pace may evict
+	Forceful    uint32 // of those, the ones that need no room
 
 	Ended      uint32 // actors that are destroyed and not forgotten
 	Pending    uint32 // in the queue
@@ -55,7 +56,7 @@ func (c PoolStats) plus(o PoolStats, by int) PoolStats {
 	return PoolStats{
 		c.Runners + n*o.Runners, c.Connected + n*o.Connected, c.Candidates + n*o.Candidates, c.LastResorts + n*o.LastResorts,
 		c.Draining + n*o.Draining, c.VersionOut + n*o.VersionOut, c.Unfinished + n*o.Unfinished, c.Evictable + n*o.Evictable,
-		c.Ended + n*o.Ended, c.Pending + n*o.Pending, c.Paced + n*o.Paced, c.Sleeping + n*o.Sleeping, c.Live + n*o.Live, c.Named + n*o.Named,
+		c.Forceful + n*o.Forceful, c.Ended + n*o.Ended, c.Pending + n*o.Pending, c.Paced + n*o.Paced, c.Sleeping + n*o.Sleeping, c.Live + n*o.Live, c.Named + n*o.Named,
 		c.Unreceived + n*o.Unreceived,
 	}
 }

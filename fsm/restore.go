@@ -321,7 +321,7 @@ func (r *Restorer) actorFrom(rec *logv1.ActorRecord) (*Actor, error) {
 	return &Actor{
 		ID: ActorID(id), Seq: rec.GetSeq(), Name: rec.GetName(), Key: rec.GetKey(), HasKey: rec.Key != nil,
 		Policy: CrashPolicy(rec.GetCrashPolicy()), Phase: Phase(rec.GetPhase()), StopReason: StopReason(rec.GetStopReason()),
-		WakeKept: rec.GetWakeKept(), Destroying: rec.GetDestroying(),
+		WakeKept: rec.GetWakeKept(), Destroying: rec.GetDestroying(), KeepsKey: rec.GetKeepsKey(),
 		Generation: rec.GetGeneration(), Claimed: rec.GetClaimed(), Runner: rec.GetRunner(), RunnerRev: rec.GetRunnerRev(),
 		FloorVersion: rec.GetFloorVersion(), SavedVersion: rec.GetSavedVersion(), QueueSeq: rec.GetQueueSeq(),
 		DueMs: rec.GetDueMs(), StopLimitMs: rec.GetStopLimitMs(),

@@ -75,6 +75,9 @@ func (r *Runner) FreeSlots() uint32 {
 	return 0
 }
 
+// Unused tells whether it has never been told of an actor.
+func (r *Runner) Unused() bool { return r.Rev == 0 }
+
 // Placeable tells whether it takes new actors, but for its silence and its slots.
 func (r *Runner) Placeable() bool { return r.End == NotEnded && r.Connected && !r.Draining() }
 

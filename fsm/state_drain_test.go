@@ -99,6 +99,7 @@ func (m *model) stats(pool string) (c PoolStats) {
 		c.Unfinished += is(m.unfinished(r))
 		if m.evictable(id) {
 			c.Evictable += uint32(m.left(id))
+			c.Forceful += uint32(m.left(id) * count(r.drain.force))
 		}
 	}
 	for _, a := range m.actors {

@@ -101,7 +101,7 @@ func (w *walk) draw() string {
 			reschedule = pick("turn", "", "", "", reschedule)
 		}
 		return fmt.Sprint("actor-stopped ", ref(actorIn("starting", "running", "stopping")), " next=", next, reschedule, pick("forced", "", "", " forced"),
-			" cause=", pick("cause", "confirmed", "abandoned", "fenced", "lost", "no_response", "vanished", "finished", "refused"), pick("clean", "", " clean"), pick("penalty", "", " penalty"), pick("prefer", "", " prefer_runner"))
+			" cause=", pick("cause", "confirmed", "abandoned", "fenced", "lost", "no_response", "vanished", "finished", "refused"), pick("clean", "", " clean"), pick("penalty", "", " penalty"), pick("prefer", "", " prefer_runner"), pick("keep key", "", " keep_key"))
 	case 21:
 		return "enqueue-actor " + actorIn("backing_off", "pending")
 	case 22:
@@ -111,7 +111,7 @@ func (w *walk) draw() string {
 	case 25:
 		return fmt.Sprint("set-alarm ", actorIn("sleeping", "running"), " at_unix_ms=", pick("at", "0", "1700000000000", "1700000030000", "1800000000000", "-5"))
 	case 26:
-		return "destroy-actor " + actorIn("pending", "sleeping", "backing_off")
+		return "destroy-actor " + actorIn("pending", "sleeping", "backing_off") + pick("keep key", "", " keep_key")
 	case 27:
 		return "forget-actor " + actorIn("destroyed")
 	case 28:

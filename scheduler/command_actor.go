@@ -47,7 +47,7 @@ func (s *step) createActor(namespace string, n newActor, getOrCreate bool) Answe
 	}
 	if n.key != nil {
 		if live := s.tx.ActorByKey(ns.ID, n.name, *n.key); live != nil {
-			if getOrCreate && !live.Destroying {
+			if getOrCreate && !live.Destroying && live.Phase != fsm.Destroyed {
 				return done(live.ID[:])
 			}
 			return refuse(keyTaken(live))
@@ -92,9 +92,9 @@ func (s *step) storedBytesExceeded() *callboardv1.Error {
 		s.tx.Setting(fsm.StoredBytesLimit), s.tx.StoredBytes())
 }
 
-// keyTaken refuses a key that a live actor has. One that is being destroyed keeps its key until its end is certain.
+// keyTaken refuses a key that an actor has. One that is being destroyed keeps its key until its end is certain.
 func keyTaken(live *fsm.Actor) *callboardv1.Error {
-	if live.Destroying {
+	if live.Destroying || live.Phase == fsm.Destroyed {
 		return callboardv1.Refuse("actor", "key_busy", "actor %s has this key and is being destroyed: retry when its stop is confirmed", live.ID).
 			With("existing_actor_id", live.ID.String()).With("retry_after_ms", strconv.Itoa(1000))
 	}
@@ -129,7 +129,7 @@ func (s *step) destroyActor(a *fsm.Actor) *callboardv1.Error {
 	case a.Phase.OnRunner():
 		s.stop(a, fsm.StopDestroy)
 	default:
-		s.do(&logv1.Op{Op: &logv1.Op_DestroyActor{DestroyActor: &logv1.DestroyActor{ActorId: a.ID[:]}}})
+		s.do(&logv1.Op{Op: &logv1.Op_DestroyActor{DestroyActor: &logv1.DestroyActor{ActorId: a.ID[:], KeepKey: a.Orphans > 0}}})
 		s.ended = append(s.ended, s.tx.ActorNamespace(a))
 	}
 	return nil

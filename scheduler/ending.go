@@ -87,6 +87,7 @@ func (s *step) endLife(a *fsm.Actor, e ending) bool {
 			op.Next = toPending
 		}
 	}
+	op.KeepKey = op.Next == toDestroyed && a.Orphans > 0
 	lost := e.cause == logv1.StopCause_STOP_CAUSE_LOST && a.Phase != fsm.Stopping
 	if what.penalty && op.Next == toPending && !lost && a.Promise == 0 && !s.mayRetryAtOnce() {
 		op.Next, op.RescheduleMs = toBackOff, s.tx.ClockMs()+1

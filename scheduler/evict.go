@@ -49,22 +49,23 @@ func (s *step) evictPool(p *fsm.Pool) {
 			more = s.placeSome(p) // who waits comes first
 			queueServed = true
 		}
-		room := roomFor(&s.tx.State, p, next.actor, next.runner, s.drawUint32())
-		if room == nil && !next.runner.Drain.Force {
+		to := roomIn(&s.tx.State, p, s.drawUint32())
+		next = firstThatMay(&s.tx.State, p, to)
+		if next.actor == nil {
 			s.out.Unfinished = s.out.Unfinished || more // there may be room when all of them are placed
 			return                                      // whatever else makes room makes the pool be looked at again
 		}
 		s.budget.stops++
-		if !s.evictOne(next, room) {
+		if !s.evictOne(next, to) {
 			return
 		}
 	}
 }
 
-func (s *step) evictOne(next outlook, room *fsm.Runner) bool {
+func (s *step) evictOne(next outlook, to room) bool {
 	op := &logv1.EvictActor{Ref: refOp(next.actor.Ref()), StopDeadlineMs: s.tx.ClockMs() + s.tx.Setting(fsm.ActorStopThreshold)}
-	if room != nil {
-		op.PromisedRunnerId = room.ID[:]
+	if to.takes(&s.tx.State, next) {
+		op.PromisedRunnerId = to.runner.ID[:]
 	}
 	return s.do(&logv1.Op{Op: &logv1.Op_EvictActor{EvictActor: op}}) == fsm.CodeOK
 }
@@ -81,6 +82,7 @@ const (
 	blockedSilent       = "runner_silent"
 	blockedMoved        = "moved_already"
 	blockedCalledOff    = "called_off"
+	blockedAway         = "newer_version_away"
 )
 
 // outlook is what the pace of a pool allows next: an actor to be evicted now, or when to look again and why not now.
@@ -155,10 +157,14 @@ func passedOver(st *fsm.State, p *fsm.Pool, r *fsm.Runner) outlook {
 	}
 	if r.Drain.Cause == fsm.DrainNewerVersion {
 		switch open := st.OpenRollout(p); {
+		case open == nil && st.RolloutWaitMs(p) == 0:
+			return outlook{blocked: blockedAway}
 		case open == nil:
 			return outlook{blocked: blockedCalledOff}
 		case open.Paused:
 			return outlook{blocked: blockedPaused}
+		case open.Version <= r.Version:
+			return outlook{blocked: blockedAway}
 		}
 	}
 	if begins := r.Drain.StartMs + p.EvictionDelayMs(); begins > st.ClockMs() {
@@ -189,22 +195,66 @@ func movable(st *fsm.State, p *fsm.Pool, r *fsm.Runner, a *fsm.Actor) bool {
 	return r.Drain.Cause != fsm.DrainNewerVersion || open != nil && a.MovedIn != open.ID
 }
 
-// roomFor returns the runner that an actor would be moved to; nil: there is no room for it that no pending actor may use. Among equals
-// the seed says which.
-func roomFor(st *fsm.State, p *fsm.Pool, a *fsm.Actor, from *fsm.Runner, seed uint32) *fsm.Runner {
-	floor := a.FloorVersion
-	if open := st.OpenRollout(p); open != nil && from.Drain.Cause == fsm.DrainNewerVersion {
+// room is where actors of a pool may be moved: the one runner that would be chosen next, if no pending actor may use it.
+type room struct {
+	runner *fsm.Runner // nil: there is no room
+	newest uint32      // highest version that is registered
+}
+
+// roomIn finds the room of a pool. Among equals the seed says which.
+func roomIn(st *fsm.State, p *fsm.Pool, seed uint32) room {
+	for to := range st.Candidates(p, seed) {
+		if to.Draining() || st.FirstPending(p, to.Version) != nil {
+			break
+		}
+		newest, _ := st.NewestVersion(p) // to is registered: there is one
+		return room{runner: to, newest: newest}
+	}
+	return room{}
+}
+
+// takes tells whether there is room for an actor, on a version that it may go to.
+func (to room) takes(st *fsm.State, next outlook) bool {
+	if to.runner == nil {
+		return false
+	}
+	floor := next.actor.FloorVersion
+	if open := st.OpenRollout(st.RunnerPool(next.runner)); open != nil && next.runner.Drain.Cause == fsm.DrainNewerVersion {
 		floor = max(floor, open.Version)
 	}
-	newest, some := st.NewestVersion(p)
-	for to := range st.Candidates(p, seed) {
-		switch {
-		case to.Draining(), to.Version < floor && some && newest >= floor:
-			return nil
-		case st.FirstPending(p, to.Version) != nil:
-			return nil
-		}
-		return to
+	return to.runner.Version >= floor || to.newest < floor
+}
+
+// may tells whether an eviction that is due may happen: there is room, or none is asked for.
+func (to room) may(st *fsm.State, next outlook) bool {
+	return next.runner.Drain.Force || to.takes(st, next)
+}
+
+// firstThatMay finds the first actor that is due to be evicted and has room, or needs none: one that has to wait for room holds up no
+// other runner's. No actor: there is none.
+func firstThatMay(st *fsm.State, p *fsm.Pool, to room) outlook {
+	if to.runner == nil && st.PoolStats(p).Forceful == 0 {
+		return outlook{}
 	}
-	return nil
+	if p.WindowSize() > 0 {
+		for a := range st.NamedActors(p) {
+			if a.EvictMs > st.ClockMs() {
+				break
+			}
+			next := outlook{actor: a, runner: st.RunnerByNumber(a.Runner)}
+			if passedOver(st, p, next.runner).blocked == "" && to.may(st, next) {
+				return next
+			}
+		}
+		return outlook{}
+	}
+	for r := range st.Evictable(p) {
+		if passedOver(st, p, r).blocked != "" {
+			continue
+		}
+		if next := (outlook{actor: firstOf(st, p, r), runner: r}); next.actor != nil && to.may(st, next) {
+			return next
+		}
+	}
+	return outlook{}
 }

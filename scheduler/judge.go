@@ -63,6 +63,7 @@ func (s *step) drainDue(r *fsm.Runner) {
 		s.endRunner(r)
 		return
 	}
+	s.unname(s.tx.RunnerPool(r), s.namedOn(r))
 	s.do(&logv1.Op{Op: &logv1.Op_StartDrain{StartDrain: &logv1.StartDrain{ // again, with its time over: what is left moves at once
 		RunnerId: r.ID[:], Cause: uint32(fsm.DrainOperator), DeadlineMs: r.Drain.DeadlineMs, Reason: r.Drain.Reason, Force: r.Drain.Force,
 	}}})

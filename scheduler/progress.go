@@ -67,15 +67,20 @@ func DrainStatus(v *fsm.View, r *fsm.Runner) *callboardv1.Drain {
 		status.BlockedBy = append(status.BlockedBy, blocker(v, why))
 		return status
 	}
-	for first := range v.Evictable(p) {
-		if first.ID != r.ID && passedOver(&v.State, p, first).blocked == "" {
-			status.BlockedBy = append(status.BlockedBy, &callboardv1.Blocker{
-				Code: "order", Message: fmt.Sprintf("runner %s is emptied first", first.ID),
-			})
-		}
-		break
+	to := roomIn(&v.State, p, 0)
+	own := outlook{actor: firstOf(&v.State, p, r), runner: r}
+	switch first := firstThatMay(&v.State, p, to).runner; {
+	case own.actor == nil:
+		status.BlockedBy = append(status.BlockedBy, blocker(v, outlook{blocked: blockedMoved}))
+		return status
+	case !to.may(&v.State, own):
+		status.BlockedBy = append(status.BlockedBy, blocker(v, outlook{blocked: blockedNoCapacity}))
+	case first != nil && first.ID != r.ID:
+		status.BlockedBy = append(status.BlockedBy, &callboardv1.Blocker{Code: "order", Message: fmt.Sprintf("runner %s is emptied first", first.ID)})
 	}
-	status.BlockedBy = append(status.BlockedBy, poolBlockers(v, p)...)
+	if look := lookAhead(&v.State, p); look.actor == nil && look.blocked != blockedRate {
+		status.BlockedBy = append(status.BlockedBy, blocker(v, look))
+	}
 	return status
 }
 
@@ -95,7 +100,7 @@ func poolBlockers(v *fsm.View, p *fsm.Pool) []*callboardv1.Blocker {
 	if look.actor == nil && look.blocked != blockedRate {
 		blockers = append(blockers, blocker(v, look))
 	}
-	if next.actor != nil && !next.runner.Drain.Force && roomFor(&v.State, p, next.actor, next.runner, 0) == nil {
+	if to := roomIn(&v.State, p, 0); next.actor != nil && !to.may(&v.State, next) && firstThatMay(&v.State, p, to).actor == nil {
 		blockers = append(blockers, blocker(v, outlook{blocked: blockedNoCapacity}))
 	}
 	return blockers
@@ -122,6 +127,7 @@ var blockerTexts = map[string]string{
 	blockedDisconnected: "the runners that still have actors to give up are not connected: they are moved when they are back, or lost",
 	blockedMoved:        "this rollout has moved the actors that are left once already, and their runner came back with an older version: `callboard actor reschedule` moves them",
 	blockedSilent:       "a runner has not acknowledged an eviction for 2 s: others go first",
+	blockedAway:         "the runners of the newer version that it drains for are not connected: it goes on when one is back, and is called off when the last one is lost",
 	blockedCalledOff:    "a rollout was called off lately: the next one waits, longer each time it happens within 10 minutes",
 }
 

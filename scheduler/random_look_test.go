@@ -97,8 +97,8 @@ func (r *random) nothingToMove() {
 		}
 		p := r.view.RunnerPool(runner)
 		for a := range r.view.ActorsOf(runner, 0) {
-			if to := roomFor(&r.view.State, p, a, runner, 0); to != nil && runner.Connected {
-				r.t.Fatalf("%s drains, and its actor %s has room on %s: %s", r.label(runner.ID[:]), r.label(a.ID[:]), r.label(to.ID[:]), r.showRunners())
+			if to := roomIn(&r.view.State, p, 0); to.takes(&r.view.State, outlook{actor: a, runner: runner}) && runner.Connected {
+				r.t.Fatalf("%s drains, and its actor %s has room on %s: %s", r.label(runner.ID[:]), r.label(a.ID[:]), r.label(to.runner.ID[:]), r.showRunners())
 			}
 		}
 	}

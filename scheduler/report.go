@@ -66,7 +66,9 @@ func (s *step) receipt(received *nodev1.EvictionsReceived) *nodev1.SessionAnswer
 	return &nodev1.SessionAnswer{}
 }
 
+// startDrain has a runner give up its actors whatever the pace: they have no turns of the pace any more.
 func (s *step) startDrain(r *fsm.Runner, cause fsm.DrainCause, deadlineMs int64, reason string) {
+	s.unname(s.tx.RunnerPool(r), s.namedOn(r))
 	s.do(&logv1.Op{Op: &logv1.Op_StartDrain{StartDrain: &logv1.StartDrain{
 		RunnerId: r.ID[:], Cause: uint32(cause), DeadlineMs: deadlineMs, Reason: reason,
 	}}})

@@ -58,7 +58,7 @@ func (s *step) rollOut(p *fsm.Pool) {
 	}
 	oldest, any := s.tx.OldestVersion(p)
 	outdated := any && oldest < target
-	unled := s.unled(p)
+	unled := s.unled(p, target)
 	if !outdated && !unled || s.tx.RolloutWaitMs(p) != 0 {
 		return
 	}
@@ -70,7 +70,7 @@ func (s *step) rollOut(p *fsm.Pool) {
 		}
 		if !r.Draining() {
 			older = append(older, r)
-			begin = begin || open == nil && !s.standsBy(r)
+			begin = begin || open == nil && !s.standsBy(r, target)
 		}
 	}
 	if begin {
@@ -80,27 +80,42 @@ func (s *step) rollOut(p *fsm.Pool) {
 	}
 	for _, r := range older {
 		s.do(&logv1.Op{Op: &logv1.Op_StartDrain{StartDrain: &logv1.StartDrain{
-			RunnerId: r.ID[:], Cause: uint32(fsm.DrainNewerVersion), Standby: s.standsBy(r), Reason: fmt.Sprintf("version %d is there", target),
+			RunnerId: r.ID[:], Cause: uint32(fsm.DrainNewerVersion), Standby: s.standsBy(r, target), Reason: fmt.Sprintf("version %d is there", target),
 		}}})
 	}
 }
 
-// unled tells whether a pool has outdated runners with actors and no rollout: one that stood by was given actors as a last resort.
-func (s *step) unled(p *fsm.Pool) bool {
-	return s.tx.OpenRollout(p) == nil && s.tx.PoolStats(p).Unfinished > 0
+// unled tells whether a pool has runners with actors that are outdated by a version, and no rollout: one that stood by was given actors as
+// a last resort. Those that no connected version is newer than wait for the one that they drain for.
+func (s *step) unled(p *fsm.Pool, target uint32) bool {
+	if s.tx.OpenRollout(p) != nil || s.tx.PoolStats(p).Unfinished == 0 {
+		return false
+	}
+	for r := range s.tx.PoolRunners(p) {
+		if r.Version >= target {
+			break
+		}
+		if r.Unfinished() {
+			return true
+		}
+	}
+	return false
 }
 
 // lead asks for another Step where this one made that so: what happens to the pool next may be long in coming.
 func (s *step) lead() {
 	for _, p := range s.tx.DirtyPools() {
-		if _, some := s.tx.NewestConnected(p); some && p.DrainOn() && s.unled(p) && s.tx.RolloutWaitMs(p) == 0 {
+		if target, some := s.tx.NewestConnected(p); some && p.DrainOn() && s.unled(p, target) && s.tx.RolloutWaitMs(p) == 0 {
 			s.out.Unfinished = true
 		}
 	}
 }
 
-// standsBy tells whether a runner comes when it is outdated already: it has nothing to give up, and waits in case it is needed.
-func (s *step) standsBy(r *fsm.Runner) bool { return s.newcomers[r.Number] && r.Held == 0 }
+// standsBy tells whether a runner came when it was outdated already and has had no actor: it has nothing to give up, and waits in case it
+// is needed. It may have come while the pool waited after a rollout was called off.
+func (s *step) standsBy(r *fsm.Runner, target uint32) bool {
+	return r.Held == 0 && (s.newcomers[r.Number] || r.Unused() && s.tx.RegisteredBefore(r, target))
+}
 
 // closeRollouts ends the rollouts that nothing is left of.
 func (s *step) closeRollouts() {

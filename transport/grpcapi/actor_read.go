@@ -152,7 +152,7 @@ func pageOfIDs(v *fsm.View, ns *fsm.Namespace, ids []fsm.ActorID, before uint64,
 
 func pageOfKey(v *fsm.View, ns *fsm.Namespace, req *callboardv1.ListRequest, before uint64) actorPage {
 	a := v.ActorByKey(ns.ID, req.GetName(), req.GetKey())
-	if a == nil || (before != 0 && a.Seq >= before) {
+	if a == nil || a.Phase == fsm.Destroyed || (before != 0 && a.Seq >= before) {
 		return actorPage{}
 	}
 	return actorPage{actors: []*fsm.Actor{a}}

@@ -88,10 +88,10 @@ func (s *actorService) keyFree(ctx context.Context, req *callboardv1.GetOrCreate
 		return nil
 	}
 	holder := view.ActorByKey(ns.ID, req.GetName(), req.GetKey())
-	if holder == nil || !holder.Destroying {
+	if holder == nil || !holder.Destroying && holder.Phase != fsm.Destroyed {
 		return nil
 	}
-	_, err = s.engine.WaitActor(ctx, index, holder.ID, func(a *fsm.Actor) bool { return a == nil || a.Phase == fsm.Destroyed })
+	_, err = s.engine.WaitActor(ctx, index, holder.ID, func(a *fsm.Actor) bool { return a == nil || a.Over() })
 	return err
 }
 
@@ -171,7 +171,7 @@ func (s *actorService) Destroy(ctx context.Context, req *callboardv1.DestroyRequ
 	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	view, err := s.engine.WaitActor(waiting, index, id, func(a *fsm.Actor) bool { return a == nil || a.Phase == fsm.Destroyed })
+	view, err := s.engine.WaitActor(waiting, index, id, func(a *fsm.Actor) bool { return a == nil || a.Over() })
 	if err != nil {
 		return &callboardv1.DestroyResponse{Ended: false, Index: index}, nil //nolint:nilerr // accepted, and its end takes longer
 	}

@@ -1270,7 +1270,7 @@ func (x *Drain) GetBlockedBy() []*Blocker {
 // Blocker is one reason why evictions that are due do not happen now.
 type Blocker struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"` // order, delay, rate, forced_moves, no_capacity, paused, receipts, runner_disconnected, runner_silent, called_off, moved_already
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"` // order, delay, rate, forced_moves, no_capacity, paused, receipts, runner_disconnected, runner_silent, called_off, moved_already, newer_version_away
 	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	UntilTs       int64                  `protobuf:"varint,3,opt,name=until_ts,json=untilTs,proto3" json:"until_ts,omitempty"` // about when it ends by itself; 0: unknown
 	unknownFields protoimpl.UnknownFields

@@ -3391,6 +3391,7 @@ type ActorStopped struct {
 	Penalty       bool                   `protobuf:"varint,7,opt,name=penalty,proto3" json:"penalty,omitempty"`                               // counts as a retry
 	PreferRunner  bool                   `protobuf:"varint,8,opt,name=prefer_runner,json=preferRunner,proto3" json:"prefer_runner,omitempty"` // place it on the same runner again if possible
 	Forced        bool                   `protobuf:"varint,9,opt,name=forced,proto3" json:"forced,omitempty"`                                 // a forced move of its runner, which draws on the bucket as debt
+	KeepKey       bool                   `protobuf:"varint,10,opt,name=keep_key,json=keepKey,proto3" json:"keep_key,omitempty"`               // of one that is destroyed: its key is not free before the bodies that it waits for have ended
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3484,6 +3485,13 @@ func (x *ActorStopped) GetPreferRunner() bool {
 func (x *ActorStopped) GetForced() bool {
 	if x != nil {
 		return x.Forced
+	}
+	return false
+}
+
+func (x *ActorStopped) GetKeepKey() bool {
+	if x != nil {
+		return x.KeepKey
 	}
 	return false
 }
@@ -3633,6 +3641,7 @@ func (x *SetAlarm) GetAtUnixMs() int64 {
 type DestroyActor struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ActorId       []byte                 `protobuf:"bytes,1,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	KeepKey       bool                   `protobuf:"varint,2,opt,name=keep_key,json=keepKey,proto3" json:"keep_key,omitempty"` // its key is not free before the bodies that it waits for have ended
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3672,6 +3681,13 @@ func (x *DestroyActor) GetActorId() []byte {
 		return x.ActorId
 	}
 	return nil
+}
+
+func (x *DestroyActor) GetKeepKey() bool {
+	if x != nil {
+		return x.KeepKey
+	}
+	return false
 }
 
 type ForgetActor struct {
@@ -4188,7 +4204,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x03ref\x18\x01 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\rR\x06reason\x12\x1f\n" +
 	"\vdeadline_ms\x18\x03 \x01(\x03R\n" +
-	"deadlineMs\"\xc7\x02\n" +
+	"deadlineMs\"\xe2\x02\n" +
 	"\fActorStopped\x12'\n" +
 	"\x03ref\x18\x01 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\x12\x14\n" +
 	"\x05clean\x18\x02 \x01(\bR\x05clean\x12\x18\n" +
@@ -4198,7 +4214,9 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\rreschedule_ms\x18\x06 \x01(\x03R\frescheduleMs\x12\x18\n" +
 	"\apenalty\x18\a \x01(\bR\apenalty\x12#\n" +
 	"\rprefer_runner\x18\b \x01(\bR\fpreferRunner\x12\x16\n" +
-	"\x06forced\x18\t \x01(\bR\x06forced\"'\n" +
+	"\x06forced\x18\t \x01(\bR\x06forced\x12\x19\n" +
+	"\bkeep_key\x18\n" +
+	" \x01(\bR\akeepKey\"'\n" +
 	"\n" +
 	"SleepActor\x12\x19\n" +
 	"\bactor_id\x18\x01 \x01(\fR\aactorId\"&\n" +
@@ -4207,9 +4225,10 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\bSetAlarm\x12\x19\n" +
 	"\bactor_id\x18\x01 \x01(\fR\aactorId\x12\x1c\n" +
 	"\n" +
-	"at_unix_ms\x18\x02 \x01(\x03R\batUnixMs\")\n" +
+	"at_unix_ms\x18\x02 \x01(\x03R\batUnixMs\"D\n" +
 	"\fDestroyActor\x12\x19\n" +
-	"\bactor_id\x18\x01 \x01(\fR\aactorId\"(\n" +
+	"\bactor_id\x18\x01 \x01(\fR\aactorId\x12\x19\n" +
+	"\bkeep_key\x18\x02 \x01(\bR\akeepKey\"(\n" +
 	"\vForgetActor\x12\x19\n" +
 	"\bactor_id\x18\x01 \x01(\fR\aactorId\"J\n" +
 	"\tSaveState\x12'\n" +
