@@ -12,7 +12,12 @@ const EntryFormat = 1
 //
 // LeaderEstablished has neither base nor epoch: it sets the epoch to the log's term. Every other entry must name the state's epoch,
 // which must be the log's term, and the state's base.
+//
+// It panics when the entry has something that this build does not know: see Do.
 func (v *View) Apply(index, term uint64, entry *logv1.Entry) (next *View, results []Result, accepted bool) {
+	if unknown := unknownField(entry.ProtoReflect()); unknown != "" {
+		panic("fsm: an entry cannot be applied: " + unknown + ": it was written by a newer build; upgrade this node")
+	}
 	if !v.accepts(term, entry) {
 		return v, nil, false
 	}

@@ -37,9 +37,12 @@ type Result struct {
 
 func refuse(c Code) Result { return Result{Code: c} }
 
-// Do applies one op: it validates fully, then writes. It never chooses. An op that this build does not know panics: a node must
-// stop rather than pass over a decision of the cluster.
+// Do applies one op: it validates fully, then writes. It never chooses. An op that this build does not know panics, and so does one with a
+// field that it does not know: a node must stop rather than pass over a decision of the cluster.
 func (tx *Tx) Do(op *logv1.Op) Result {
+	if unknown := opShape.unknown(op.ProtoReflect()); unknown != "" {
+		panic("fsm: an op cannot be applied: " + unknown + ": it was written by a newer build; upgrade this node")
+	}
 	switch o := op.GetOp().(type) {
 	case *logv1.Op_LeaderEstablished:
 		return tx.leaderEstablished(o.LeaderEstablished)
@@ -128,6 +131,6 @@ func (tx *Tx) Do(op *logv1.Op) Result {
 	case *logv1.Op_ForgetOutcomes:
 		return tx.forgetOutcomes(o.ForgetOutcomes)
 	default:
-		panic(fmt.Sprintf("fsm: unknown op %T: this build is older than the log it reads", op.GetOp()))
+		panic(fmt.Sprintf("fsm: an op of the kind %T: it says nothing that this build knows", op.GetOp()))
 	}
 }

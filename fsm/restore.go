@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"google.golang.org/protobuf/proto"
-
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 )
 
@@ -63,8 +61,8 @@ func (r *Restorer) Add(record *logv1.Record) error {
 }
 
 func (r *Restorer) add(record *logv1.Record) error {
-	if err := refuseUnknown(record); err != nil {
-		return err
+	if unknown := recordShape.unknown(record.ProtoReflect()); unknown != "" {
+		return errors.New(unknown)
 	}
 	switch rec := record.GetRecord().(type) {
 	case *logv1.Record_State:
@@ -439,45 +437,4 @@ func needID(what string, b []byte) (ID, error) {
 		return ID{}, fmt.Errorf("the id of the %s has %d bytes: must be 16", what, len(b))
 	}
 	return id, nil
-}
-
-// refuseUnknown finds fields that a newer build wrote and this one would lose.
-func refuseUnknown(record *logv1.Record) error {
-	switch rec := record.GetRecord().(type) {
-	case *logv1.Record_State:
-		for _, v := range rec.State.GetSettings() {
-			if err := refuseUnknownIn(v); err != nil {
-				return err
-			}
-		}
-		return refuseUnknownIn(record, rec.State)
-	case *logv1.Record_Namespace:
-		return refuseUnknownIn(record, rec.Namespace)
-	case *logv1.Record_Pool:
-		return refuseUnknownIn(record, rec.Pool, rec.Pool.GetConfig(), rec.Pool.GetBucket())
-	case *logv1.Record_Runner:
-		return refuseUnknownIn(record, rec.Runner)
-	case *logv1.Record_Actor:
-		return refuseUnknownIn(record, rec.Actor, rec.Actor.GetTrouble(), rec.Actor.GetDecision())
-	case *logv1.Record_Orphan:
-		return refuseUnknownIn(record, rec.Orphan, rec.Orphan.GetRef())
-	case *logv1.Record_Outcome:
-		return refuseUnknownIn(record, rec.Outcome)
-	case *logv1.Record_Outcomes:
-		return refuseUnknownIn(record, rec.Outcomes)
-	case *logv1.Record_Rollout:
-		return refuseUnknownIn(record, rec.Rollout)
-	default:
-		return refuseUnknownIn(record)
-	}
-}
-
-func refuseUnknownIn(messages ...proto.Message) error {
-	for _, m := range messages {
-		reflected := m.ProtoReflect()
-		if unknown := reflected.GetUnknown(); len(unknown) > 0 {
-			return fmt.Errorf("%s has fields that this build does not know (%d bytes)", reflected.Descriptor().Name(), len(unknown))
-		}
-	}
-	return nil
 }
