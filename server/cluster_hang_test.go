@@ -114,4 +114,5 @@ func (c *testCluster) bury(n *testNode) {
 	n.done <- nil // it has been read
 	c.kill(n.name)
 	_ = n.core.raft.Shutdown()
+	_ = n.core.voting.Close() // as Raft's shutdown would, if its disk answered
 }

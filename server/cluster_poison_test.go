@@ -61,7 +61,7 @@ func TestAPoisonousInputIsRefusedAlone(t *testing.T) {
 	})
 }
 
-// counted is what a node's counter shows.
+// counted is what a node's counter or gauge shows.
 func (c *testCluster) counted(n *testNode, name string) float64 {
 	c.t.Helper()
 	families, err := n.told.Gather()
@@ -70,7 +70,8 @@ func (c *testCluster) counted(n *testNode, name string) float64 {
 	}
 	for _, family := range families {
 		if family.GetName() == name {
-			return family.GetMetric()[0].GetCounter().GetValue()
+			m := family.GetMetric()[0]
+			return m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
 	}
 	c.t.Fatalf("there is no %s", name)

@@ -46,6 +46,7 @@ type parts struct {
 type core struct {
 	parts
 	raft       *raft.Raft
+	voting     *raftnet.Voting
 	replica    *replica
 	engine     *engine
 	leadership *leadership
@@ -71,11 +72,16 @@ func newCore(p parts) (*core, error) {
 	if p.fsm != nil {
 		machine = p.fsm(c.replica)
 	}
-	r, err := startRaft(config, machine, p.stores, p.transport)
+	voting, err := raftnet.NewVoting(p.id, p.stores, p.transport, p.log)
 	if err != nil {
 		return nil, err
 	}
-	c.raft = r
+	voting.Serve()
+	r, err := startRaft(config, machine, p.stores, voting)
+	if err != nil {
+		return nil, errors.Join(err, voting.Close())
+	}
+	c.raft, c.voting = r, voting
 	box := newInbox()
 	where := newLeaders(p.id, r, p.directory, &box.gate)
 	peers := peer.NewClient(c.replica.cluster, p.dial)
@@ -85,7 +91,7 @@ func newCore(p parts) (*core, error) {
 	c.relay = peer.NewRelay(peers, p.name, where, c.replica, p.log)
 	c.reporter = &reporter{engine: c.engine, relay: c.relay}
 	c.sessions = session.NewHost(session.Config{Node: p.name, EngineAddrs: p.addrs, Logger: p.log}, c.replica, c.reporter)
-	p.registry.MustRegister(newStateMetrics(c.replica, c.sessions), newRaftMetrics(r, box))
+	p.registry.MustRegister(newStateMetrics(c.replica, c.sessions), newRaftMetrics(r, voting, box))
 	return c, nil
 }
 
@@ -105,8 +111,10 @@ func (c *core) run(ctx context.Context) error {
 	tasks.Go(func() error { return c.watchLeader(ctx) })
 	tasks.Go(func() error { return c.stores.Run(ctx) })
 	tasks.Go(func() error { return c.watchDisk(ctx) })
+	tasks.Go(func() error { return c.voting.Ask(ctx, c.timing.Heartbeat, c.configuration) })
+	tasks.Go(func() error { return c.voting.Save(ctx) })
 	if w, ok := c.transport.(witness); ok {
-		heirs := &succession{log: c.log, self: raft.ServerID(c.id), raft: c.raft, voters: c.voters, witness: w}
+		heirs := &succession{log: c.log, self: raft.ServerID(c.id), raft: c.raft, voters: c.voters, mayStand: c.voting.MayStand, witness: w}
 		tasks.Go(func() error { return heirs.run(ctx) })
 	}
 	err := tasks.Wait()

@@ -11,13 +11,13 @@ import (
 
 // startRaft starts Raft on what the stores hold. Raft makes a panic of what it cannot read: that is an error here. It starts its goroutines
 // last, so that nothing is left of it then.
-func startRaft(config *raft.Config, machine raft.FSM, stores *raftnet.Stores, transport raft.Transport) (r *raft.Raft, err error) {
+func startRaft(config *raft.Config, machine raft.FSM, stores *raftnet.Stores, voting *raftnet.Voting) (r *raft.Raft, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			r, err = nil, fmt.Errorf("start raft: %w: %v", raftnet.ErrDamaged, p)
 		}
 	}()
-	r, err = raft.NewRaft(config, machine, stores.Log, stores.Stable, stores.Snapshots, transport)
+	r, err = raft.NewRaft(config, machine, voting.Log(), stores.Stable, voting.Snapshots(), voting)
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
 	}

@@ -37,6 +37,8 @@ type succession struct {
 	raft    *raft.Raft
 	voters  func() []raft.ServerID
 	witness witness
+
+	mayStand func() error // nil: this node may stand for election
 }
 
 func (s *succession) run(ctx context.Context) error {
@@ -76,7 +78,7 @@ func (s *succession) succeed(ctx context.Context, gone raft.ServerID) {
 	voters := slices.DeleteFunc(s.voters(), func(id raft.ServerID) bool { return id == gone })
 	slices.Sort(voters)
 	turn := slices.Index(voters, s.self)
-	if turn < 0 || !sleep(ctx, time.Duration(turn)*turnOfSuccessor) {
+	if turn < 0 || s.mayStand() != nil || !sleep(ctx, time.Duration(turn)*turnOfSuccessor) {
 		return
 	}
 	if _, leader := s.raft.LeaderWithID(); leader != gone && leader != "" || s.raft.State() != raft.Follower {

@@ -34,7 +34,7 @@ func (d *Disk) Open() *Stores {
 	defer d.mu.Unlock()
 	d.image = d.image.clone()
 	m := &mount{disk: d, image: d.image}
-	return &Stores{Log: (*memoryLog)(m), Stable: (*memoryStable)(m), Snapshots: (*memorySnapshots)(m), close: m.close, marks: (*memoryMarks)(m)}
+	return &Stores{Log: (*memoryLog)(m), Stable: (*memoryStable)(m), Snapshots: (*memorySnapshots)(m), marks: (*memoryMarks)(m), acknowledged: (*memoryLedger)(m), close: m.close}
 }
 
 // Hang makes every write of a log entry wait until what it returns is called, like a disk that answers nothing any more.
@@ -65,6 +65,13 @@ func (d *Disk) Wipe() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.image = newImage()
+}
+
+// Copy returns another disk with what this one holds now, like a copy of a data directory that nobody can tell from the original.
+func (d *Disk) Copy() *Disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return &Disk{image: d.image.clone()}
 }
 
 // mount is the disk as one start of the node sees it: current as long as both have the same image.

@@ -16,6 +16,8 @@ type image struct {
 	values    map[string][]byte
 	snapshots []snapshot // oldest first
 	mark      Mark
+
+	acknowledged []byte // of other nodes
 }
 
 type snapshot struct {
@@ -26,7 +28,9 @@ type snapshot struct {
 func newImage() *image { return &image{values: map[string][]byte{}} }
 
 func (i *image) clone() *image {
-	return &image{entries: slices.Clone(i.entries), values: maps.Clone(i.values), snapshots: slices.Clone(i.snapshots), mark: i.mark}
+	return &image{
+		entries: slices.Clone(i.entries), values: maps.Clone(i.values), snapshots: slices.Clone(i.snapshots), mark: i.mark, acknowledged: i.acknowledged,
+	}
 }
 
 func (i *image) find(index uint64) (position int, found bool) {

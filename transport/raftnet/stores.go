@@ -37,11 +37,12 @@ type Stores struct {
 	Stable    raft.StableStore
 	Snapshots raft.SnapshotStore
 
-	marks   marks
-	close   func() error
-	run     func(context.Context) error
-	applied func(func() uint64)
-	failure *failure // nil: in memory
+	marks        marks
+	acknowledged ledger // what other nodes had
+	close        func() error
+	run          func(context.Context) error
+	applied      func(func() uint64)
+	failure      *failure // nil: in memory
 }
 
 // marks is where the mark of the log is.
@@ -150,7 +151,11 @@ func Open(dir string, o Options) (_ *Stores, err error) {
 	if err := files.verify(o); err != nil {
 		return nil, errors.Join(err, files.close())
 	}
-	return files.stores(held, o.Log), nil
+	others, err := openLedger(filepath.Join(dir, acknowledgedFile))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("data directory: %w", err), files.close())
+	}
+	return files.stores(held, others, o.Log), nil
 }
 
 // prepareLog makes the log of a first start, and looks at an existing one before anything writes to it.
@@ -227,7 +232,7 @@ func (f *files) close() error {
 }
 
 // stores puts the pieces on top of each other: the cache of the newest entries, failures told, the mark, the checksums, bolt.
-func (f *files) stores(held *os.File, log *slog.Logger) *Stores {
+func (f *files) stores(held *os.File, others *fileLedger, log *slog.Logger) *Stores {
 	failure := newFailure(log)
 	entries := &markedLog{LogStore: f.log, mark: f.mark}
 	votes := &markedStable{StableStore: f.stable, mark: f.mark}
@@ -243,6 +248,7 @@ func (f *files) stores(held *os.File, log *slog.Logger) *Stores {
 			failure.armed.Store(true)
 			return failure.check(f.mark.run(ctx))
 		},
-		close: func() error { return errors.Join(f.close(), held.Close()) },
+		acknowledged: others,
+		close:        func() error { return errors.Join(f.close(), others.close(), held.Close()) },
 	}
 }
