@@ -4,7 +4,10 @@ package callboard_test
 var mutants = []mutant{
 	{
 		"the runner does not fence its actors",
-		[]edit{{"runner/fence.go", "		l.fenceUntil(now, a, ErrLeaseLost, abandonAt)\n", "		_, _ = a, abandonAt\n"}},
+		[]edit{
+			{"runner/watchdog.go", "			a.kill(ErrLeaseLost)\n", ""},
+			{"runner/fence.go", "		l.fenceUntil(a, ErrLeaseLost, f.abandonAt)\n", "		_ = a\n"},
+		},
 		[]suite{
 			{inRunner, "^TestFenceAtSeventyPercent$"},
 			{inServer, "^TestSilentRunnerIsLostOnTime$"},
@@ -27,7 +30,30 @@ var mutants = []mutant{
 	{
 		"stuck code is not abandoned",
 		[]edit{{"runner/fence.go", "		a.giveUp()\n", ""}},
-		[]suite{{inRunner, "^TestStuckCodeIsAbandonedAtEightyFivePercent$"}, {inRunner, "^TestStuckCodeEndsTheProcess$"}},
+		[]suite{{inRunner, "^TestStuckCodeIsAbandonedAtEightyFivePercent$"}},
+	},
+	{
+		"the process goes on with stuck code",
+		[]edit{
+			{"runner/watchdog.go", "			w.exit()\n", ""},
+			{"runner/reports.go", "			l.exit()\n", ""},
+		},
+		[]suite{{inRunner, "^TestStuckCodeEndsTheProcess$"}, {inRunner, "^TestTheFenceNeedsNoLoop$"}},
+	},
+	{
+		"the fence needs the loop",
+		[]edit{{"runner/watchdog.go", "	w.judge(now)\n	w.mindStuck(now)\n", "	w.mindStuck(now)\n"}},
+		[]suite{{inRunner, "^TestTheFenceNeedsNoLoop$"}},
+	},
+	{
+		"an acknowledgement that waited behind a fence brings the lease back",
+		[]edit{{"runner/watchdog.go", "	f := w.fence\n	w.fence = nil\n	return f\n", "	w.fence = nil\n	return nil\n"}},
+		[]suite{{inRunner, "^TestAFenceIsNotTakenBack$"}},
+	},
+	{
+		"the log is waited for",
+		[]edit{{"internal/logqueue/logqueue.go", "	h.queue.put(line{ctx: ctx, to: h, record: settled(r)})\n	return nil\n", "	return h.resolved().Handle(ctx, settled(r))\n"}},
+		[]suite{{inRunner, "^TestALogThatIsStuckKeepsNoActorAlive$"}, {inRunner, "^TestALogThatIsStuckCostsNoLease$"}},
 	},
 	{
 		"an acknowledgement renews the lease from when it came",
@@ -41,7 +67,10 @@ var mutants = []mutant{
 	},
 	{
 		"a Start is obeyed without a lease",
-		[]edit{{"runner/commands.go", "	case !l.lease.valid(now):\n", "	case false:\n"}},
+		[]edit{
+			{"runner/commands.go", "	case !l.lease.valid(now):\n", "	case false:\n"},
+			{"runner/watchdog.go", "	if !w.lease.valid(now) {\n", "	if false {\n"},
+		},
 		[]suite{{inRunner, "^TestKeepGoesOnWithoutALease$"}},
 	},
 	{
@@ -59,6 +88,7 @@ var mutants = []mutant{
 		[]edit{
 			{"runner/loop.go", "		l.checkLease(now) // first: a message may have waited longer than the lease\n", ""},
 			{"runner/commands.go", "	case !l.lease.valid(now):\n", "	case false:\n"},
+			{"runner/watchdog.go", "	if !w.lease.valid(now) {\n", "	if false {\n"},
 		},
 		[]suite{{inRunner, "^TestBufferedStartAfterASuspension$"}},
 	},

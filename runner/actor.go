@@ -43,7 +43,6 @@ type Actor struct {
 	// What follows belongs to the loop.
 	running   bool          // Running was queued
 	localStop bool          // asked to stop by this runner, not by the engine
-	fencedAt  time.Duration // when it was fenced or superseded
 	abandonAt time.Duration // when it is given up; 0: not killed
 	evictAt   time.Time     // when its stop is planned, as the engine told ahead; zero: not told
 	successor *waitingStart // a newer generation which waits for the end of this one
@@ -211,9 +210,12 @@ func (a *Actor) Sleep() {
 // with it. They do not run when the handler ends by itself, nor when the lease is lost.
 func (a *Actor) OnSleep(hook func(ctx context.Context)) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.shared.hooks) < maxHooks {
+	room := len(a.shared.hooks) < maxHooks
+	if room {
 		a.shared.hooks = append(a.shared.hooks, hook)
+	}
+	a.mu.Unlock()
+	if room {
 		return
 	}
 	a.log.Error("an OnSleep hook was dropped: there are too many", "limit", maxHooks)

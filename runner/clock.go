@@ -29,7 +29,7 @@ type processClock struct{ start time.Time }
 func (c processClock) Now() time.Duration { return time.Since(c.start) }
 func (c processClock) Wall() time.Time    { return time.Now() }
 
-// pollOf says how long the loop may sleep on a clock: a timer does not see a suspension, so a clock that does is looked at often.
+// pollOf says how long the watchdog may sleep on a clock: a timer does not see a suspension, so a clock that does is looked at often.
 func pollOf(c Clock) time.Duration {
 	if _, ok := c.(processClock); ok {
 		return maxSleep

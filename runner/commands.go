@@ -139,6 +139,10 @@ func (l *loop) launch(s *callboardv1.StartActor, reg *registration) {
 		changed:      make(chan struct{}, 1),
 		shared:       shared{touched: time.Now(), drained: make(chan struct{})},
 	}
+	if !l.watchdog.add(a, l.clock.Now()) {
+		l.refuseStart(a.ref, "the lease has just ended")
+		return
+	}
 	a.ctx, a.cancel = context.WithCancelCause(l.base)
 	a.tasksCtx, a.cancelTasks = context.WithCancelCause(l.base)
 	a.setDrain(l.drainOf(a))

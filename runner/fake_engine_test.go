@@ -238,9 +238,7 @@ func (s *fakeSession) handle(m *callboardv1.ConnectRequest) {
 		mute, threshold := e.muteBeats, e.threshold
 		e.mu.Unlock()
 		if !mute {
-			s.send(&callboardv1.ConnectResponse{Message: &callboardv1.ConnectResponse_HeartbeatAck{HeartbeatAck: &callboardv1.HeartbeatAck{
-				Seq: body.Heartbeat.GetSeq(), LostThresholdMs: milliseconds(threshold),
-			}}})
+			s.send(acknowledgement(body.Heartbeat.GetSeq(), threshold))
 		}
 	case *callboardv1.ConnectRequest_Events:
 		s.events(body.Events)
@@ -263,6 +261,12 @@ func (s *fakeSession) handle(m *callboardv1.ConnectRequest) {
 		s.goodbye = true
 		s.mu.Unlock()
 	}
+}
+
+func acknowledgement(seq uint64, threshold time.Duration) *callboardv1.ConnectResponse {
+	return &callboardv1.ConnectResponse{Message: &callboardv1.ConnectResponse_HeartbeatAck{HeartbeatAck: &callboardv1.HeartbeatAck{
+		Seq: seq, LostThresholdMs: milliseconds(threshold),
+	}}}
 }
 
 func (s *fakeSession) events(batch *callboardv1.ActorEvents) {

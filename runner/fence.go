@@ -2,32 +2,21 @@ package runner
 
 import "time"
 
-// checkLease fences when the lease has run out or the clocks have parted.
+// checkLease does what is left to do after a fence. The watchdog has cancelled the actors.
 func (l *loop) checkLease(now time.Duration) {
-	if !l.lease.held {
+	f := l.watchdog.check(now)
+	if f == nil {
+		if l.lease.held {
+			l.due(l.lease.validUntil())
+		}
 		return
 	}
-	at := l.lease.validUntil()
-	var why string
-	switch {
-	case now >= at:
-		why = "no acknowledgement in time"
-	case jumped(l.lease.skew, skewOf(l.clock, now)):
-		why = "the wall clock jumped"
-	default:
-		l.due(at)
-		return
-	}
-	abandonAt := max(min(l.lease.abandonAt(), now+l.lease.smallest*(abandonPercent-leasePercent)/100), now+fenceMinimum)
 	l.lease.end()
 	if l.cfg.OnLeaseLost == Keep {
-		l.log.Error("the lease has ended and the actors go on (OnLeaseLost: keep); the engine may run them elsewhere too",
-			"reason", why, "actors", len(l.actors))
 		return
 	}
-	l.log.Error("the lease has ended; every actor is cancelled", "reason", why, "actors", len(l.actors))
 	for _, a := range l.actors {
-		l.fenceUntil(now, a, ErrLeaseLost, abandonAt)
+		l.fenceUntil(a, ErrLeaseLost, f.abandonAt)
 	}
 	if k := l.current; k != nil {
 		l.endLink(now, k, ErrLeaseLost)
@@ -36,13 +25,13 @@ func (l *loop) checkLease(now time.Duration) {
 
 // fence cancels one actor without hooks; what has not returned in the usual share of the threshold is given up.
 func (l *loop) fence(now time.Duration, a *Actor, why error) {
-	l.fenceUntil(now, a, why, now+max(l.lease.smallest*(abandonPercent-leasePercent)/100, fenceMinimum))
+	l.fenceUntil(a, why, now+max(l.lease.smallest*(abandonPercent-leasePercent)/100, fenceMinimum))
 }
 
-func (l *loop) fenceUntil(now time.Duration, a *Actor, why error, abandonAt time.Duration) {
+func (l *loop) fenceUntil(a *Actor, why error, abandonAt time.Duration) {
 	a.kill(why)
 	if a.abandonAt == 0 {
-		a.fencedAt, a.abandonAt = now, abandonAt
+		a.abandonAt = abandonAt
 	}
 	l.fenced[a] = struct{}{}
 }

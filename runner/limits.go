@@ -71,7 +71,7 @@ const (
 	minHeartbeatInterval = 10 * time.Millisecond
 	// stopMargin is how long before the engine's deadline a stop ends here.
 	stopMargin = time.Second
-	// suspensionPoll is how often the loop looks at a clock that may run ahead of the process's timers.
+	// suspensionPoll is how often the watchdog looks at a clock that may run ahead of the process's timers.
 	suspensionPoll = 100 * time.Millisecond
 	// maxSleep is how long the loop sleeps at most.
 	maxSleep = time.Minute
@@ -79,6 +79,10 @@ const (
 	clockJumpLimit = time.Second
 	// fenceMinimum is what fenced code has to return even when the fence came late (the process was suspended).
 	fenceMinimum = 100 * time.Millisecond
+	// endFlush is how long the end of Run waits until its last log lines are written.
+	endFlush = time.Second
+	// exitFlush is the same for OnStuck: ExitProcess, which may not be late.
+	exitFlush = 100 * time.Millisecond
 	// killGrace is what code has to return when Run ends at once.
 	killGrace = 100 * time.Millisecond
 	// reportGrace is how long a shutdown waits for acknowledgements after the last actor has ended.

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/callboard/callboard/internal/logqueue"
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 )
 
@@ -17,7 +18,8 @@ import (
 type loop struct {
 	cfg      Config
 	runner   *Runner
-	log      *slog.Logger
+	logs     *logqueue.Queue
+	log      *slog.Logger // through logs: it never waits
 	clock    Clock
 	base     context.Context // of links and actors: ends when Run returns
 	messages chan message
@@ -31,6 +33,8 @@ type loop struct {
 
 	// session
 	lease         lease
+	watchdog      *watchdog
+	woken         chan struct{} // by the watchdog
 	book          *addressBook
 	current       *link // welcomed
 	next          *link // dialling, or its Hello is out
@@ -59,6 +63,7 @@ type loop struct {
 	result   error
 
 	wake time.Duration // when tick has something to do next
+	exit func()        // ends the process
 }
 
 type endKey struct {
@@ -105,10 +110,12 @@ type inbox interface {
 }
 
 func newLoop(cfg Config, r *Runner) *loop {
-	return &loop{
+	logs := logqueue.New(cfg.Logger.Handler())
+	l := &loop{
 		cfg:           cfg,
 		runner:        r,
-		log:           cfg.Logger.With("pool", cfg.Pool, "runner_key", cfg.Key),
+		logs:          logs,
+		log:           slog.New(logs.Handler()).With("pool", cfg.Pool, "runner_key", cfg.Key),
 		clock:         cfg.Clock,
 		messages:      make(chan message, inboxLength),
 		closed:        make(chan struct{}),
@@ -119,7 +126,17 @@ func newLoop(cfg Config, r *Runner) *loop {
 		fenced:        make(map[*Actor]struct{}),
 		unsettled:     make(map[endKey]*ending),
 		stopThreshold: 30 * time.Second,
+		woken:         make(chan struct{}, 1),
 	}
+	l.exit = sync.OnceFunc(func() {
+		logs.Flush(exitFlush)
+		cfg.exit(CodeLeftActors)
+	})
+	l.watchdog = &watchdog{clock: l.clock, log: l.log, keep: cfg.OnLeaseLost == Keep, wake: l.woken, actors: make(map[*Actor]time.Duration)}
+	if cfg.OnStuck == ExitProcess {
+		l.watchdog.exit = l.exit
+	}
+	return l
 }
 
 func (l *loop) post(m message) bool {
@@ -146,6 +163,8 @@ func (l *loop) run(ctx context.Context) error {
 		signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 		defer signal.Stop(signals)
 	}
+	l.watchdog.start()
+	defer l.watchdog.close()
 	ended := ctx.Done()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -157,11 +176,13 @@ func (l *loop) run(ctx context.Context) error {
 		if l.finished {
 			break
 		}
+		l.watchdog.wakeAt(l.wake)
 		timer.Reset(max(l.wake-l.clock.Now(), 0))
 		select {
 		case m := <-l.messages:
 			l.take(m)
 		case <-timer.C:
+		case <-l.woken:
 		case <-ended:
 			ended = nil
 			l.beginShutdown("the context of Run has ended")
@@ -219,7 +240,7 @@ func (l *loop) handle(now time.Duration, m message) {
 
 // tick does what is due and finds out when something will be.
 func (l *loop) tick(now time.Duration) {
-	l.wake = now + pollOf(l.clock)
+	l.wake = now + maxSleep
 	l.checkLease(now)
 	l.abandonFenced(now)
 	l.minds(now)
@@ -269,6 +290,7 @@ func (l *loop) close(endBase context.CancelFunc) {
 	} else {
 		l.log.Info("runner has ended")
 	}
+	l.logs.Flush(endFlush)
 }
 
 func (l *loop) publish(now time.Duration) {

@@ -50,6 +50,7 @@ func (l *loop) actorHasEnded(now time.Duration, m actorEnded) {
 	a, end := m.actor, m.end
 	delete(l.fenced, a)
 	delete(l.actors, a.ID())
+	l.watchdog.remove(a)
 	if a.localStop && end.clean && !end.finished {
 		// The engine did not ask for this stop: without the word fenced it would take it for the actor's own, final end.
 		end.fenced = true
@@ -59,7 +60,7 @@ func (l *loop) actorHasEnded(now time.Duration, m actorEnded) {
 		l.log.Error("an actor's code does not return; it is given up", "actor_id", a.ID(), "generation", a.Generation(),
 			"name", a.Name(), "on_stuck", l.cfg.OnStuck)
 		if l.cfg.OnStuck == ExitProcess {
-			l.cfg.exit(CodeLeftActors)
+			l.exit()
 		}
 		if l.shutdown != nil {
 			l.shutdown.leftBehind++

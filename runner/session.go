@@ -208,6 +208,7 @@ func (l *loop) welcomed(now time.Duration, k *link, w *callboardv1.Welcome) {
 		l.log.Info("another node has taken over the session", "from", old.addr, "reason", errWelcomed)
 	}
 	l.lease.welcome(k.helloBeat, threshold, w.GetResumed())
+	l.watchdog.renew(l.lease)
 	l.current, l.next, l.failures = k, nil, 0
 	if l.clusterID != "" && l.clusterID != w.GetClusterId() {
 		l.log.Warn("joined another cluster", "cluster_id", w.GetClusterId(), "before", l.clusterID)
@@ -268,6 +269,7 @@ func (l *loop) heartbeatAcknowledged(now time.Duration, k *link, ack *callboardv
 			k.heartbeatAt = now // the change holds once this is acknowledged
 		}
 		l.lease.acknowledge(b, announced, k.beats)
+		l.watchdog.renew(l.lease)
 		return
 	}
 }

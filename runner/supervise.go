@@ -263,6 +263,13 @@ func (a *Actor) endContexts() {
 // giveUp lets the supervisor end without the code that has not returned.
 func (a *Actor) giveUp() { a.update(func(s *shared) { s.abandoned = !s.returned() }) }
 
+// returned tells that none of the actor's code is running any more.
+func (a *Actor) returned() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.shared.returned()
+}
+
 func (a *Actor) stopping() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

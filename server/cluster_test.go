@@ -153,7 +153,7 @@ func (c *testCluster) start(name string) {
 		name: name, id: name, log: c.log.With("node", name), registry: n.told, timing: raftnet.DefaultTiming(),
 		stores: c.disks[name].Open(), transport: c.join(name), directory: c,
 		dial:  func(ctx context.Context, addr string) (net.Conn, error) { return c.dialFrom(ctx, name, addr) },
-		addrs: c.addrs, tune: c.tune, decide: c.decide, wall: func() time.Time { c.standStill(name); return time.Now().Add(c.wall[name]) },
+		addrs: c.addrs, tune: c.tune, decide: c.decide, still: func() { c.standStill(name) }, wall: func() time.Time { c.standStill(name); return time.Now().Add(c.wall[name]) },
 		fsm: func(r *replica) raft.FSM {
 			return laggard{watcher{r, r, c.looks}, func() time.Duration { return c.lagOf(name) }}
 		},

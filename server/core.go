@@ -35,6 +35,7 @@ type parts struct {
 	tune      func(*raft.Config)      // nil: as it is
 	fsm       func(*replica) raft.FSM // nil: the replica itself
 	decide    decide                  // nil: scheduler.Step
+	still     func()                  // where a test lets the whole process stand still; nil: it does not
 	stores    *raftnet.Stores
 	transport raft.Transport
 	directory directory
@@ -68,6 +69,9 @@ func newCore(p parts) (*core, error) {
 	if p.decide == nil {
 		p.decide = scheduler.Step
 	}
+	if p.still == nil {
+		p.still = func() {}
+	}
 	var machine raft.FSM = c.replica
 	if p.fsm != nil {
 		machine = p.fsm(c.replica)
@@ -87,7 +91,7 @@ func newCore(p parts) (*core, error) {
 	peers := peer.NewClient(c.replica.cluster, p.dial)
 	c.engine = &engine{replica: c.replica, inbox: box, leaders: where, peers: peers, writes: admitWrites(p.registry), reads: admitReads(p.registry), scouts: newScouts()}
 	c.engine.ferries.ask = c.engine.askIndex
-	c.leadership = &leadership{log: p.log, node: p.name, wall: p.wall, decide: p.decide, raft: r, replica: c.replica, inbox: box, leaders: where, metrics: newLoopMetrics(p.registry), events: newEvents(p.log, p.registry)}
+	c.leadership = &leadership{log: p.log, node: p.name, wall: p.wall, decide: p.decide, still: p.still, raft: r, replica: c.replica, inbox: box, leaders: where, metrics: newLoopMetrics(p.registry), events: newEvents(p.log, p.registry)}
 	c.relay = peer.NewRelay(peers, p.name, where, c.replica, p.log)
 	c.reporter = &reporter{engine: c.engine, relay: c.relay}
 	c.sessions = session.NewHost(session.Config{Node: p.name, EngineAddrs: p.addrs, Logger: p.log}, c.replica, c.reporter)

@@ -22,6 +22,7 @@ type leadership struct {
 	node    string
 	wall    func() time.Time // for display and alarms; nothing else looks at it
 	decide  decide
+	still   func() // called at each look at the loop
 	raft    *raft.Raft
 	replica *replica
 	inbox   *inbox
@@ -56,8 +57,10 @@ func (l *leadership) run(ctx context.Context) error {
 func (l *leadership) lead(ctx context.Context, changes <-chan bool) (next bool, err error) {
 	epochCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- l.epoch(epochCtx) }() // waited for below, on every path
+	epoch := make(chan error, 1)
+	turns := &turns{}
+	go func() { epoch <- l.epoch(epochCtx, turns) }() // waited for below, on every path, unless it is stuck
+	done := watched(epoch, turns, l.still)
 	select {
 	case next = <-changes:
 		cancel()
@@ -90,7 +93,7 @@ func fatal(err error) bool {
 }
 
 // epoch establishes this leader, opens the gate, and works until the context ends or the leadership is lost.
-func (l *leadership) epoch(ctx context.Context) error {
+func (l *leadership) epoch(ctx context.Context, turns *turns) error {
 	if err := l.establish(); errors.Is(err, errStuck) {
 		return err
 	} else if err != nil {
@@ -98,7 +101,7 @@ func (l *leadership) epoch(ctx context.Context) error {
 	}
 	l.log.Info("leading", "epoch", l.replica.Current().Epoch(), "index", l.replica.Current().Index())
 	tasks, ctx := errgroup.WithContext(ctx)
-	work := &loop{log: l.log, node: l.node, wall: l.wall, decide: l.decide, replica: l.replica, raft: l.raft, inbox: l.inbox, metrics: l.metrics, events: l.events}
+	work := &loop{log: l.log, node: l.node, wall: l.wall, decide: l.decide, replica: l.replica, raft: l.raft, inbox: l.inbox, metrics: l.metrics, events: l.events, turns: turns}
 	l.inbox.gate.set(true)
 	l.leaders.note() // what waits in the relay is for this node now
 	tasks.Go(func() error {

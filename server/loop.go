@@ -27,7 +27,7 @@ const (
 	tickEvery = time.Second
 	// maxClockStep is what the cluster clock counts at most between two entries.
 	maxClockStep = 2 * time.Second
-	// stuckAfter is how many seconds an entry may take on the leader before its node gives up.
+	// stuckAfter is how many seconds an entry, or a turn of the loop, may take on the leader before its node gives up.
 	stuckAfter = 10
 	// enqueueTimeout is how long Raft may take to accept an entry into its queue.
 	enqueueTimeout = 5 * time.Second
@@ -59,6 +59,7 @@ type loop struct {
 	metrics *loopMetrics
 	events  *events
 
+	turns      *turns     // for who watches the loop
 	proposedAt time.Time  // up to where the cluster clock has counted real time
 	carried    *request   // taken from the inbox, too large for the last batch
 	singles    []*request // inputs of a batch that broke: one by one now
@@ -77,9 +78,11 @@ func (l *loop) run(ctx context.Context) error {
 			answerAll(batch.all(), outcome{err: callboardv1.ErrNoLeader})
 			return nil
 		}
+		l.turns.begin()
 		if err := l.turn(batch); err != nil {
 			return err
 		}
+		l.turns.end()
 	}
 }
 

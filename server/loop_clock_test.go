@@ -76,7 +76,8 @@ func onSlowLog(t *testing.T, takes func() time.Duration, meanwhile func(in *inbo
 		disk := &slowLog{t: t, replica: replica, index: 1, takes: takes}
 		registry := prometheus.NewRegistry()
 		work := &loop{
-			log: log, node: "n1", wall: time.Now, decide: scheduler.Step, replica: replica, raft: disk, inbox: newInbox(),
+			turns: &turns{},
+			log:   log, node: "n1", wall: time.Now, decide: scheduler.Step, replica: replica, raft: disk, inbox: newInbox(),
 			metrics: newLoopMetrics(registry), events: newEvents(log, registry),
 		}
 		work.inbox.gate.set(true)

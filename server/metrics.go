@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/callboard/callboard/internal/logqueue"
 	"github.com/callboard/callboard/scheduler"
 )
 
@@ -38,6 +39,13 @@ func (m *loopMetrics) stepped(took time.Duration, ops, inputs int) {
 	m.stepSeconds.Observe(took.Seconds())
 	m.entryOps.Observe(float64(ops))
 	m.inputs.Add(float64(inputs))
+}
+
+// newLogMetric counts the log lines that nobody will read.
+func newLogMetric(logs *logqueue.Queue) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "callboard_log_lines_dropped_total", Help: "Log lines that were dropped because the log did not take them in time.",
+	}, func() float64 { return float64(logs.Dropped()) })
 }
 
 // phaseCheck follows the scheduler's own phases: the invariants are looked at.

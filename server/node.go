@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/callboard/callboard/internal/logqueue"
 	"github.com/callboard/callboard/transport/grpcapi"
 	"github.com/callboard/callboard/transport/peer"
 	"github.com/callboard/callboard/transport/raftnet"
@@ -26,6 +28,8 @@ const (
 	shutdownGrace = 2 * time.Second
 	// connectionTimeout is how long a new connection may take to speak HTTP/2.
 	connectionTimeout = 10 * time.Second
+	// logFlush is how long a node that ends waits until its last log lines are written.
+	logFlush = time.Second
 )
 
 // Run runs one engine node until ctx ends.
@@ -33,8 +37,12 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
+	logs := logqueue.New(cfg.Log.Handler())
+	defer logs.Flush(logFlush)
+	cfg.Log = slog.New(logs.Handler())
 	raiseOpenFiles(cfg.Log)
 	n := &node{cfg: cfg, registry: prometheus.NewRegistry()}
+	n.registry.MustRegister(newLogMetric(logs))
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer func() {
 		if errors.Is(err, errStuck) {

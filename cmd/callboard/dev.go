@@ -41,6 +41,7 @@ With --demo three runners connect like any user's, and a hundred counters run on
 			if err := f.cfg.Validate(); err != nil {
 				return usage(cmd, "%v", err)
 			}
+			g.service = true
 			return runDev(cmd.Context(), f.cfg, demo, func(a server.Addrs) { banner(g.out, a, where, demo) })
 		},
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -78,6 +79,23 @@ func exitCode(err error) int {
 }
 
 // printError says what happened, why, and what to do.
+// printLast prints why the command ends. A node or a runner ends also when nobody reads that.
+func (g *globals) printLast(err error) {
+	if !g.service {
+		g.printError(err)
+		return
+	}
+	printed := make(chan struct{})
+	go func() { // ends with the process at the latest
+		defer close(printed)
+		g.printError(err)
+	}()
+	select {
+	case <-printed:
+	case <-time.After(lastWords):
+	}
+}
+
 func (g *globals) printError(err error) {
 	if err.Error() == "" {
 		return

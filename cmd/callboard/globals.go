@@ -25,6 +25,7 @@ type globals struct {
 
 	out, errOut io.Writer
 	begun       bool // the command line was understood
+	service     bool // it is a node or a runner, which ends also when nobody reads what it says
 }
 
 func (g *globals) addFlags(root *cobra.Command) {

@@ -5,14 +5,39 @@ package main
 import (
 	"context"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/grpclog"
+
+	"github.com/callboard/callboard/internal/logqueue"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	logs := logsOfLibraries()
+	code := run(os.Args[1:], os.Stdout, os.Stderr)
+	logs.Flush(lastWords)
+	os.Exit(code)
+}
+
+// lastWords is how long a process that ends waits until its last lines are written.
+const lastWords = time.Second
+
+// logsOfLibraries puts a queue before what gRPC, and whoever uses Go's own logs, write to standard error: a pipe that nobody reads must
+// not hold a stream.
+func logsOfLibraries() *logqueue.Queue {
+	logs := logqueue.New(slog.NewTextHandler(os.Stderr, nil))
+	slog.SetDefault(slog.New(logs.Handler()))
+	if os.Getenv("GRPC_GO_LOG_SEVERITY_LEVEL") == "" { // otherwise somebody looks for something, and reads it
+		errorLines := slog.NewLogLogger(logs.Handler(), slog.LevelError).Writer()
+		grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, errorLines))
+	}
+	return logs
+}
 
 // run executes one command line and returns its exit code. Interrupt and SIGTERM end the command's context; a second one ends the
 // process at once.
@@ -32,7 +57,7 @@ func execute(ctx context.Context, args []string, out, errOut io.Writer) int {
 		err = asUsage(root, err) // cobra itself found fault with the command line
 	}
 	if err != nil {
-		globals.printError(err)
+		globals.printLast(err)
 	}
 	return exitCode(err)
 }

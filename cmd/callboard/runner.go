@@ -125,6 +125,7 @@ func (g *globals) runTrialRunner(cmd *cobra.Command, f *trialFlags) error {
 		<-ctx.Done()
 		return nil
 	})
+	g.service = true
 	return r.Run(context.WithoutCancel(cmd.Context()))
 }
 

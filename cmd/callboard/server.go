@@ -126,6 +126,7 @@ func serverCommand(g *globals) *cobra.Command {
 			if err := f.cfg.Validate(); err != nil {
 				return usage(cmd, "%v", err)
 			}
+			g.service = true
 			return server.Run(cmd.Context(), f.cfg)
 		},
 	}

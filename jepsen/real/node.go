@@ -29,6 +29,7 @@ type Node struct {
 	Expect   int
 	Join     []string // gossip addresses
 	Args     []string // more of the command line
+	Stderr   *os.File // of its next start; nil: its log
 
 	world *World
 }
@@ -72,7 +73,7 @@ func (n *Node) CommandLine() []string {
 
 // Start starts it on its data directory, and returns when it answers HTTP. That says nothing about a leader.
 func (n *Node) Start(ctx context.Context) error {
-	p, err := n.world.start(n.world.nextName(n.ID), nil, n.world.Binaries.Callboard, n.CommandLine()...)
+	p, err := n.world.startTo(n.Stderr, n.world.nextName(n.ID), nil, n.world.Binaries.Callboard, n.CommandLine()...)
 	if err != nil {
 		return err
 	}

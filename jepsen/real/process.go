@@ -38,6 +38,11 @@ func (w *World) Start(name, program string, args ...string) (*Process, error) {
 
 // start runs a program. Its output goes to a file, which Log returns.
 func (w *World) start(name string, env []string, program string, args ...string) (*Process, error) {
+	return w.startTo(nil, name, env, program, args...)
+}
+
+// startTo is start with another place for standard error, unless it is nil.
+func (w *World) startTo(stderr *os.File, name string, env []string, program string, args ...string) (*Process, error) {
 	p := &Process{Name: name, world: w, log: filepath.Join(w.Dir, name+".log"), done: make(chan struct{})}
 	out, err := os.Create(p.log)
 	if err != nil {
@@ -47,6 +52,9 @@ func (w *World) start(name string, env []string, program string, args ...string)
 	p.cmd = exec.Command(program, args...)
 	p.cmd.Env = environment(env)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
+	if stderr != nil {
+		p.cmd.Stderr = stderr
+	}
 	p.cmd.SysProcAttr = diesWithUs()
 	w.tell(p, history.Started)
 	if err := w.fork(p.cmd.Start); err != nil {
