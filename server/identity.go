@@ -1,14 +1,19 @@
 package server
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+
+	"github.com/callboard/callboard/transport/raftnet"
 )
 
 // identity is what a node is, for as long as its data directory lives.
@@ -16,6 +21,7 @@ type identity struct {
 	NodeID    string `json:"node_id"`
 	ClusterID string `json:"cluster_id,omitempty"` // empty: it has not been part of one yet
 	Marked    bool   `json:"marked,omitempty"`     // there is a mark beside the log, and never none again
+	Sum       string `json:"sum"`                  // checksum of the file with an empty one here
 }
 
 const identityFile = "node.json"
@@ -26,42 +32,68 @@ func loadIdentity(dir, name string) (identity, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return identity{}, fmt.Errorf("data directory: %w", err)
 	}
+	id, err := readIdentity(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		var entropy [6]byte
+		_, _ = rand.Read(entropy[:])
+		id = identity{NodeID: name + "-" + hex.EncodeToString(entropy[:])}
+		return id, id.save(dir)
+	case errors.Is(err, raftnet.ErrDamaged):
+		return acceptedIdentity(dir, err)
+	}
+	return id, err
+}
+
+// readIdentity reads node.json; fs.ErrNotExist: this is a new directory.
+func readIdentity(dir string) (identity, error) {
 	path := filepath.Join(dir, identityFile)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(filepath.Join(dir, "raft.db")); err == nil {
-			return identity{}, fmt.Errorf("%s is missing beside raft.db: restore it, or wipe the directory and let the node rejoin", path)
+		for _, file := range []string{"raft.db", "raft.mark"} {
+			if _, err := os.Stat(filepath.Join(dir, file)); err == nil {
+				return identity{}, fmt.Errorf("data directory: %w: %s is missing beside %s", raftnet.ErrDamaged, path, file)
+			}
 		}
-		var entropy [6]byte
-		_, _ = rand.Read(entropy[:])
-		id := identity{NodeID: name + "-" + hex.EncodeToString(entropy[:])}
-		return id, id.save(dir)
+		return identity{}, err
 	}
 	if err != nil {
 		return identity{}, fmt.Errorf("read identity: %w", err)
 	}
 	var id identity
 	if err := json.Unmarshal(data, &id); err != nil {
-		return identity{}, fmt.Errorf("%s is damaged: %w: restore it, or wipe the directory and let the node rejoin", path, err)
+		return identity{}, fmt.Errorf("%s is %w: %w", path, raftnet.ErrDamaged, err)
 	}
 	if id.NodeID == "" {
-		return identity{}, fmt.Errorf("%s is damaged: it has no node_id: restore it, or wipe the directory and let the node rejoin", path)
+		return identity{}, fmt.Errorf("%s is %w: it has no node_id", path, raftnet.ErrDamaged)
+	}
+	if id.Sum != identitySum(data, id.Sum) && (id.Sum != "" || id.Marked) { // older builds wrote neither
+		return identity{}, fmt.Errorf("%s is %w: its checksum does not match", path, raftnet.ErrDamaged)
 	}
 	return id, nil
 }
 
+// identitySum is the checksum of the file as it is without its checksum, whatever a newer build keeps in it.
+func identitySum(data []byte, sum string) string {
+	blank := bytes.Replace(data, []byte(strconv.Quote(sum)), []byte(`""`), 1)
+	return fmt.Sprintf("%08x", crc32.ChecksumIEEE(blank))
+}
+
 // save writes the identity so that a power cut leaves the old one or the new one.
 func (id identity) save(dir string) error {
+	id.Sum = ""
 	data, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
 		return err
 	}
+	data = append(data, '\n')
+	data = bytes.Replace(data, []byte(`"sum": ""`), []byte(`"sum": "`+identitySum(data, "")+`"`), 1)
 	temporary, err := os.CreateTemp(dir, identityFile+".*")
 	if err != nil {
 		return fmt.Errorf("write identity: %w", err)
 	}
 	defer func() { _ = os.Remove(temporary.Name()) }()
-	if _, err = temporary.Write(append(data, '\n')); err == nil {
+	if _, err = temporary.Write(data); err == nil {
 		err = temporary.Sync()
 	}
 	if closed := temporary.Close(); err == nil {

@@ -37,9 +37,7 @@ func createMark(dir string, mark Mark) (*markFile, error) {
 	if _, err = file.WriteAt(make([]byte, 2*markStride), 0); err == nil {
 		err = file.Truncate(2 * markStride)
 	}
-	if err == nil {
-		err = m.giveBirth()
-	}
+	m.mark.birthInode, m.mark.birthSec, m.mark.birthNsec = birthOf(file) // so that a copy of it can be told
 	if err == nil {
 		err = errors.Join(m.put(func(*Mark) {}), m.put(func(*Mark) {}), file.Sync(), syncDirectory(dir))
 	}
@@ -51,12 +49,6 @@ func createMark(dir string, mark Mark) (*markFile, error) {
 
 func newMarkFile(path string, file *os.File, mark Mark) *markFile {
 	return &markFile{path: path, file: file, mark: mark, unsynced: make(chan struct{}, 1)}
-}
-
-// giveBirth writes down which file this is, so that a copy of it can be told.
-func (m *markFile) giveBirth() (err error) {
-	m.mark.birthInode, m.mark.birthSec, m.mark.birthNsec, err = birthOf(m.file)
-	return err
 }
 
 // openMark opens the mark of an earlier start.

@@ -61,6 +61,8 @@ type Options struct {
 	// AdoptCopy accepts a directory that was copied or moved to another file system.
 	AdoptCopy bool
 	Log       *slog.Logger
+
+	look bool // only to see whether it is refused
 }
 
 // Failed tells the first write to the disk that failed, or the first entry that cannot be read: the node must end. Nil, which never
@@ -141,6 +143,28 @@ func Open(dir string, o Options) (_ *Stores, err error) {
 			err = errors.Join(err, held.Close())
 		}
 	}()
+	files, err := openWhole(dir, o)
+	if err = acceptLoss(dir, o, err); err != nil {
+		if files != nil {
+			err = errors.Join(err, files.close())
+		}
+		return nil, err
+	}
+	if files == nil { // what was lost is accepted: the files are new ones
+		o.Marked, o.Member, o.AdoptCopy = false, false, true
+		if files, err = openWhole(dir, o); err != nil {
+			return nil, err
+		}
+	}
+	others, err := openLedger(filepath.Join(dir, acknowledgedFile))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("data directory: %w", err), files.close())
+	}
+	return files.stores(held, others, o.Log), nil
+}
+
+// openWhole opens the files of a directory that has all that it had.
+func openWhole(dir string, o Options) (*files, error) {
 	if err := prepareLog(dir, o); err != nil {
 		return nil, err
 	}
@@ -151,11 +175,7 @@ func Open(dir string, o Options) (_ *Stores, err error) {
 	if err := files.verify(o); err != nil {
 		return nil, errors.Join(err, files.close())
 	}
-	others, err := openLedger(filepath.Join(dir, acknowledgedFile))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("data directory: %w", err), files.close())
-	}
-	return files.stores(held, others, o.Log), nil
+	return files, nil
 }
 
 // prepareLog makes the log of a first start, and looks at an existing one before anything writes to it.

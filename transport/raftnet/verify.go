@@ -34,7 +34,10 @@ func (f *files) verify(o Options) error {
 			return err
 		}
 	}
-	return f.adopt(found, o)
+	if o.look {
+		return nil
+	}
+	return f.adopt(found)
 }
 
 // checkIdentity refuses the mark of another node, or of another copy of this directory.
@@ -43,10 +46,7 @@ func (f *files) checkIdentity(o Options) error {
 	if o.NodeID != "" && mark.NodeID != "" && mark.NodeID != o.NodeID {
 		return fmt.Errorf("%s: %w: it is node %s's, and node.json says node %s: the files of two nodes were mixed up", f.mark.path, ErrDamaged, mark.NodeID, o.NodeID)
 	}
-	inode, sec, nsec, err := birthOf(f.mark.file)
-	if err != nil {
-		return fmt.Errorf("mark of the log: %w", err)
-	}
+	inode, sec, nsec := birthOf(f.mark.file)
 	if inode == 0 || mark.birthInode == 0 || inode == mark.birthInode && sec == mark.birthSec && nsec == mark.birthNsec {
 		if o.AdoptCopy {
 			o.Log.Warn("--adopt-copy is not needed: this is no copy; leave it out, or the next copy is not noticed", "data_dir", f.dir)
@@ -280,7 +280,7 @@ func (f *files) compareEntries(was, is Mark) error {
 }
 
 // adopt goes on from what was found: the mark says that, on the disk, before anything else is written.
-func (f *files) adopt(found *contents, o Options) (err error) {
+func (f *files) adopt(found *contents) (err error) {
 	f.snapshots.keep(found.snapshots[:min(len(found.snapshots), snapshotsRetained)])
 	if f.mark == nil {
 		if f.mark, err = createMark(f.dir, found.mark); err != nil {
