@@ -65,7 +65,10 @@ func contentsOf(t *testing.T, dir string) map[string][]byte {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		saved[path], err = os.ReadFile(path)
+		content, err := os.ReadFile(path)
+		if len(content) > 0 {
+			saved[path] = content
+		}
 		return err
 	}))
 	return saved
