@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -37,8 +38,10 @@ func BenchmarkTheMark(b *testing.B) {
 			const turn = 50 // appends
 			data := make([]byte, size)
 			var took [2]time.Duration
+			var shares []float64
 			next := [2]uint64{1, 1}
 			for i := 0; i < b.N; i += turn {
+				var now [2]time.Duration
 				for which := range logs {
 					if i/turn%2 == 1 {
 						which = 1 - which
@@ -50,14 +53,17 @@ func BenchmarkTheMark(b *testing.B) {
 						}
 						next[which]++
 					}
-					took[which] += time.Since(began)
+					now[which] = time.Since(began)
+					took[which] += now[which]
 				}
+				shares = append(shares, float64(now[0])/float64(now[1]))
 			}
 			cancel()
 			if err := <-ended; err != nil {
 				b.Fatal(err)
 			}
-			b.ReportMetric(float64(took[0])/float64(took[1]), "of-bare")
+			slices.Sort(shares)
+			b.ReportMetric(shares[len(shares)/2], "of-bare") // the median turn: a single one may meet whatever else the machine does
 			b.ReportMetric(float64(next[1]-1)/took[1].Seconds(), "appends/s")
 		})
 	}
