@@ -70,6 +70,7 @@ type Actor struct {
 	Promise      uint32 // number of the runner that keeps a slot for it while it is being moved; 0: none
 	Eviction     Eviction
 	AlarmMs      int64    // wall clock; 0: none
+	AlarmWoke    bool     // the alarm was due and has woken it: it is cleared when a life runs
 	Input        string   // bytes
 	Saved        string   // bytes
 	Trouble      *Trouble // nil: nothing went wrong lately. Must not be changed
@@ -230,6 +231,9 @@ func (tx *Tx) actorRunning(op *logv1.ActorRunning) Result {
 	if next.StartMs == 0 {
 		next.StartMs = tx.wallMs
 	}
+	if a.AlarmWoke {
+		next.AlarmMs, next.AlarmWoke = 0, false // it has done its work
+	}
 	tx.replaceActor(a, next)
 	return Result{}
 }
@@ -281,7 +285,7 @@ func (tx *Tx) markDestroyed(next *Actor, keepKey bool) {
 	next.KeepsKey = keepKey && next.Orphans > 0
 	next.DestroyMs = tx.wallMs
 	next.DueMs = tx.clockMs + endedKeptMs
-	next.Input, next.Saved, next.AlarmMs, next.QueueSeq, next.Claimed = "", "", 0, 0, 0
+	next.Input, next.Saved, next.AlarmMs, next.AlarmWoke, next.QueueSeq, next.Claimed = "", "", 0, false, 0, 0
 	next.PendingMs, next.RescheduleMs, next.SleepMs = 0, 0, 0
 	next.Destroying, next.Eviction = false, 0
 }

@@ -86,7 +86,7 @@ func (tx *Tx) actorStopped(op *logv1.ActorStopped) Result {
 			next.Eviction = evictionForced
 		}
 	case Sleeping:
-		next.DueMs, next.SleepMs = 0, tx.wallMs
+		next.DueMs, next.SleepMs, next.AlarmWoke = 0, tx.wallMs, false
 	case Destroyed:
 		tx.markDestroyed(next, op.GetKeepKey())
 	default: // nextPhase knows no other

@@ -158,8 +158,10 @@ func (p *packing) fields(a *Actor) {
 	number(p, &a.DestroyMs)
 	p.flag(&a.WakeKept)
 	p.flag(&a.Destroying)
-	p.flag(&a.KeepsKey)
 	p.trouble(&a.Trouble)
+	// What comes later goes to the end: a row that has none of it is packed, and hashed, as it always was.
+	p.flag(&a.KeepsKey)
+	p.flag(&a.AlarmWoke)
 }
 
 func (p *packing) trouble(trouble **Trouble) {

@@ -12,7 +12,7 @@ func (tx *Tx) sleepActor(op *logv1.SleepActor) Result {
 		return res
 	}
 	next.DueMs, next.QueueSeq, next.PendingMs, next.RescheduleMs, next.SleepMs = 0, 0, 0, 0, tx.wallMs
-	next.Eviction = 0
+	next.Eviction, next.AlarmWoke = 0, false
 	if a.Trouble != nil { // it was to return to its runner at once; when it wakes it goes where everybody goes
 		t := *a.Trouble
 		t.Preferred = RunnerID{}
@@ -40,7 +40,9 @@ func (tx *Tx) wakeActor(op *logv1.WakeActor) Result {
 		return res
 	}
 	if a.AlarmMs != 0 && a.AlarmMs <= tx.wallMs {
-		next.AlarmMs = 0 // it has done its work
+		if next.AlarmWoke = op.GetKeepAlarm(); !next.AlarmWoke {
+			next.AlarmMs = 0 // it has done its work
+		}
 	}
 	tx.makePending(next)
 	tx.replaceActor(a, next)
@@ -56,7 +58,7 @@ func (tx *Tx) setAlarm(op *logv1.SetAlarm) Result {
 		return refuse(CodeMalformed)
 	}
 	next := *a
-	next.AlarmMs = op.GetAtUnixMs()
+	next.AlarmMs, next.AlarmWoke = op.GetAtUnixMs(), false
 	tx.replaceActor(a, &next)
 	return Result{}
 }

@@ -202,6 +202,8 @@ func (c *checker) checkPhase(a *Actor) {
 		c.differ(name, "input, saved state and alarm while destroyed", "none", fmt.Sprint(len(a.Input), " B, ", len(a.Saved), " B, ", a.AlarmMs))
 	case a.KeepsKey && (a.Phase != Destroyed || a.Orphans == 0):
 		c.differ(name, "keeps its key while "+a.Phase.String(), "only when it is destroyed and waits for bodies", fmt.Sprint(a.Orphans, " bodies"))
+	case a.AlarmWoke && (a.AlarmMs == 0 || a.Phase == Sleeping):
+		c.differ(name, "its alarm has woken it while "+a.Phase.String(), "only with an alarm, and not while it sleeps", a.AlarmMs)
 	case a.Trouble != nil && *a.Trouble == Trouble{}:
 		c.wrong(name, "it remembers an empty trouble")
 	}

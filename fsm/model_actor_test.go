@@ -40,6 +40,9 @@ func (m *model) doActor(op *logv1.Op) bool {
 		_, a := m.find(nil, o.ActorRunning.GetRef(), "starting")
 		if a != nil {
 			a.phase, a.dueMs = "running", 0
+			if a.alarmWoke {
+				a.alarmMs, a.alarmWoke = 0, false
+			}
 		}
 		return a != nil
 	case *logv1.Op_StopActor:
@@ -49,7 +52,7 @@ func (m *model) doActor(op *logv1.Op) bool {
 	case *logv1.Op_SleepActor:
 		_, a := m.find(o.SleepActor.GetActorId(), nil, "pending", "backing_off")
 		if a != nil {
-			a.phase, a.dueMs, a.queueSeq, a.trouble.preferred, a.forced = "sleeping", 0, 0, "", false
+			a.phase, a.dueMs, a.queueSeq, a.trouble.preferred, a.forced, a.alarmWoke = "sleeping", 0, 0, "", false, false
 		}
 		return a != nil
 	case *logv1.Op_WakeActor:
@@ -61,8 +64,10 @@ func (m *model) doActor(op *logv1.Op) bool {
 			a.wakeKept = true
 			return true
 		}
-		if a.alarmMs <= m.wallMs {
-			a.alarmMs = 0
+		if a.alarmMs != 0 && a.alarmMs <= m.wallMs {
+			if a.alarmWoke = o.WakeActor.GetKeepAlarm(); !a.alarmWoke {
+				a.alarmMs = 0
+			}
 		}
 		return m.pend(a)
 	case *logv1.Op_SetAlarm:
@@ -70,7 +75,7 @@ func (m *model) doActor(op *logv1.Op) bool {
 		if a == nil || o.SetAlarm.GetAtUnixMs() < 0 {
 			return false
 		}
-		a.alarmMs = o.SetAlarm.GetAtUnixMs()
+		a.alarmMs, a.alarmWoke = o.SetAlarm.GetAtUnixMs(), false
 		return true
 	case *logv1.Op_DestroyActor:
 		_, a := m.find(o.DestroyActor.GetActorId(), nil, "pending", "sleeping", "backing_off")
@@ -133,7 +138,7 @@ func (m *model) pend(a *modelActor) bool {
 func (m *model) bury(a *modelActor, keepKey bool) bool {
 	a.keepsKey = keepKey // if it waits for a body: see do
 
-	a.phase, a.dueMs, a.input, a.saved, a.alarmMs, a.queueSeq = "destroyed", m.clockMs+3_600_000, "", "", 0, 0
+	a.phase, a.dueMs, a.input, a.saved, a.alarmMs, a.queueSeq, a.alarmWoke = "destroyed", m.clockMs+3_600_000, "", "", 0, 0, false
 	a.destroying, a.claimed, a.forced = false, 0, false
 	return true
 }
@@ -203,6 +208,7 @@ func (m *model) stopped(op *logv1.ActorStopped) bool {
 	case "backing_off":
 		a.phase, a.dueMs, a.forced = next, op.GetRescheduleMs(), op.GetForced()
 	case "sleeping":
+		a.alarmWoke = false
 		a.phase, a.dueMs = next, 0
 	case "destroyed":
 		m.bury(a, op.GetKeepKey())

@@ -66,6 +66,7 @@ type modelActor struct {
 	queueSeq                   int
 	floor                      uint32
 	alarmMs                    int64
+	alarmWoke                  bool
 	input, saved               string
 	savedVersion               uint32
 	trouble                    modelTrouble

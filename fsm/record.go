@@ -172,7 +172,7 @@ func fillActorRecord(r *logv1.ActorRecord, a *Actor, poolPosition uint32) {
 	r.Reset()
 	r.Id, r.Seq, r.Pool, r.Name = a.ID[:], a.Seq, poolPosition, a.Name
 	r.CrashPolicy, r.Phase, r.StopReason, r.WakeKept, r.Destroying = uint32(a.Policy), uint32(a.Phase), uint32(a.StopReason), a.WakeKept, a.Destroying
-	r.KeepsKey = a.KeepsKey
+	r.KeepsKey, r.AlarmWoke = a.KeepsKey, a.AlarmWoke
 	r.Generation, r.Claimed, r.Runner, r.RunnerRev, r.FloorVersion, r.SavedVersion = a.Generation, a.Claimed, a.Runner, a.RunnerRev, a.FloorVersion, a.SavedVersion
 	r.QueueSeq, r.DueMs, r.StopLimitMs = a.QueueSeq, a.DueMs, a.StopLimitMs
 	r.EvictMs, r.Promise, r.MovedIn, r.Eviction, r.AlarmUnixMs = a.EvictMs, a.Promise, a.MovedIn, uint32(a.Eviction), a.AlarmMs

@@ -319,7 +319,7 @@ func (r *Restorer) actorFrom(rec *logv1.ActorRecord) (*Actor, error) {
 	return &Actor{
 		ID: ActorID(id), Seq: rec.GetSeq(), Name: rec.GetName(), Key: rec.GetKey(), HasKey: rec.Key != nil,
 		Policy: CrashPolicy(rec.GetCrashPolicy()), Phase: Phase(rec.GetPhase()), StopReason: StopReason(rec.GetStopReason()),
-		WakeKept: rec.GetWakeKept(), Destroying: rec.GetDestroying(), KeepsKey: rec.GetKeepsKey(),
+		WakeKept: rec.GetWakeKept(), Destroying: rec.GetDestroying(), KeepsKey: rec.GetKeepsKey(), AlarmWoke: rec.GetAlarmWoke(),
 		Generation: rec.GetGeneration(), Claimed: rec.GetClaimed(), Runner: rec.GetRunner(), RunnerRev: rec.GetRunnerRev(),
 		FloorVersion: rec.GetFloorVersion(), SavedVersion: rec.GetSavedVersion(), QueueSeq: rec.GetQueueSeq(),
 		DueMs: rec.GetDueMs(), StopLimitMs: rec.GetStopLimitMs(),

@@ -47,9 +47,9 @@ func (w *walk) same(what string, want, got any) {
 }
 
 func (a *modelActor) describe(id string) string {
-	return fmt.Sprintf("%s %s/%s %s[%s] %s gen=%d<%d on=%q rev reason=%d limit=%d due=%d kept=%v destroying=%v place=%d floor=%d alarm=%d in=%q saved=%q@%d %+v evict=%d unreceived=%v rollout=%d/%v promise=%q forced=%v",
+	return fmt.Sprintf("%s %s/%s %s[%s] %s gen=%d<%d on=%q rev reason=%d limit=%d due=%d kept=%v destroying=%v place=%d floor=%d alarm=%d/%v in=%q saved=%q@%d %+v evict=%d unreceived=%v rollout=%d/%v promise=%q forced=%v",
 		id, a.namespace, a.pool, a.name, a.key, a.phase, a.generation, a.claimed, a.runner, a.reason, a.limitMs, a.dueMs, a.wakeKept, a.destroying,
-		a.place(), a.floor, a.alarmMs, a.input, a.saved, a.savedVersion, a.trouble,
+		a.place(), a.floor, a.alarmMs, a.alarmWoke, a.input, a.saved, a.savedVersion, a.trouble,
 		a.evictMs, a.unreceived, a.movedIn, a.byRollout, a.promise, a.forced)
 }
 
@@ -69,7 +69,7 @@ func (w *walk) describe(a *Actor) string {
 	m := &modelActor{
 		namespace: textOf(ID(s.ActorNamespace(a).ID)), pool: s.ActorPool(a).ID.Name, name: a.Name, key: a.Key, phase: a.Phase.String(), generation: a.Generation, claimed: a.Claimed,
 		reason: uint32(a.StopReason), limitMs: a.StopLimitMs, dueMs: a.DueMs, wakeKept: a.WakeKept, destroying: a.Destroying,
-		queueSeq: int(a.QueueSeq), floor: a.FloorVersion, alarmMs: a.AlarmMs, input: a.Input, saved: a.Saved, savedVersion: a.SavedVersion,
+		queueSeq: int(a.QueueSeq), floor: a.FloorVersion, alarmMs: a.AlarmMs, alarmWoke: a.AlarmWoke, input: a.Input, saved: a.Saved, savedVersion: a.SavedVersion,
 		evictMs: a.EvictMs, unreceived: a.Eviction&evictionUnreceived != 0, movedIn: int(a.MovedIn), byRollout: a.Eviction&evictionByRollout != 0, forced: a.Eviction&evictionForced != 0,
 	}
 	if to := s.RunnerByNumber(a.Promise); to != nil {

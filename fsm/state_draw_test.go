@@ -107,7 +107,7 @@ func (w *walk) draw() string {
 	case 22:
 		return "sleep-actor " + actorIn("pending", "backing_off")
 	case 23, 24:
-		return "wake-actor " + actorIn("sleeping", "stopping")
+		return "wake-actor " + actorIn("sleeping", "stopping") + pick("keep alarm", "", " keep_alarm")
 	case 25:
 		return fmt.Sprint("set-alarm ", actorIn("sleeping", "running"), " at_unix_ms=", pick("at", "0", "1700000000000", "1700000030000", "1800000000000", "-5"))
 	case 26:

@@ -90,6 +90,7 @@ func (s *story) showActor(name string) string {
 	l.flag("wake-kept", a.WakeKept)
 	l.flag("destroying", a.Destroying)
 	l.flag("keeps-key", a.KeepsKey)
+	l.flag("alarm-woke", a.AlarmWoke)
 	l.add("place", a.QueueSeq, a.Phase != Pending)
 	l.add("due", a.DueMs, a.DueMs == 0)
 	l.add("turn", a.EvictMs, !a.Named())

@@ -154,7 +154,7 @@ func (s *step) wakeActor(a *fsm.Actor) *callboardv1.Error {
 	case a.Phase == fsm.Destroyed || a.Destroying:
 		return destroyed(a)
 	case a.Phase == fsm.Sleeping, a.Phase == fsm.Stopping && a.StopReason == fsm.StopSleep && !a.WakeKept:
-		s.do(&logv1.Op{Op: &logv1.Op_WakeActor{WakeActor: &logv1.WakeActor{ActorId: a.ID[:]}}})
+		s.do(&logv1.Op{Op: &logv1.Op_WakeActor{WakeActor: &logv1.WakeActor{ActorId: a.ID[:], KeepAlarm: true}}})
 	case a.Paced(): // somebody waits for it: it goes first
 		s.do(&logv1.Op{Op: &logv1.Op_EnqueueActor{EnqueueActor: &logv1.EnqueueActor{ActorId: a.ID[:]}}})
 	}

@@ -56,6 +56,9 @@ func afterEnd(a *fsm.Actor, r *fsm.Runner, e ending) after {
 	}
 	switch a.Policy {
 	case fsm.PolicySleep:
+		if a.Phase == fsm.Starting && (e.cause == logv1.StopCause_STOP_CAUSE_LOST || a.AlarmWoke) {
+			return after{next: toBackOff, penalty: true} // it was woken, and the life that was to begin did not: nothing has woken
+		}
 		return after{next: toSleep}
 	case fsm.PolicyDestroy:
 		return after{next: toDestroyed}

@@ -43,7 +43,7 @@ func (s *step) judge() {
 		if s.full() {
 			return
 		}
-		s.do(&logv1.Op{Op: &logv1.Op_WakeActor{WakeActor: &logv1.WakeActor{ActorId: a.ID[:]}}})
+		s.do(&logv1.Op{Op: &logv1.Op_WakeActor{WakeActor: &logv1.WakeActor{ActorId: a.ID[:], KeepAlarm: true}}})
 	}
 }
 

@@ -31,7 +31,7 @@ import (
 // empty changes none of these. When a mark differs, what the op does has changed: give the new effect a number or an optional field of its
 // own. The files of earlier builds are never written again.
 //
-// `make record NAME=…` writes a file of this build; do so when an op, or a field of one, has been added.
+// `make record NAME=…` writes a file of what is new in this build; do so when an op, or a field of one, has been added.
 
 var record = flag.String("record", "", "name of the file in testdata/logs that TestRecordLogs writes")
 
@@ -153,18 +153,7 @@ func recordText(records [][]byte, i int) string {
 
 // TestEveryOpIsRecorded names the ops, and the fields of ops, that no recorded log has.
 func TestEveryOpIsRecorded(t *testing.T) {
-	seen := map[protoreflect.FullName]bool{}
-	for _, file := range recordedFiles(t) {
-		for _, log := range readLogs(t, file) {
-			for _, recorded := range log.entries {
-				var entry logv1.Entry
-				if err := proto.Unmarshal(recorded.entry, &entry); err != nil {
-					t.Fatal(err)
-				}
-				seeFields(entry.ProtoReflect(), seen)
-			}
-		}
-	}
+	seen := recordedFields(t)
 	var missing []string
 	var look func(protoreflect.MessageDescriptor)
 	look = func(m protoreflect.MessageDescriptor) {
@@ -183,7 +172,35 @@ func TestEveryOpIsRecorded(t *testing.T) {
 	}
 }
 
-func seeFields(m protoreflect.Message, seen map[protoreflect.FullName]bool) {
+type fieldSet map[protoreflect.FullName]bool
+
+// recordedFields returns the fields that the recorded logs have.
+func recordedFields(t *testing.T) fieldSet {
+	t.Helper()
+	seen := fieldSet{}
+	for _, file := range recordedFiles(t) {
+		for _, log := range readLogs(t, file) {
+			seen.add(t, log)
+		}
+	}
+	return seen
+}
+
+// add adds the fields that a log has, and returns whether there were new ones.
+func (seen fieldSet) add(t *testing.T, log *recordedLog) bool {
+	t.Helper()
+	before := len(seen)
+	for _, recorded := range log.entries {
+		var entry logv1.Entry
+		if err := proto.Unmarshal(recorded.entry, &entry); err != nil {
+			t.Fatal(err)
+		}
+		seeFields(entry.ProtoReflect(), seen)
+	}
+	return len(seen) > before
+}
+
+func seeFields(m protoreflect.Message, seen fieldSet) {
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		seen[f.FullName()] = true
 		switch {
@@ -198,7 +215,8 @@ func seeFields(m protoreflect.Message, seen map[protoreflect.FullName]bool) {
 	})
 }
 
-// TestRecordLogs writes the logs of all stories and of some random worlds. It does so when it is asked to.
+// TestRecordLogs writes those logs of the stories and of some random worlds that have a field which no recorded log has; if the name ends in
+// "all", every one, as the first file does. It does so when it is asked to.
 func TestRecordLogs(t *testing.T) {
 	if *record == "" {
 		t.Skip("run `make record NAME=…`")
@@ -217,6 +235,12 @@ func TestRecordLogs(t *testing.T) {
 	})
 	for seed := range randomLogs {
 		worlds.Example(seed + 1)
+	}
+	recorder.logs = slices.DeleteFunc(recorder.logs, func(log *recordedLog) bool {
+		return log.last.LiveActors() > maxRecordedActors // it would take more room than all others
+	})
+	if seen := recordedFields(t); !strings.HasSuffix(*record, "all") {
+		recorder.logs = slices.DeleteFunc(recorder.logs, func(log *recordedLog) bool { return !seen.add(t, log) })
 	}
 	written := recorder.encoded(t)
 	if err := os.WriteFile(file, written, 0o644); err != nil {
@@ -259,9 +283,6 @@ func (r *recording) encoded(t *testing.T) []byte {
 	}
 	var b []byte
 	for _, log := range r.logs {
-		if log.last.LiveActors() > maxRecordedActors {
-			continue // it would take more room than all others
-		}
 		b = protowire.AppendString(b[:0], log.name)
 		b = protowire.AppendVarint(b, uint64(len(log.entries)))
 		for _, e := range log.entries {

@@ -108,7 +108,10 @@ func (s *step) event(r *fsm.Runner, event *callboardv1.ActorEvent) *callboardv1.
 			clean: e.Stopped.GetClean(), message: e.Stopped.GetMessage(), cause: stopCause(e.Stopped),
 		})
 	case *callboardv1.ActorEvent_Sleep:
-		if a.Phase == fsm.Starting || a.Phase == fsm.Running {
+		if a.Phase == fsm.Starting { // who asks for sleep has run
+			s.do(&logv1.Op{Op: &logv1.Op_ActorRunning{ActorRunning: &logv1.ActorRunning{Ref: refOp(ref)}}})
+		}
+		if a = s.tx.Actor(ref.Actor); a.Phase == fsm.Running {
 			s.stop(a, fsm.StopSleep)
 		}
 	case *callboardv1.ActorEvent_Alarm:

@@ -3544,6 +3544,7 @@ func (x *SleepActor) GetActorId() []byte {
 type WakeActor struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ActorId       []byte                 `protobuf:"bytes,1,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	KeepAlarm     bool                   `protobuf:"varint,2,opt,name=keep_alarm,json=keepAlarm,proto3" json:"keep_alarm,omitempty"` // one that is due stays until a life runs; false: it is cleared now
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3583,6 +3584,13 @@ func (x *WakeActor) GetActorId() []byte {
 		return x.ActorId
 	}
 	return nil
+}
+
+func (x *WakeActor) GetKeepAlarm() bool {
+	if x != nil {
+		return x.KeepAlarm
+	}
+	return false
 }
 
 type SetAlarm struct {
@@ -4219,9 +4227,11 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	" \x01(\bR\akeepKey\"'\n" +
 	"\n" +
 	"SleepActor\x12\x19\n" +
-	"\bactor_id\x18\x01 \x01(\fR\aactorId\"&\n" +
+	"\bactor_id\x18\x01 \x01(\fR\aactorId\"E\n" +
 	"\tWakeActor\x12\x19\n" +
-	"\bactor_id\x18\x01 \x01(\fR\aactorId\"C\n" +
+	"\bactor_id\x18\x01 \x01(\fR\aactorId\x12\x1d\n" +
+	"\n" +
+	"keep_alarm\x18\x02 \x01(\bR\tkeepAlarm\"C\n" +
 	"\bSetAlarm\x12\x19\n" +
 	"\bactor_id\x18\x01 \x01(\fR\aactorId\x12\x1c\n" +
 	"\n" +

@@ -978,12 +978,13 @@ type ActorRecord struct {
 	PendingWallMs     int64                  `protobuf:"varint,30,opt,name=pending_wall_ms,json=pendingWallMs,proto3" json:"pending_wall_ms,omitempty"`
 	RescheduleWallMs  int64                  `protobuf:"varint,31,opt,name=reschedule_wall_ms,json=rescheduleWallMs,proto3" json:"reschedule_wall_ms,omitempty"`
 	DestroyWallMs     int64                  `protobuf:"varint,32,opt,name=destroy_wall_ms,json=destroyWallMs,proto3" json:"destroy_wall_ms,omitempty"`
-	EvictMs           int64                  `protobuf:"varint,33,opt,name=evict_ms,json=evictMs,proto3" json:"evict_ms,omitempty"`    // cluster clock
-	Promise           uint32                 `protobuf:"varint,34,opt,name=promise,proto3" json:"promise,omitempty"`                   // number of the runner that has a slot for it; 0: none
-	MovedIn           uint64                 `protobuf:"varint,35,opt,name=moved_in,json=movedIn,proto3" json:"moved_in,omitempty"`    // id of the rollout that moved it last
-	Eviction          uint32                 `protobuf:"varint,36,opt,name=eviction,proto3" json:"eviction,omitempty"`                 // bits: 1 its receipt is awaited, 2 a rollout counts it
-	Claimed           uint64                 `protobuf:"varint,37,opt,name=claimed,proto3" json:"claimed,omitempty"`                   // a generation that a runner claimed; 0: none above the actor's own
-	KeepsKey          bool                   `protobuf:"varint,38,opt,name=keeps_key,json=keepsKey,proto3" json:"keeps_key,omitempty"` // destroyed, and its key is not free before its bodies have ended
+	EvictMs           int64                  `protobuf:"varint,33,opt,name=evict_ms,json=evictMs,proto3" json:"evict_ms,omitempty"`       // cluster clock
+	Promise           uint32                 `protobuf:"varint,34,opt,name=promise,proto3" json:"promise,omitempty"`                      // number of the runner that has a slot for it; 0: none
+	MovedIn           uint64                 `protobuf:"varint,35,opt,name=moved_in,json=movedIn,proto3" json:"moved_in,omitempty"`       // id of the rollout that moved it last
+	Eviction          uint32                 `protobuf:"varint,36,opt,name=eviction,proto3" json:"eviction,omitempty"`                    // bits: 1 its receipt is awaited, 2 a rollout counts it
+	Claimed           uint64                 `protobuf:"varint,37,opt,name=claimed,proto3" json:"claimed,omitempty"`                      // a generation that a runner claimed; 0: none above the actor's own
+	AlarmWoke         bool                   `protobuf:"varint,39,opt,name=alarm_woke,json=alarmWoke,proto3" json:"alarm_woke,omitempty"` // its alarm was due and has woken it: it is cleared when a life runs
+	KeepsKey          bool                   `protobuf:"varint,38,opt,name=keeps_key,json=keepsKey,proto3" json:"keeps_key,omitempty"`    // destroyed, and its key is not free before its bodies have ended
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -1275,6 +1276,13 @@ func (x *ActorRecord) GetClaimed() uint64 {
 		return x.Claimed
 	}
 	return 0
+}
+
+func (x *ActorRecord) GetAlarmWoke() bool {
+	if x != nil {
+		return x.AlarmWoke
+	}
+	return false
 }
 
 func (x *ActorRecord) GetKeepsKey() bool {
@@ -1897,7 +1905,7 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"move_total\x18\" \x01(\rR\tmoveTotal\x12\x14\n" +
 	"\x05moves\x18# \x01(\rR\x05moves\x12\x18\n" +
 	"\aattempt\x18% \x01(\rR\aattempt\x12+\n" +
-	"\x12keep_on_lease_lost\x18& \x01(\bR\x0fkeepOnLeaseLost\"\xd9\t\n" +
+	"\x12keep_on_lease_lost\x18& \x01(\bR\x0fkeepOnLeaseLost\"\xf8\t\n" +
 	"\vActorRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x12\n" +
@@ -1942,7 +1950,9 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\apromise\x18\" \x01(\rR\apromise\x12\x19\n" +
 	"\bmoved_in\x18# \x01(\x04R\amovedIn\x12\x1a\n" +
 	"\beviction\x18$ \x01(\rR\beviction\x12\x18\n" +
-	"\aclaimed\x18% \x01(\x04R\aclaimed\x12\x1b\n" +
+	"\aclaimed\x18% \x01(\x04R\aclaimed\x12\x1d\n" +
+	"\n" +
+	"alarm_woke\x18' \x01(\bR\talarmWoke\x12\x1b\n" +
 	"\tkeeps_key\x18& \x01(\bR\bkeepsKeyB\x06\n" +
 	"\x04_key\"\xde\x01\n" +
 	"\rTroubleRecord\x12\x12\n" +
