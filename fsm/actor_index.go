@@ -211,5 +211,6 @@ func (a *Actor) counts() PoolStats {
 		Sleeping:   uint32(count(a.Phase == Sleeping)),
 		Named:      uint32(count(a.Named())),
 		Unreceived: uint32(count(a.Eviction&evictionUnreceived != 0)),
+		OnRunner:   uint32(count(a.Phase.OnRunner())),
 	}
 }

@@ -16,9 +16,11 @@ const (
 	DueForgetActor                  // an ended actor, an hour later
 	DueForgetRunner                 // an ended runner, an hour later
 	DueForgetRollout                // an ended rollout, an hour later
+	DueRequest                      // what follows in the life of a request
+	DueEndpoint                     // the end of a serverless pool's back-off, or the next request that it may open
 )
 
-// Due is one thing that falls due: of an actor, a runner or a rollout. Alarms and back-offs have agendas of their own: very many of them may
+// Due is one thing that falls due: of an actor, a runner, a rollout, a request or a pool. Alarms and back-offs have agendas of their own: very many of them may
 // be due at once, and nothing else is to wait behind them.
 type Due struct {
 	AtMs    int64
@@ -26,15 +28,17 @@ type Due struct {
 	Actor   *Actor
 	Runner  *Runner
 	Rollout *Rollout
+	Request *Request
+	Pool    *Pool // of an endpoint
 }
 
 // agendaKey orders what falls due at the same time by something that survives a restore: ordinals do not, and a leader that was restored
 // must not decide in another order.
 type agendaKey struct {
 	atMs int64
-	seq  uint64 // of the actor, or id of the rollout; 0 for a runner
+	seq  uint64 // of the actor or request, id of the rollout, hash of the pool's names; 0 for a runner
 	kind DueKind
-	row  uint32 // ordinal of the actor, number of the runner, or ordinal of the rollout's pool
+	row  uint32 // ordinal of the actor, request or pool, number of the runner
 }
 
 func agendaLess(a, b agendaKey) bool {
@@ -63,6 +67,10 @@ func (s *State) Due(limit int) []Due {
 			d.Runner = s.runners.Get(key.row)
 		case DueForgetRollout, DueRolloutWait:
 			d.Rollout = s.rollout(key.row, key.seq)
+		case DueRequest:
+			d.Request = s.requests.Get(key.row)
+		case DueEndpoint:
+			d.Pool = s.pools.Get(key.row)
 		default:
 			d.Actor = s.actorAt(key.row)
 		}

@@ -188,6 +188,7 @@ func (tx *Tx) writeRunner(old, next *Runner) {
 		tx.endedRunnerCount.Set(namespace, tx.endedRunnerCount.Get(namespace)+uint32(by))
 	}
 	moveKey(tx.drainWork, was.drainWork, is.drainWork)
+	moveKey(tx.idleRunners, was.idle, is.idle)
 	moveKey(tx.agenda, was.deadline, is.deadline)
 	moveKey(tx.agenda, was.agenda, is.agenda)
 	if was.version != is.version {
@@ -208,6 +209,7 @@ type runnerKeys struct {
 	evictable        evictableKey
 	ended            endedRunnerKey
 	drainWork        uint32
+	idle             idleRunnerKey
 	deadline, agenda agendaKey
 	version          versionKey
 	counts           PoolStats
@@ -232,6 +234,9 @@ func (s *State) runnerKeysOf(r *Runner) (k runnerKeys) {
 	if r.drainWork() {
 		k.drainWork = r.Number
 	}
+	if r.idle() {
+		k.idle = idleRunnerKey{r.pool, r.Seq, r.Number}
+	}
 	if r.drainDue() {
 		k.deadline = r.drainAgenda()
 	}
@@ -240,7 +245,12 @@ func (s *State) runnerKeysOf(r *Runner) (k runnerKeys) {
 
 // counts are what one runner adds to the counts of its pool.
 func (r *Runner) counts() PoolStats {
+	var slots uint64
+	if r.registered() && !r.Expiring {
+		slots = uint64(r.Slots)
+	}
 	return PoolStats{
+		Slots:       slots,
 		Runners:     uint32(count(r.End == NotEnded)),
 		Connected:   uint32(count(r.End == NotEnded && r.Connected)),
 		Candidates:  uint32(count(r.candidate())),

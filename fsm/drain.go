@@ -37,6 +37,9 @@ func (c DrainCause) planned() bool {
 	return c == DrainNewerVersion || c == DrainOperator || c == DrainURLChanged
 }
 
+// finishes tells whether a drain of the cause is finished when the last actor has gone: its runner is told, and may leave.
+func (c DrainCause) finishes() bool { return c.planned() || c == DrainRequestEnd }
+
 // Drain is how a runner gives up its actors; the zero value: it does not.
 type Drain struct {
 	Cause      DrainCause
@@ -83,7 +86,7 @@ func (r *Runner) drainWork() bool {
 	case r.End != NotEnded || !r.Draining():
 		return false
 	case r.Held == 0:
-		return r.Drain.Cause == DrainReplaced || r.Drain.Cause.planned() && !r.SafeToTerminate() && !r.Drain.Standby
+		return r.Drain.Cause == DrainReplaced || r.Drain.Cause.finishes() && !r.SafeToTerminate() && !r.Drain.Standby
 	}
 	return r.Forced() && r.left() > 0
 }
@@ -192,10 +195,13 @@ func (s *State) PoolsToEvict() []*Pool {
 		pools = append(pools, s.pools.Get(k.pool))
 		from.pool = k.pool + 1
 	}
-	slices.SortFunc(pools, func(a, b *Pool) int {
-		return cmp.Or(cmp.Compare(s.PoolNamespace(a).Name, s.PoolNamespace(b).Name), cmp.Compare(a.ID.Name, b.ID.Name))
-	})
+	slices.SortFunc(pools, s.compareNames)
 	return pools
+}
+
+// compareNames orders pools by the names of their namespaces and their own.
+func (s *State) compareNames(a, b *Pool) int {
+	return cmp.Or(cmp.Compare(s.PoolNamespace(a).Name, s.PoolNamespace(b).Name), cmp.Compare(a.ID.Name, b.ID.Name))
 }
 
 // DrainWork yields the runners whose drain has something to be done whatever the pace, by number.
@@ -256,7 +262,7 @@ func (tx *Tx) finishDrain(op *logv1.FinishDrain) Result {
 	if res.Code != CodeOK {
 		return res
 	}
-	if !r.Drain.Cause.planned() || r.Held > 0 || r.SafeToTerminate() || r.Drain.Standby {
+	if !r.Drain.Cause.finishes() || r.Held > 0 || r.SafeToTerminate() || r.Drain.Standby {
 		return refuse(CodeIllegal)
 	}
 	next := *r

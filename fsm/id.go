@@ -84,6 +84,9 @@ func MintID(wallMs int64, entropy [10]byte) ID {
 }
 
 // idFrom reads an id from an op. A wrong length is a malformed op.
+// IDFromBytes reads an id of 16 bytes; not ok: it has another length.
+func IDFromBytes(b []byte) (ID, bool) { return idFrom(b) }
+
 func idFrom(b []byte) (ID, bool) {
 	if len(b) != 16 {
 		return ID{}, false

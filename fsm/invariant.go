@@ -27,6 +27,7 @@ const (
 // CheckAll recomputes everything that is derived from rows and compares. Its cost grows with the state.
 func (s *State) CheckAll() error {
 	c := newChecker(s, &NewView().State)
+	c.addRequests(upTo(s.requestOrdinals.next))
 	c.checkWorld()
 	c.checkNumbers("runner number", &s.runnerNumbers, func(n uint32) bool { return s.runners.Get(n) != nil })
 	c.checkNumbers("pool ordinal", &s.poolOrdinals, func(n uint32) bool { return s.pools.Get(n) != nil })
@@ -59,6 +60,10 @@ func (s *State) CheckAll() error {
 	for ordinal := range s.namespaceCount {
 		c.checkEndedRollouts(ordinal)
 	}
+	c.checkNumbers("request ordinal", &s.requestOrdinals, func(n uint32) bool { return s.requests.Get(n) != nil })
+	c.checkRequests(upTo(s.requestOrdinals.next))
+	c.checkServerless()
+	c.addEndpoints(upTo(s.poolOrdinals.next))
 	c.checkSums()
 	if got, want := s.StateHash(), s.RecountHash(); got != want {
 		c.differ("the state", "state hash", want, got)
@@ -79,6 +84,7 @@ func (tx *Tx) Check() error {
 	if tx.clockMs < tx.before.clockMs || tx.wallMs < tx.before.wallMs || tx.epoch < tx.before.epoch {
 		c.differ("the state", "clock, wall clock or epoch", "not going back", fmt.Sprint(tx.clockMs, " ", tx.wallMs, " ", tx.epoch))
 	}
+	c.addRequests(slices.Values(tx.touchedRequests))
 	c.checkChanges(
 		func(yield func(old, now *Runner) bool) {
 			for _, number := range tx.touchedRunners {
@@ -104,6 +110,8 @@ func (tx *Tx) Check() error {
 		c.checkBucket(ordinal)
 	}
 	c.checkRollouts(slices.Values(tx.touchedRolls))
+	c.checkRequests(slices.Values(tx.touchedRequests))
+	c.addEndpoints(slices.Values(tx.touchedBuckets))
 	c.checkSums()
 	return c.err()
 }

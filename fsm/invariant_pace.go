@@ -16,6 +16,7 @@ func (c *checker) checkBucket(ordinal uint32) {
 		}
 		return
 	}
+	c.checkEndpoint(p)
 	name, rate, b := fmt.Sprintf("bucket of the pool %q", p.ID.Name), p.EvictionRateMicros(), c.buckets.Get(ordinal)
 	least, most := -int64(rate)*debtMs, bucketCap(rate)
 	emptying := c.runners.Get(b.Emptying)

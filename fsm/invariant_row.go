@@ -55,6 +55,9 @@ func (c *checker) checkRunner(r *Runner) {
 	if r.candidate() {
 		in(c, c.candidates, "candidates", name, c.candidateKey(r))
 	}
+	if r.idle() {
+		in(c, c.idleRunners, "idle runners", name, idleRunnerKey{r.pool, r.Seq, r.Number})
+	}
 	if r.drainWork() {
 		in(c, c.drainWork, "drain work", name, r.Number)
 	}

@@ -32,7 +32,7 @@ type tally struct {
 type lens struct {
 	runnersByID, runnersByKey, runnersBySeq, candidates, drainWork, poolRunners, evictables, endedRunners                   int
 	actorsByID, actorsByName, actorsByKey, queue, assigned, alarms, backoffs, endedActors, agenda, named, turns, unreceived int
-	rollouts, endedRollouts                                                                                                 int
+	rollouts, endedRollouts, requestsByID, poolRequests, idleRunners                                                        int
 }
 
 func (s *State) lens() lens {
@@ -43,6 +43,7 @@ func (s *State) lens() lens {
 		actorsByID:   s.actorsByID.Len(), actorsByName: s.actorsByName.Len(), actorsByKey: s.actorsByKey.Len(), queue: s.queue.Len(),
 		assigned: s.assigned.Len(), alarms: s.alarms.Len(), backoffs: s.backoffs.Len(), endedActors: s.endedActors.Len(),
 		agenda: s.agenda.Len(), named: s.named.Len(), turns: s.turns.Len(), unreceived: s.unreceived.Len(), rollouts: s.rollouts.Len(), endedRollouts: s.endedRollouts.Len(),
+		requestsByID: s.requestsByID.Len(), poolRequests: s.poolRequests.Len(), idleRunners: s.idleRunners.Len(),
 	}
 }
 
@@ -53,6 +54,7 @@ func (l lens) minus(o lens) lens {
 		l.drainWork - o.drainWork, l.poolRunners - o.poolRunners, l.evictables - o.evictables, l.endedRunners - o.endedRunners, l.actorsByID - o.actorsByID, l.actorsByName - o.actorsByName, l.actorsByKey - o.actorsByKey,
 		l.queue - o.queue, l.assigned - o.assigned, l.alarms - o.alarms, l.backoffs - o.backoffs, l.endedActors - o.endedActors, l.agenda - o.agenda,
 		l.named - o.named, l.turns - o.turns, l.unreceived - o.unreceived, l.rollouts - o.rollouts, l.endedRollouts - o.endedRollouts,
+		l.requestsByID - o.requestsByID, l.poolRequests - o.poolRequests, l.idleRunners - o.idleRunners,
 	}
 }
 
@@ -70,6 +72,7 @@ func (c *checker) addRunner(s *State, r *Runner, by int) {
 	d.lens.candidates += by * count(r.candidate())
 	d.lens.evictables += by * count(r.evictable())
 	d.lens.drainWork += by * count(r.drainWork())
+	d.lens.idleRunners += by * count(r.idle())
 	d.lens.agenda += by * count(r.drainDue())
 	d.pools[r.pool] = d.pools[r.pool].plus(r.counts(), by)
 	key := versionKey{pool: r.pool, version: r.Version}

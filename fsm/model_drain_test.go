@@ -44,6 +44,8 @@ func (a *modelActor) inPool() string { return a.namespace + "/" + a.pool }
 
 func (d *modelDrain) plannedCause() bool { return d.cause == 1 || d.cause == 2 || d.cause == 6 }
 
+func (d *modelDrain) finishes() bool { return d.plannedCause() || d.cause == 7 }
+
 // planned tells whether its actors are moved at the pool's pace, forced whether they are moved whatever the pace.
 func (r *modelRunner) planned() bool { return r.drain.plannedCause() && !r.drain.overdue }
 
@@ -70,7 +72,7 @@ func (m *model) drainWork(id string) bool {
 		return false
 	}
 	if slots, _ := m.held(id); slots == 0 {
-		return r.drain.cause == 4 || r.drain.plannedCause() && !r.drain.finished && !r.drain.standby
+		return r.drain.cause == 4 || r.drain.finishes() && !r.drain.finished && !r.drain.standby
 	}
 	return r.forced() && m.left(id) > 0
 }
@@ -228,7 +230,7 @@ func (m *model) doDrain(op *logv1.Op) (legal, known bool) {
 		return true, true
 	case *logv1.Op_FinishDrain:
 		id, r := m.live(o.FinishDrain.GetRunnerId(), nil)
-		if r == nil || !r.drain.plannedCause() || r.drain.finished || r.drain.standby {
+		if r == nil || !r.drain.finishes() || r.drain.finished || r.drain.standby {
 			return false, true
 		}
 		if slots, _ := m.held(id); slots > 0 {

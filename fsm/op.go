@@ -126,6 +126,22 @@ func (tx *Tx) Do(op *logv1.Op) Result {
 		return tx.saveState(o.SaveState)
 	case *logv1.Op_RaiseGeneration:
 		return tx.raiseGeneration(o.RaiseGeneration)
+	case *logv1.Op_OpenRequest:
+		return tx.openRequest(o.OpenRequest)
+	case *logv1.Op_SendRequest:
+		return tx.sendRequest(o.SendRequest)
+	case *logv1.Op_ClaimRequest:
+		return tx.claimRequest(o.ClaimRequest)
+	case *logv1.Op_ExpireRequest:
+		return tx.expireRequest(o.ExpireRequest)
+	case *logv1.Op_RetireRequest:
+		return tx.retireRequest(o.RetireRequest)
+	case *logv1.Op_EndRequest:
+		return tx.endRequest(o.EndRequest)
+	case *logv1.Op_ForgetRequest:
+		return tx.forgetRequest(o.ForgetRequest)
+	case *logv1.Op_PutEndpoint:
+		return tx.putEndpoint(o.PutEndpoint)
 	case *logv1.Op_RememberOutcome:
 		return tx.rememberOutcome(o.RememberOutcome)
 	case *logv1.Op_ForgetOutcomes:

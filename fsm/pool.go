@@ -48,16 +48,25 @@ type PoolStats struct {
 	Live       uint32 // actors that are not destroyed
 	Named      uint32 // to be evicted at a turn
 	Unreceived uint32 // planned evictions without a receipt
+	OnRunner   uint32 // actors that a runner has
+
+	Slots         uint64 // of runners that neither ended, drain nor expire
+	Requests      uint32 // that have not ended
+	EndedRequests uint32
+	HalfOpen      uint32 // requests whose runners are still to come
+	Expiring      uint32 // requests whose runners are to drain when there is room
+	AskedSlots    uint64 // of those
 }
 
 // plus adds counts, or takes them away.
 func (c PoolStats) plus(o PoolStats, by int) PoolStats {
-	n := uint32(by) // 1, or -1: unsigned numbers wrap around
+	n, wide := uint32(by), uint64(by) // 1, or -1: unsigned numbers wrap around
 	return PoolStats{
 		c.Runners + n*o.Runners, c.Connected + n*o.Connected, c.Candidates + n*o.Candidates, c.LastResorts + n*o.LastResorts,
 		c.Draining + n*o.Draining, c.VersionOut + n*o.VersionOut, c.Unfinished + n*o.Unfinished, c.Evictable + n*o.Evictable,
 		c.Forceful + n*o.Forceful, c.Ended + n*o.Ended, c.Pending + n*o.Pending, c.Paced + n*o.Paced, c.Sleeping + n*o.Sleeping, c.Live + n*o.Live, c.Named + n*o.Named,
-		c.Unreceived + n*o.Unreceived,
+		c.Unreceived + n*o.Unreceived, c.OnRunner + n*o.OnRunner,
+		c.Slots + wide*o.Slots, c.Requests + n*o.Requests, c.EndedRequests + n*o.EndedRequests, c.HalfOpen + n*o.HalfOpen, c.Expiring + n*o.Expiring, c.AskedSlots + wide*o.AskedSlots,
 	}
 }
 
@@ -163,6 +172,17 @@ func (tx *Tx) addPool(p *Pool) {
 	tx.setPool(p.ordinal, p)
 	tx.putBucket(p, Bucket{Nanos: bucketCap(p.EvictionRateMicros()), AtMs: tx.clockMs})
 	tx.poolsByName.Put(poolKey{namespace: p.namespace, name: p.ID.Name, row: p.ordinal})
+	tx.listServerless(p)
+}
+
+// listServerless notes whether a pool is serverless. What was known of its endpoint goes with that.
+func (tx *Tx) listServerless(p *Pool) {
+	if p.Serverless() {
+		tx.serverlessPools.Put(p.ordinal)
+		return
+	}
+	tx.serverlessPools.Delete(p.ordinal)
+	tx.setEndpoint(p, nil)
 }
 
 // replacePool writes a pool's row and re-orders its candidates when the placement changed.
@@ -171,6 +191,10 @@ func (tx *Tx) replacePool(old, next *Pool) {
 	// What was saved up at the old rate counts on, and never for more than the new one would have saved up.
 	tx.putBucket(next, tx.Bucket(old).at(tx.clockMs, next.EvictionRateMicros()))
 	tx.repace(old, next)
+	tx.listServerless(next)
+	if old.EndpointFingerprint() != next.EndpointFingerprint() {
+		tx.setEndpoint(next, nil) // another one: nothing is known of it
+	}
 	if old.Placement() == next.Placement() {
 		tx.setPool(next.ordinal, next)
 		return
@@ -219,6 +243,7 @@ func (tx *Tx) forgetPool(op *logv1.ForgetPool) Result {
 		return refuse(CodeIllegal)
 	}
 	tx.putBucket(p, Bucket{})
+	tx.listServerless(&Pool{ordinal: p.ordinal, ID: p.ID})
 	tx.idlePools.Delete(p.idleKey())
 	tx.poolsByName.Delete(poolKey{namespace: p.namespace, name: p.ID.Name})
 	tx.setPool(p.ordinal, nil)
@@ -247,7 +272,7 @@ func (s *State) idle(p *Pool) bool {
 	if p.Config != nil {
 		return false
 	}
-	if stats := s.PoolStats(p); stats.Live+stats.Ended+stats.Runners > 0 {
+	if stats := s.PoolStats(p); stats.Live+stats.Ended+stats.Runners+stats.Requests+stats.EndedRequests > 0 {
 		return false
 	}
 	ended, ok := s.runnersByKey.First(runnerKeyKey{pool: p.ordinal})

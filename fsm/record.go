@@ -24,7 +24,8 @@ func (s *State) Records() iter.Seq[*logv1.Record] {
 			s.yieldActors(yield) &&
 			s.yieldOrphans(yield) &&
 			s.yieldOutcomes(yield) &&
-			s.yieldRollouts(yield)
+			s.yieldRollouts(yield) &&
+			s.yieldRequests(yield)
 	}
 }
 
@@ -58,7 +59,7 @@ func (s *State) stateRecord() *logv1.Record {
 	r := &logv1.StateRecord{
 		Index: s.index, Epoch: s.epoch, Base: s.base, ClockMs: s.clockMs, WallMs: s.wallMs,
 		ClusterId: idOrNone(ID(s.cluster)), Leader: s.leader,
-		ActorSeq: s.actorSeq, QueueSeq: s.queueSeq, RunnerSeq: s.runnerSeq, SeenMs: s.seenMs, RolloutSeq: s.rolloutSeq,
+		ActorSeq: s.actorSeq, QueueSeq: s.queueSeq, RunnerSeq: s.runnerSeq, SeenMs: s.seenMs, RolloutSeq: s.rolloutSeq, RequestSeq: s.requestSeq,
 	}
 	for _, info := range settingInfos {
 		if s.settings.set[info.Setting] {
@@ -109,15 +110,16 @@ func (s *State) poolPositions() []uint32 {
 
 func (s *State) yieldPools(yield yieldRecord) bool {
 	for p := range s.poolsInOrder() {
-		if !yield(poolRecord(p, s.buckets.Get(p.ordinal))) {
+		if !yield(poolRecord(p, s.buckets.Get(p.ordinal), s.endpoints.Get(p.ordinal))) {
 			return false
 		}
 	}
 	return true
 }
 
-func poolRecord(p *Pool, b Bucket) *logv1.Record {
+func poolRecord(p *Pool, b Bucket, e *logv1.Endpoint) *logv1.Record {
 	return &logv1.Record{Record: &logv1.Record_Pool{Pool: &logv1.PoolRecord{
+		Endpoint:    e,
 		NamespaceId: p.ID.Namespace[:], Name: p.ID.Name, Config: p.Config, AutoCreated: p.AutoCreated, Bucket: &logv1.BucketRecord{
 			Nanos: b.Nanos, AtMs: b.AtMs, Emptying: b.Emptying,
 			WindowFromMs: b.WindowFromMs, WindowTurns: b.WindowTurns, WindowRateMicros: b.WindowRateMicros,
@@ -141,8 +143,8 @@ func runnerRecord(r *Runner, poolPosition uint32, seenMs int64) *logv1.Record {
 		Number: r.Number, Id: r.ID[:], Seq: r.Seq, Pool: poolPosition, Key: r.Key,
 		InstanceId: r.Instance[:], Attempt: r.Attempt, SessionId: r.Session[:], Holder: r.Holder,
 		Version: r.Version, Slots: r.Slots, ThresholdMs: r.ThresholdMs, VerdictMs: r.VerdictMs, MetadataJson: r.Metadata, AdvertisedAddr: r.AdvertisedAddr,
-		KeepOnLeaseLost: r.KeepOnLeaseLost,
-		Connected:       r.Connected, End: uint32(r.End), ReplacedBy: idOrNone(ID(r.ReplacedBy)),
+		KeepOnLeaseLost: r.KeepOnLeaseLost, RequestId: idOrNone(ID(r.Request)), Expiring: r.Expiring,
+		Connected: r.Connected, End: uint32(r.End), ReplacedBy: idOrNone(ID(r.ReplacedBy)),
 		DrainCause: uint32(r.Drain.Cause), DrainStartMs: r.Drain.StartMs, DrainDeadlineMs: r.Drain.DeadlineMs, DrainReason: r.Drain.Reason,
 		DrainForce: r.Drain.Force, DrainOverdue: r.Drain.Overdue, DrainStandby: r.Drain.Standby, DrainTotal: r.Drain.Total,
 		DrainWallMs: r.Drain.StartWall, DrainFinishWallMs: r.Drain.FinishWall,
@@ -263,6 +265,28 @@ func rolloutRecord(r *Rollout, poolPosition uint32) *logv1.Record {
 		Id: r.ID, Pool: poolPosition, Version: r.Version, State: uint32(r.State), EndReason: r.EndReason,
 		Paused: r.Paused, PauseReason: r.PauseReason, StartMs: r.StartMs, EndMs: r.EndMs, StartWallMs: r.StartWall, EndWallMs: r.EndWall,
 		Moved: r.Moved, Moving: r.Moving, Lost: r.Lost, Left: r.Left, WaitMs: r.WaitMs,
+	}}}
+}
+
+func (s *State) yieldRequests(yield yieldRecord) bool {
+	positions := s.poolPositions()
+	for k := range s.requestsByID.All() {
+		r := s.requests.Get(k.row)
+		if !yield(requestRecord(r, positions[r.pool])) {
+			return false
+		}
+	}
+	return true
+}
+
+func requestRecord(r *Request, poolPosition uint32) *logv1.Record {
+	return &logv1.Record{Record: &logv1.Record_Request{Request: &logv1.RequestRecord{
+		Id: r.ID[:], Seq: r.Seq, Pool: poolPosition, Node: r.Node, StartId: r.Start[:], Slots: r.Slots, Endpoint: r.Endpoint, ProbesVersion: r.Probes,
+		Phase: uint32(r.Phase), Expiring: r.Expiring, Drains: r.Drains, InstanceId: idOrNone(ID(r.Instance)), RunnerId: idOrNone(ID(r.Runner)),
+		OpenMs: r.OpenMs, SendMs: r.SendMs, SendByMs: r.SendByMs, JoinByMs: r.JoinByMs, ReplaceMs: r.ReplaceMs, DrainMs: r.DrainMs,
+		ExpireMs: r.ExpireMs, RetireMs: r.RetireMs, EndedMs: r.EndedMs,
+		OpenWallMs: r.OpenWall, SendWallMs: r.SendWall, JoinWallMs: r.JoinWall, EndWallMs: r.EndWall,
+		End: uint32(r.End), Code: r.Code, Message: r.Message,
 	}}}
 }
 

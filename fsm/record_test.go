@@ -67,6 +67,12 @@ func fillValue(t *rapid.T, name string, v reflect.Value) {
 	case Eviction:
 		v.SetUint(uint64(rapid.IntRange(1, int(evictionMask)).Draw(t, name)))
 		return
+	case RequestPhase:
+		v.SetUint(uint64(rapid.IntRange(int(RequestOpening), int(RequestEnded)).Draw(t, name)))
+		return
+	case RequestEnd:
+		v.SetUint(uint64(rapid.IntRange(int(RequestFinished), int(RequestEndpointChanged)).Draw(t, name)))
+		return
 	case RolloutState:
 		v.SetUint(uint64(rapid.IntRange(int(RolloutOpen), int(RolloutSuperseded)).Draw(t, name)))
 		return
@@ -103,7 +109,18 @@ func fillMessage(t *rapid.T, m protoreflect.Message) {
 	for i := range fields.Len() {
 		f := fields.Get(i)
 		name := string(f.Name())
+		switch {
+		case f.IsList():
+			element := m.Mutable(f).List().AppendMutable()
+			fillMessage(t, element.Message())
+			continue
+		case f.Message() != nil:
+			fillMessage(t, m.Mutable(f).Message())
+			continue
+		}
 		switch f.Kind() {
+		case protoreflect.Int64Kind:
+			m.Set(f, protoreflect.ValueOfInt64(rapid.Int64Range(1, 1<<40).Draw(t, name)))
 		case protoreflect.BoolKind:
 			m.Set(f, protoreflect.ValueOfBool(true))
 		case protoreflect.Uint32Kind:
@@ -127,6 +144,8 @@ type world struct {
 	runner    *Runner
 	actor     *Actor
 	rollout   *Rollout
+	endpoint  *logv1.Endpoint
+	request   *Request
 }
 
 func drawWorld(t *rapid.T) world {
@@ -181,6 +200,18 @@ func drawWorld(t *rapid.T) world {
 	fill(t, w.rollout, "pool")
 	w.rollout.pool = w.pool.ordinal
 	tx.replaceRollout(nil, w.rollout)
+
+	w.endpoint = &logv1.Endpoint{}
+	fillMessage(t, w.endpoint.ProtoReflect())
+	tx.setEndpoint(w.pool, w.endpoint)
+	w.request = &Request{}
+	fill(t, w.request, "Slots", "End", "pool", "ordinal")
+	w.request.Slots, w.request.pool, w.request.Runner = w.runner.Slots, w.pool.ordinal, w.runner.ID
+	if w.request.Phase == RequestEnded {
+		w.request.End = RequestFailed
+	}
+	tx.requestOrdinals.claim(3)
+	tx.addRequest(w.request)
 	return w
 }
 
@@ -210,13 +241,13 @@ func restore(t interface{ Fatal(...any) }, s *State) *View {
 // A field of State is either in a record or derived from rows. Whoever adds one says here which.
 var (
 	recordedFields = []string{
-		"index", "epoch", "base", "clockMs", "wallMs", "cluster", "leader", "settings", "actorSeq", "queueSeq", "runnerSeq", "rolloutSeq", "seenMs",
-		"namespaces", "pools", "buckets", "runners", "seen", "actors", "longParts", "orphans", "outcomes", "longOutcomes", "rollouts",
+		"index", "epoch", "base", "clockMs", "wallMs", "cluster", "leader", "settings", "actorSeq", "queueSeq", "runnerSeq", "rolloutSeq", "requestSeq", "seenMs",
+		"requests", "endpoints", "namespaces", "pools", "buckets", "runners", "seen", "actors", "longParts", "orphans", "outcomes", "longOutcomes", "rollouts",
 	}
 	derivedFields = []string{
 		"namespaceCount", "namespacesByName", "namespacesByID", "poolOrdinals", "idlePools", "poolStats", "poolsByName", "versions",
 		"runnersByID", "runnersByKey", "runnersBySeq", "runnerNumbers", "candidates", "poolRunners", "evictables", "drainWork", "endedRunners", "endedRunnerCount",
-		"endedRollouts", "endedRolloutCount", "named", "turns", "unreceived",
+		"requestOrdinals", "requestsByID", "poolRequests", "idleRunners", "serverlessPools", "endedRollouts", "endedRolloutCount", "named", "turns", "unreceived",
 		"actorOrdinals", "actorsByID", "actorsByName", "actorsByKey", "actorNames", "endedActors", "bodies", "queue", "assigned", "alarms", "backoffs", "agenda",
 		"outcomesByKey", "outcomeSeq", "outcomeLongBytes", "phases", "storedBytes", "endedCount", "sum",
 	}
@@ -240,11 +271,11 @@ func TestEveryFieldSurvivesASnapshot(t *testing.T) {
 		w := drawWorld(t)
 		s := &w.tx.State
 		fillState(t, s)
-		s.rolloutSeq = max(s.rolloutSeq, w.rollout.ID)
+		s.rolloutSeq, s.requestSeq = max(s.rolloutSeq, w.rollout.ID), max(s.requestSeq, w.request.Seq)
 		restored := restore(t, s)
 
 		expectSame(t, "State.settings", s.settings, restored.settings)
-		for _, name := range []string{"index", "epoch", "base", "clockMs", "wallMs", "cluster", "leader", "actorSeq", "queueSeq", "runnerSeq", "rolloutSeq", "seenMs"} {
+		for _, name := range []string{"index", "epoch", "base", "clockMs", "wallMs", "cluster", "leader", "actorSeq", "queueSeq", "runnerSeq", "rolloutSeq", "requestSeq", "seenMs"} {
 			expectSame(t, "State."+name, peek(s, name), peek(&restored.State, name))
 		}
 		expectRow(t, w.namespace, restored.NamespaceByID(w.namespace.ID), "ordinal")
@@ -258,6 +289,13 @@ func TestEveryFieldSurvivesASnapshot(t *testing.T) {
 		expectSame(t, "orphans", slices.Collect(s.orphans.All()), slices.Collect(restored.orphans.All()))
 		rollout := restored.rollout(restored.Pool(w.pool.ID).ordinal, w.rollout.ID)
 		expectRow(t, w.rollout, rollout, "pool")
+		request := restored.Request(w.request.ID)
+		expectRow(t, w.request, request, "pool", "ordinal")
+		expectSame(t, "the request's pool", w.pool.ID, restored.RequestPool(request).ID)
+		back := restored.endpoints.Get(restored.Pool(w.pool.ID).ordinal)
+		if !proto.Equal(w.endpoint, back) {
+			t.Fatalf("the endpoint was %v, is %v", w.endpoint, back)
+		}
 		expectSame(t, "outcomes", slices.Collect(s.outcomes.All()), slices.Collect(restored.outcomes.All()))
 		expectSame(t, "outcomes by key", slices.Collect(s.outcomesByKey.All()), slices.Collect(restored.outcomesByKey.All()))
 		expectSame(t, "long outcomes", slices.Collect(s.longOutcomes.All()), slices.Collect(restored.longOutcomes.All()))

@@ -46,6 +46,7 @@ const (
 	kindOrphan
 	kindOutcome
 	kindRollout
+	kindRequest
 )
 
 // Add takes the next record, and keeps nothing of an actor's but its texts and bytes. After an error the Restorer is of no more use.
@@ -83,6 +84,8 @@ func (r *Restorer) add(record *logv1.Record) error {
 		return r.take(kindOutcome, func() error { return r.outcomes.add(rec.Outcomes) })
 	case *logv1.Record_Rollout:
 		return r.take(kindRollout, func() error { return r.addRollout(rec.Rollout) })
+	case *logv1.Record_Request:
+		return r.take(kindRequest, func() error { return r.addRequest(rec.Request) })
 	default:
 		return fmt.Errorf("a record of the kind %T is not known to this build", rec)
 	}
@@ -140,7 +143,7 @@ func (r *Restorer) addState(rec *logv1.StateRecord) error {
 	tx.clockMs, tx.wallMs, tx.seenMs = rec.GetClockMs(), rec.GetWallMs(), rec.GetSeenMs()
 	tx.leader = rec.GetLeader()
 	tx.actorSeq, tx.queueSeq, tx.runnerSeq = rec.GetActorSeq(), rec.GetQueueSeq(), rec.GetRunnerSeq()
-	tx.rolloutSeq = rec.GetRolloutSeq()
+	tx.rolloutSeq, tx.requestSeq = rec.GetRolloutSeq(), rec.GetRequestSeq()
 	id, err := readID("cluster", rec.GetClusterId())
 	tx.cluster = ClusterID(id)
 	for _, v := range rec.GetSettings() {
@@ -194,6 +197,12 @@ func (r *Restorer) addPool(rec *logv1.PoolRecord) error {
 			WindowFromMs: b.GetWindowFromMs(), WindowTurns: b.GetWindowTurns(), WindowRateMicros: b.GetWindowRateMicros(),
 		})
 	}
+	if rec.GetEndpoint() != nil {
+		if !p.Serverless() {
+			return fmt.Errorf("the pool %q has an endpoint and is not serverless", rec.GetName())
+		}
+		r.tx.setEndpoint(p, rec.GetEndpoint())
+	}
 	r.pools = append(r.pools, p)
 	return nil
 }
@@ -222,7 +231,8 @@ func (r *Restorer) runnerFrom(rec *logv1.RunnerRecord) (*Runner, error) {
 	session, err3 := readID("session", rec.GetSessionId())
 	replacedBy, err4 := readID("replacing runner", rec.GetReplacedBy())
 	p, err5 := r.pool(rec.GetPool())
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+	request, err6 := readID("request", rec.GetRequestId())
+	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
 		return nil, err
 	}
 	switch {
@@ -245,6 +255,7 @@ func (r *Restorer) runnerFrom(rec *logv1.RunnerRecord) (*Runner, error) {
 		Version: rec.GetVersion(), Slots: rec.GetSlots(), ThresholdMs: rec.GetThresholdMs(), VerdictMs: rec.GetVerdictMs(),
 		Metadata: rec.GetMetadataJson(), AdvertisedAddr: rec.GetAdvertisedAddr(), KeepOnLeaseLost: rec.GetKeepOnLeaseLost(),
 		Connected: rec.GetConnected(), End: RunnerEnd(rec.GetEnd()), ReplacedBy: RunnerID(replacedBy),
+		Request: RequestID(request), Expiring: rec.GetExpiring(),
 		Drain: Drain{
 			Cause: DrainCause(rec.GetDrainCause()), StartMs: rec.GetDrainStartMs(), DeadlineMs: rec.GetDrainDeadlineMs(), Reason: rec.GetDrainReason(),
 			Force: rec.GetDrainForce(), Overdue: rec.GetDrainOverdue(), Standby: rec.GetDrainStandby(), Total: rec.GetDrainTotal(),

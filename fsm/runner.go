@@ -55,6 +55,8 @@ type Runner struct {
 	Connected  bool
 	End        RunnerEnd
 	ReplacedBy RunnerID
+	Request    RequestID // that it answers; zero: it connected by itself
+	Expiring   bool      // its request ends soon: a replacement is wanted
 
 	Drain Drain
 	Moves Moves // forced ones
@@ -237,6 +239,13 @@ func (tx *Tx) registerRunner(op *logv1.RegisterRunner) Result {
 			return refuse(CodeStale)
 		}
 	}
+	var request *Request
+	if len(op.GetRequestId()) > 0 {
+		id, ok := idFrom(op.GetRequestId())
+		if request = tx.Request(RequestID(id)); !ok || !request.joinable(p.ordinal, InstanceID(instance)) {
+			return refuse(CodeStale)
+		}
+	}
 	tx.runnerSeq++
 	r := &Runner{
 		ID: RunnerID(id), Number: tx.runnerNumbers.take(), Seq: tx.runnerSeq, Pool: p.ID, Key: op.GetKey(),
@@ -245,7 +254,13 @@ func (tx *Tx) registerRunner(op *logv1.RegisterRunner) Result {
 		Metadata: op.GetMetadataJson(), AdvertisedAddr: op.GetAdvertisedAddr(),
 		KeepOnLeaseLost: op.GetKeepOnLeaseLost(), Connected: true, CreateMs: tx.wallMs, ConnectedMs: tx.wallMs, pool: p.ordinal,
 	}
+	if request != nil {
+		r.Request = request.ID
+	}
 	tx.addRunner(r, tx.clockMs)
+	if request != nil {
+		tx.join(request, r)
+	}
 	if replaced != nil {
 		next := *replaced
 		next.ReplacedBy = r.ID
@@ -320,7 +335,7 @@ func (tx *Tx) forgetRunner(op *logv1.ForgetRunner) Result {
 	if !ok || r == nil {
 		return refuse(CodeNotFound)
 	}
-	if !r.forgettable() {
+	if request := tx.RunnerRequest(r); !r.forgettable() || request != nil && request.Phase == RequestJoined {
 		return refuse(CodeIllegal)
 	}
 	if p := tx.pools.Get(r.pool); tx.buckets.Get(p.ordinal).Emptying == r.Number { // its number will be another's

@@ -119,8 +119,8 @@ func parseWord(body protoreflect.Message, word string, given map[protoreflect.Na
 		body.Mutable(values).List().Append(protoreflect.ValueOfMessage(setting.ProtoReflect()))
 		return nil
 	}
-	for _, nested := range []protoreflect.Name{"config", "decision"} {
-		if f := fields.ByName(nested); f != nil {
+	for _, nested := range []protoreflect.Name{"config", "decision", "serverless", "endpoint"} { // the last two: of a pool's config, and of PutEndpoint
+		if f := fields.ByName(nested); f != nil && f.Message() != nil {
 			given[nested] = true
 			return parseWord(body.Mutable(f).Message(), word, map[protoreflect.Name]bool{})
 		}
@@ -247,6 +247,15 @@ func defaults(s *State, body protoreflect.Message, given map[protoreflect.Name]b
 	}
 	set("session_id", protoreflect.ValueOfBytes(idOf("s1")))
 	set("attempt", protoreflect.ValueOfUint32(1))
+	if body.Descriptor().Name() == "OpenRequest" {
+		set("node", protoreflect.ValueOfString("n1"))
+		set("start_id", protoreflect.ValueOfBytes(idOf("start1")))
+		set("send_by_ms", protoreflect.ValueOfInt64(s.clockMs+10_000))
+		for i, name := range []protoreflect.Name{"replace_ms", "drain_ms", "expire_ms"} {
+			set(name, protoreflect.ValueOfInt64(s.clockMs+int64(i+3)*100_000))
+		}
+	}
+	set("join_by_ms", protoreflect.ValueOfInt64(s.clockMs+30_000))
 	set("instance_id", protoreflect.ValueOfBytes(idOf("i1")))
 	if f := fields.ByName("runner_id"); f != nil {
 		if r := s.Runner(RunnerID(padded(body.Get(f).Bytes()))); r != nil {

@@ -16,6 +16,8 @@ const (
 	RetryResetDuration
 	DefaultMetadataPollInterval
 	StoredBytesLimit
+	ServerlessOpenRate
+	ServerlessHalfOpen
 	settingCount
 )
 
@@ -44,6 +46,8 @@ var settingInfos = [settingCount]SettingInfo{
 	{RetryResetDuration, "retry_reset_duration", "ms", 10 * minuteMs, 1_000, 24 * hourMs, "time without a retry after which the back-off starts over"},
 	{DefaultMetadataPollInterval, "default_metadata_poll_interval", "ms", 10_000, 5_000, hourMs, "how often serverless pools are asked for their version"},
 	{StoredBytesLimit, "stored_bytes_limit", "bytes", 1 << 30, 1 << 20, 64 << 30, "total of all actor inputs and saved states"},
+	{ServerlessOpenRate, "serverless_open_rate", "", 8, 1, 500, "how many requests a serverless pool opens in a second at most"},
+	{ServerlessHalfOpen, "serverless_half_open_limit", "", 64, 1, 1_000, "how many requests of a serverless pool may wait for their runners at once"},
 }
 
 // Settings lists every cluster setting in a stable order.

@@ -97,6 +97,9 @@ func (m *model) stats(pool string) (c PoolStats) {
 		c.Draining += is(r.drain.cause != 0)
 		c.VersionOut += is(r.drain.cause == 1)
 		c.Unfinished += is(m.unfinished(r))
+		if r.drain.cause == 0 {
+			c.Slots += uint64(r.slots)
+		}
 		if m.evictable(id) {
 			c.Evictable += uint32(m.left(id))
 			c.Forceful += uint32(m.left(id) * count(r.drain.force))
@@ -116,6 +119,7 @@ func (m *model) stats(pool string) (c PoolStats) {
 		c.Sleeping += is(a.phase == "sleeping")
 		c.Named += is(a.evictMs != 0 && a.phase != "stopping")
 		c.Unreceived += is(a.unreceived)
+		c.OnRunner += is(a.runner != "")
 	}
 	return c
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"google.golang.org/protobuf/proto"
+
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 )
 
 // HashForm is the version of what StateHash is made of. Hashes of two forms say nothing about each other. Whoever changes how a row is
@@ -115,6 +117,18 @@ var hashedTables = []struct {
 			}
 		}
 	}},
+	{"requests", func(s *State) iter.Seq[StateHash] {
+		return hashesOf(1, s.requestOrdinals.next, func(i uint32) StateHash {
+			r := s.requests.Get(i)
+			if r == nil {
+				return StateHash{}
+			}
+			return r.hash(s.poolSeed(r.pool))
+		})
+	}},
+	{"endpoints", func(s *State) iter.Seq[StateHash] {
+		return hashesOf(1, s.poolOrdinals.next, func(i uint32) StateHash { return endpointHash(s.endpoints.Get(i), s.poolSeed(i)) })
+	}},
 }
 
 // hashesOf yields the hashes of the rows from one ordinal to before another.
@@ -142,6 +156,8 @@ const (
 	hashOrphan
 	hashOutcome
 	hashRollout
+	hashRequest
+	hashEndpoint
 )
 
 // Odd constants without a pattern.
@@ -186,6 +202,7 @@ func (s *State) ownHash() StateHash {
 		number(&p, &s.settings.values[i])
 		p.flag(&s.settings.set[i])
 	}
+	number(&p, &s.requestSeq)
 	return p.hash(hashOwn, StateHash{})
 }
 
@@ -288,6 +305,8 @@ func (r *Runner) hash(pool StateHash) StateHash {
 	number(&p, &r.ConnectedMs)
 	number(&p, &r.StopMs)
 	number(&p, &r.EndedMs)
+	p.id((*ID)(&r.Request))
+	p.flag(&r.Expiring)
 	return p.hash(hashRunner, pool)
 }
 
@@ -379,4 +398,46 @@ func (r *Rollout) hash(pool StateHash) StateHash {
 	number(&p, &r.Left)
 	number(&p, &r.WaitMs)
 	return p.hash(hashRollout, pool)
+}
+
+func (r *Request) hash(pool StateHash) StateHash {
+	if r == nil {
+		return StateHash{}
+	}
+	var room [2 * formRoom]byte
+	p := packing{bit: 1, out: room[:0]}
+	p.id((*ID)(&r.ID))
+	number(&p, &r.Seq)
+	p.text(&r.Node)
+	p.id((*ID)(&r.Start))
+	number(&p, &r.Slots)
+	number(&p, &r.Endpoint)
+	number(&p, &r.Probes)
+	number(&p, &r.Phase)
+	p.flag(&r.Expiring)
+	p.flag(&r.Drains)
+	p.id((*ID)(&r.Instance))
+	p.id((*ID)(&r.Runner))
+	for _, at := range []*int64{
+		&r.OpenMs, &r.SendMs, &r.EndedMs, &r.SendByMs, &r.JoinByMs, &r.ReplaceMs, &r.DrainMs, &r.ExpireMs, &r.RetireMs,
+		&r.OpenWall, &r.SendWall, &r.JoinWall, &r.EndWall,
+	} {
+		number(&p, at)
+	}
+	number(&p, &r.End)
+	p.text(&r.Code)
+	p.text(&r.Message)
+	return p.hash(hashRequest, pool)
+}
+
+func endpointHash(e *logv1.Endpoint, pool StateHash) StateHash {
+	if e == nil {
+		return StateHash{}
+	}
+	form := packing{bit: 1}
+	var err error
+	if form.out, err = (proto.MarshalOptions{Deterministic: true}).MarshalAppend(form.out, e); err != nil {
+		panic("fsm: what is known of an endpoint cannot be encoded: " + err.Error()) // as in AppendRecord
+	}
+	return form.hash(hashEndpoint, pool)
 }

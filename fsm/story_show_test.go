@@ -25,6 +25,10 @@ func (s *story) show(t *testing.T, d *datadriven.TestData) string {
 			out = append(out, s.showRollouts(a.Key))
 		case "bucket":
 			out = append(out, s.showBucket(a.Key))
+		case "request":
+			out = append(out, s.showRequest(a.Key))
+		case "endpoint":
+			out = append(out, s.showEndpoint(a.Key))
 		case "outcome":
 			outcome, fingerprint, ok := s.view.Outcome(a.Key)
 			out = append(out, fmt.Sprintf("%s: %v %q fingerprint=%d", a.Key, ok, outcome, fingerprint))
@@ -126,6 +130,40 @@ func (s *story) showActor(name string) string {
 	} {
 		l.add(at.name, at.ms-1_700_000_000_000, at.ms == 0)
 	}
+	return l.String()
+}
+
+func (s *story) showRequest(name string) string {
+	r := s.view.Request(RequestID(idOf(name)))
+	if r == nil {
+		return name + ": not there"
+	}
+	var l line
+	fmt.Fprintf(&l, "%s %s by %s/%s slots=%d", name, []string{"", "opening", "waiting", "joined", "ended"}[r.Phase], r.Node, textOf(ID(r.Start)), r.Slots)
+	l.add("instance", textOf(ID(r.Instance)), ID(r.Instance).IsZero())
+	l.add("runner", textOf(ID(r.Runner)), ID(r.Runner).IsZero())
+	l.flag("expiring", r.Expiring)
+	l.flag("drains", r.Drains)
+	l.add("due", r.dueMs(), false)
+	l.add("end", r.End, r.End == 0)
+	l.add("because", strconv.Quote(r.Code+": "+r.Message), r.Code == "")
+	return l.String()
+}
+
+func (s *story) showEndpoint(pool string) string {
+	p := s.view.Pool(PoolID{NamespaceID(idOf("default")), pool})
+	stats := s.view.PoolStats(p)
+	var idle []string
+	for r := range s.view.IdleRunners(p) {
+		idle = append(idle, textOf(ID(r.ID)))
+	}
+	var l line
+	fmt.Fprintf(&l, "requests=%d half-open=%d asked=%d ended=%d slots=%d", stats.Requests, stats.HalfOpen, stats.AskedSlots, stats.EndedRequests, stats.Slots)
+	l.add("idle", strings.Join(idle, ","), len(idle) == 0)
+	e := s.view.Endpoint(p)
+	l.add("failures", e.GetFailures(), e.GetFailures() == 0)
+	l.add("look", e.GetLookMs(), e.GetLookMs() == 0)
+	l.add("error", e.GetErrorCode(), e.GetErrorCode() == "")
 	return l.String()
 }
 

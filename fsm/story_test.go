@@ -271,7 +271,7 @@ func (s *story) pool(t *testing.T, d *datadriven.TestData) *Pool {
 func (s *story) due() string {
 	kinds := []string{
 		"stop without report", "start without report", "silent or ended runner", "deadline of a drain", "turn",
-		"end of the wait for a rollout", "forget actor", "forget runner", "forget rollout",
+		"end of the wait for a rollout", "forget actor", "forget runner", "forget rollout", "request", "look at the endpoint",
 	}
 	var out []string
 	for _, due := range s.view.Due(100) {
@@ -279,6 +279,11 @@ func (s *story) due() string {
 		switch {
 		case due.Rollout != nil:
 			out = append(out, fmt.Sprintf("%d rollout %d: %s", due.AtMs, due.Rollout.ID, kinds[due.Kind]))
+			continue
+		case due.Request != nil:
+			id = ID(due.Request.ID)
+		case due.Pool != nil:
+			out = append(out, fmt.Sprintf("%d pool %s: %s", due.AtMs, due.Pool.ID.Name, kinds[due.Kind]))
 			continue
 		case due.Actor != nil:
 			id = ID(due.Actor.ID)

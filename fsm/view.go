@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/callboard/callboard/fsm/table"
+	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 )
 
 // State is what View and Tx have in common: everything that can be read.
@@ -24,6 +25,7 @@ type State struct {
 	queueSeq   uint64
 	runnerSeq  uint64
 	rolloutSeq uint64
+	requestSeq uint64
 	seenMs     int64 // clock of the last RunnersSeen
 
 	namespaces       table.Rows[*Namespace]
@@ -55,6 +57,14 @@ type State struct {
 	rollouts          table.Index[rolloutKey]
 	endedRollouts     table.Index[endedRolloutKey]
 	endedRolloutCount table.Rows[uint32] // by namespace
+
+	requests        table.Rows[*Request]
+	requestOrdinals numbers
+	requestsByID    table.Index[idKey]
+	poolRequests    table.Index[poolRequestKey]
+	endpoints       table.Rows[*logv1.Endpoint] // by pool; what is known of its url
+	idleRunners     table.Index[idleRunnerKey]
+	serverlessPools table.Index[uint32] // ordinals
 
 	actors        table.Rows[packedActor]
 	longParts     table.Rows[longParts] // of actors
@@ -117,6 +127,11 @@ func NewView() *View {
 		drainWork:        table.NewIndex(func(a, b uint32) bool { return a < b }),
 		rollouts:         table.NewIndex(rolloutLess),
 		endedRollouts:    table.NewIndex(endedRolloutLess),
+		requestOrdinals:  newNumbers(),
+		requestsByID:     table.NewIndex(idLess),
+		poolRequests:     table.NewIndex(poolRequestLess),
+		idleRunners:      table.NewIndex(idleRunnerLess),
+		serverlessPools:  table.NewIndex(func(a, b uint32) bool { return a < b }),
 		named:            table.NewIndex(namedLess),
 		turns:            table.NewIndex(namedLess),
 		unreceived:       table.NewIndex(unreceivedLess),
@@ -142,15 +157,16 @@ func NewView() *View {
 // Tx is a private copy of a View that ops change. It belongs to one goroutine.
 type Tx struct {
 	State
-	before         *State // what the Tx began on, for Check
-	packed         []byte // room for packing a row
-	touchedActors  []uint32
-	touchedRunners []uint32
-	touchedSet     map[uint32]bool
-	touchedBuckets []uint32 // ordinals of pools, some more than once
-	touchedRolls   []rolloutKey
-	dirtyPools     []uint32 // pools whose queue or capacity changed
-	dirtySet       map[uint32]bool
+	before          *State // what the Tx began on, for Check
+	packed          []byte // room for packing a row
+	touchedActors   []uint32
+	touchedRunners  []uint32
+	touchedSet      map[uint32]bool
+	touchedBuckets  []uint32 // ordinals of pools, some more than once
+	touchedRolls    []rolloutKey
+	touchedRequests []uint32 // ordinals, some more than once
+	dirtyPools      []uint32 // pools whose queue or capacity changed
+	dirtySet        map[uint32]bool
 }
 
 // Begin opens a private copy at the given cluster clock and wall clock (ms). A clock that is behind the state's is the state's:
@@ -176,6 +192,9 @@ func (s *State) clone() State {
 	c.runnerNumbers, c.actorOrdinals = s.runnerNumbers.clone(), s.actorOrdinals.clone()
 	c.buckets, c.poolRunners, c.evictables, c.drainWork = s.buckets.Clone(), s.poolRunners.Clone(), s.evictables.Clone(), s.drainWork.Clone()
 	c.rollouts, c.endedRollouts, c.endedRolloutCount = s.rollouts.Clone(), s.endedRollouts.Clone(), s.endedRolloutCount.Clone()
+	c.requests, c.requestsByID, c.poolRequests = s.requests.Clone(), s.requestsByID.Clone(), s.poolRequests.Clone()
+	c.requestOrdinals, c.endpoints, c.idleRunners = s.requestOrdinals.clone(), s.endpoints.Clone(), s.idleRunners.Clone()
+	c.serverlessPools = s.serverlessPools.Clone()
 	c.named, c.turns, c.unreceived = s.named.Clone(), s.turns.Clone(), s.unreceived.Clone()
 	c.endedRunners, c.endedRunnerCount = s.endedRunners.Clone(), s.endedRunnerCount.Clone()
 	c.candidates, c.actorsByID, c.actorsByName = s.candidates.Clone(), s.actorsByID.Clone(), s.actorsByName.Clone()
@@ -292,7 +311,7 @@ func (tx *Tx) DirtyPools() []*Pool {
 func (tx *Tx) DirtyAllPools() {
 	for ns := range tx.Namespaces("") {
 		for p := range tx.Pools(ns, "") {
-			if stats := tx.PoolStats(p); stats.Pending > 0 || stats.Runners > 0 {
+			if stats := tx.PoolStats(p); stats.Pending > 0 || stats.Runners+stats.Requests > 0 {
 				tx.dirtyPool(p.ordinal)
 			}
 		}

@@ -95,6 +95,10 @@ func (s *step) execute(c *nodev1.Command) Answer {
 		return s.deletePool(c.DeletePool)
 	case *nodev1.Command_CreateNamespace:
 		return s.createNamespace(c.CreateNamespace)
+	case *nodev1.Command_ReportRequest:
+		return s.reportRequest(c.ReportRequest)
+	case *nodev1.Command_EndpointPolled:
+		return s.endpointPolled(c.EndpointPolled)
 	case *nodev1.Command_PutSettings:
 		return s.putSettings(c.PutSettings)
 	default:

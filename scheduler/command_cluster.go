@@ -54,7 +54,9 @@ func (s *step) putPool(r *callboardv1.PoolServicePutRequest) Answer {
 	if s.do(&logv1.Op{Op: &logv1.Op_PutPool{PutPool: &logv1.PutPool{NamespaceId: ns.ID[:], Name: r.GetName(), Config: config}}}) == fsm.CodeFull {
 		return refuse(callboardv1.Refuse("pool", "limit_reached", "the cluster has %d pools, the most there can be", fsm.MaxPools))
 	}
-	return Answer{Success: &nodev1.Success{Warnings: s.warnDrainOn(before, s.tx.Pool(id))}}
+	s.endpointChanged(s.tx.Pool(id))
+	warnings := append(warnServerless(r.GetConfig().GetServerless()), s.warnDrainOn(before, s.tx.Pool(id))...)
+	return Answer{Success: &nodev1.Success{Warnings: warnings}}
 }
 
 func poolConfig(r *callboardv1.PoolServicePutRequest) (*logv1.PoolConfig, *callboardv1.Error) {
@@ -80,7 +82,12 @@ func poolConfig(r *callboardv1.PoolServicePutRequest) (*logv1.PoolConfig, *callb
 	if !validMetadata(c.GetMetadataJson(), MaxPoolMetadata) {
 		return invalid("metadata: valid JSON of at most %d bytes", MaxPoolMetadata)
 	}
+	serverless, refusal := serverlessConfig(c.GetServerless())
+	if refusal != nil {
+		return nil, refusal
+	}
 	return &logv1.PoolConfig{
+		Serverless:            serverless,
 		DrainOnVersionUpgrade: c.DrainOnVersionUpgrade, LostThresholdS: c.RunnerLostThreshold,
 		EvictionDelayS: c.ActorEvictionDelay, EvictionPeriodS: c.ActorEvictionPeriod, EvictionRateMicrosPerS: c.ActorEvictionRateMicros,
 		Placement: uint32(c.GetPlacement()), MetadataJson: c.GetMetadataJson(),
@@ -100,6 +107,9 @@ func (s *step) deletePool(r *callboardv1.PoolServiceDeleteRequest) Answer {
 	if s.do(&logv1.Op{Op: &logv1.Op_DeletePool{DeletePool: &logv1.DeletePool{NamespaceId: ns.ID[:], Name: r.GetName()}}}) != fsm.CodeOK {
 		return refuse(callboardv1.Refuse("pool", "not_found", "pool %q has no config in namespace %q", clipText(r.GetName()), r.GetNamespace()))
 	}
+	if p := s.tx.Pool(fsm.PoolID{Namespace: ns.ID, Name: r.GetName()}); p != nil {
+		s.endpointChanged(p)
+	}
 	return done(nil)
 }
 
@@ -109,9 +119,6 @@ func (s *step) putSettings(r *callboardv1.PutSettingsRequest) Answer {
 		text, ok := r.GetValues()[info.Name]
 		if !ok {
 			continue
-		}
-		if info.Setting == fsm.DefaultMetadataPollInterval {
-			return refuse(callboardv1.Refuse("cluster", "setting_not_built", "%s: serverless pools are not built yet", info.Name))
 		}
 		if text == "" {
 			op.Values = append(op.Values, &logv1.SettingValue{Name: info.Name, Reset_: true})

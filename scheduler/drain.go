@@ -24,6 +24,15 @@ func (s *step) drain() {
 	s.closeRollouts()
 }
 
+// stopByMs returns until when an actor of a runner may take to stop. What is left of a request bounds it.
+func (s *step) stopByMs(r *fsm.Runner) int64 {
+	by := s.tx.ClockMs() + s.tx.Setting(fsm.ActorStopThreshold)
+	if r.Drain.Cause == fsm.DrainRequestEnd {
+		by = max(s.tx.ClockMs()+endMarginMs, min(by, r.Drain.DeadlineMs-endMarginMs))
+	}
+	return by
+}
+
 // moveAll has a runner give up the actors whose turn has come.
 func (s *step) moveAll(r *fsm.Runner) {
 	var left []*fsm.Actor
@@ -46,7 +55,7 @@ func (s *step) moveAll(r *fsm.Runner) {
 		}
 		s.budget.stops++
 		s.do(&logv1.Op{Op: &logv1.Op_EvictActor{EvictActor: &logv1.EvictActor{
-			Ref: refOp(a.Ref()), StopDeadlineMs: s.tx.ClockMs() + s.tx.Setting(fsm.ActorStopThreshold), Forced: true,
+			Ref: refOp(a.Ref()), StopDeadlineMs: s.stopByMs(r), Forced: true,
 		}}})
 	}
 }

@@ -49,9 +49,9 @@ func afterEnd(a *fsm.Actor, r *fsm.Runner, e ending) after {
 		// Nothing went wrong with the actor. But whoever refuses once may refuse again: it goes elsewhere if it can, and not at once
 		// each time.
 		return moved(e.clean)
-	case e.clean && r.Drain.Cause != fsm.DrainShutdown:
+	case e.clean && r.Drain.Cause != fsm.DrainShutdown && r.Drain.Cause != fsm.DrainRequestEnd:
 		return after{next: toDestroyed} // it ended of its own accord
-	case r.Drain.Cause == fsm.DrainShutdown, r.Drain.Cause == fsm.DrainReplaced:
+	case r.Drain.Cause == fsm.DrainShutdown, r.Drain.Cause == fsm.DrainRequestEnd, r.Drain.Cause == fsm.DrainReplaced:
 		return moved(e.clean) // it is on its way out under every policy
 	}
 	switch a.Policy {

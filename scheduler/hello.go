@@ -45,7 +45,13 @@ func (s *step) hello(report *nodev1.HelloReport) *nodev1.SessionAnswer {
 	if resumed {
 		r, refusal = s.resume(live, session, report)
 	} else {
-		r, refusal = s.register(pool, instance, session, live, report)
+		request, no := s.requestOfHello(pool, instance, h)
+		if no != nil {
+			return refuseHello(false, no)
+		}
+		if r, refusal = s.register(pool, instance, session, live, request, report); refusal == nil && request != nil {
+			s.joined(request, r)
+		}
 	}
 	if refusal != nil {
 		return refuseHello(true, refusal)
@@ -71,9 +77,6 @@ func (s *step) validateHello(h *callboardv1.Hello) (fsm.InstanceID, *callboardv1
 	}
 	if h.GetProtocol() != Protocol {
 		return bad("protocol_unsupported", "protocol %d: this engine speaks %d; use a runner library of the same major version", h.GetProtocol(), Protocol)
-	}
-	if h.GetServerlessRequestId() != "" {
-		return bad("not_built", "serverless_request_id: serverless pools are not built yet")
 	}
 	if !fsm.ValidPoolName(h.GetPool()) {
 		return bad("bad_pool", "pool: 1 to 128 printable characters without space or slash")
@@ -140,7 +143,7 @@ func (s *step) runnerOfHello(p *fsm.Pool, instance fsm.InstanceID, h *callboardv
 }
 
 func (s *step) register(
-	p *fsm.Pool, instance fsm.InstanceID, session fsm.SessionID, replaced *fsm.Runner, report *nodev1.HelloReport,
+	p *fsm.Pool, instance fsm.InstanceID, session fsm.SessionID, replaced *fsm.Runner, request *fsm.Request, report *nodev1.HelloReport,
 ) (*fsm.Runner, *callboardv1.Error) {
 	h, id := report.GetHello(), fsm.RunnerID(s.mint())
 	op := &logv1.RegisterRunner{
@@ -148,6 +151,9 @@ func (s *step) register(
 		Holder: report.GetHolder(), Version: h.GetVersion(), Slots: h.GetSlots(), ThresholdMs: uint32(s.tx.LostThresholdMs(p)),
 		MetadataJson: h.GetMetadataJson(), AdvertisedAddr: h.GetAdvertisedAddr(), Attempt: h.GetAttempt(),
 		KeepOnLeaseLost: h.GetKeepOnLeaseLost(),
+	}
+	if request != nil {
+		op.RequestId = request.ID[:]
 	}
 	if replaced != nil {
 		op.Replaces = replaced.ID[:]

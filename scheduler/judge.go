@@ -34,6 +34,10 @@ func (s *step) judge() {
 			s.forgetRollout(d.Rollout)
 		case fsm.DueForgetActor:
 			s.do(&logv1.Op{Op: &logv1.Op_ForgetActor{ForgetActor: &logv1.ForgetActor{ActorId: d.Actor.ID[:]}}})
+		case fsm.DueRequest:
+			s.requestDue(d.Request)
+		case fsm.DueEndpoint:
+			s.endpointDue(d.Pool)
 		case fsm.DueForgetRunner:
 			s.forgetRunner(d.Runner)
 		}
@@ -116,6 +120,7 @@ func (s *step) lost(r *fsm.Runner) {
 			RunnerId: r.ID[:], SessionId: r.Session[:], LastSeenMs: s.tx.LastSeenMs(r),
 		}}})
 		s.endedRunners = append(s.endedRunners, s.tx.RunnerNamespace(r))
+		s.runnerLeft(r)
 	}
 	var left []*fsm.Actor
 	for a := range s.tx.ActorsOf(r, 0) {
@@ -137,6 +142,7 @@ func (s *step) lost(r *fsm.Runner) {
 func (s *step) endRunner(r *fsm.Runner) {
 	s.do(&logv1.Op{Op: &logv1.Op_EndRunner{EndRunner: &logv1.EndRunner{RunnerId: r.ID[:]}}})
 	s.endedRunners = append(s.endedRunners, s.tx.RunnerNamespace(r))
+	s.runnerLeft(r)
 }
 
 // leftBehind is how an actor ends that its runner still had when it ended. What a runner that said goodbye had not started is nobody's

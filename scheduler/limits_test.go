@@ -134,7 +134,7 @@ func TestHelloAtItsLimits(t *testing.T) {
 	}{
 		{"as it should be", func(*callboardv1.Hello) {}, ""},
 		{"another protocol", func(h *callboardv1.Hello) { h.Protocol = 2 }, "session.protocol_unsupported"},
-		{"a serverless request", func(h *callboardv1.Hello) { h.ServerlessRequestId = "x" }, "session.not_built"},
+		{"a serverless request", func(h *callboardv1.Hello) { h.ServerlessRequestId = "x" }, "session.request_unknown"},
 		{"a namespace that cannot be", func(h *callboardv1.Hello) { h.Namespace = long(1 << 20) }, "namespace.not_found"},
 		{"no key", func(h *callboardv1.Hello) { h.Key = "" }, "session.bad_key"},
 		{"a key of 256 bytes", func(h *callboardv1.Hello) { h.Key = long(256) }, ""},

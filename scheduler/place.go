@@ -40,6 +40,9 @@ func (r Rule) String() string {
 // turns, so that one with a long queue holds up no other; who begins is drawn, in case not even one turn for each fits in.
 func (s *step) place() {
 	pools := s.tx.TakeDirtyPools()
+	for _, p := range pools {
+		s.look(p)
+	}
 	if n := uint32(len(pools)); n > maxPlacedPerStep/placedPerTurn {
 		first := s.drawUint32() % n
 		pools = append(pools[first:], pools[:first]...)
@@ -63,6 +66,9 @@ func (s *step) placeSome(p *fsm.Pool) (more bool) {
 	for n := 0; s.tx.PoolStats(p).Pending > 0; n++ {
 		if n == placedPerTurn {
 			return true
+		}
+		if AtConcurrencyLimit(&s.tx.State, p) {
+			return false
 		}
 		best, next := s.best(p)
 		if best == nil {

@@ -48,6 +48,8 @@ func (l line) command() *nodev1.Command {
 		return &nodev1.Command{Command: &nodev1.Command_ResumeRollout{ResumeRollout: &callboardv1.ResumeRequest{Namespace: ns, Pool: l.name(0)}}}
 	case "pool":
 		return &nodev1.Command{Command: &nodev1.Command_PutPool{PutPool: &callboardv1.PoolServicePutRequest{Namespace: ns, Name: l.name(0), Config: l.poolConfig()}}}
+	case "polled":
+		return l.polled()
 	case "delete-pool":
 		return &nodev1.Command{Command: &nodev1.Command_DeletePool{DeletePool: &callboardv1.PoolServiceDeleteRequest{Namespace: ns, Name: l.name(0)}}}
 	case "namespace":
@@ -119,6 +121,23 @@ func (l line) poolConfig() *callboardv1.PoolConfig {
 		drain := l.text("drain", "") == "true"
 		c.DrainOnVersionUpgrade = &drain
 	}
+	if l.has("url") {
+		c.Serverless = &callboardv1.Serverless{
+			MinRunners: u32("min"), MaxRunners: u32("max"), RunnersMargin: u32("margin"),
+			Url: "http://" + l.text("url", ""), RequestLifespan: uint32(l.number("lifespan", 900)), DrainGracePeriod: u32("grace"), SlotsPerRunner: u32("slots"),
+		}
+		for _, name := range l.args["headers"] {
+			c.Serverless.Headers = append(c.Serverless.Headers, &callboardv1.Header{Name: name, Value: "secret of " + name})
+		}
+		if l.has("poll") {
+			poll := uint64(l.ms("poll"))
+			c.Serverless.MetadataPollInterval = &poll
+		}
+		if l.has("cap") {
+			most := uint64(l.number("cap", 0))
+			c.Serverless.MaxConcurrentActors = &most
+		}
+	}
 	switch l.text("placement", "") {
 	case "spread":
 		c.Placement = callboardv1.Placement_PLACEMENT_SPREAD
@@ -136,7 +155,7 @@ func (l line) processDoes() (*process, *nodev1.SessionReport) {
 	if l.cmd == "start" {
 		p := w.start(&process{
 			name: l.name(0), namespace: l.text("namespace", ""), pool: l.text("pool", ""), key: l.text("key", ""), manual: l.has("manual"),
-			deaf: l.has("deaf"), hangs: l.has("hangs"), slowMs: l.ms("slow"), lags: l.ms("lags"), fences: l.has("fences"), dials: true,
+			deaf: l.has("deaf"), hangs: l.has("hangs"), slowMs: l.ms("slow"), lags: l.ms("lags"), fences: l.has("fences"), dials: true, request: l.text("request", ""),
 		})
 		if l.has("instance") {
 			p.instance = fsm.InstanceID(idOf("instance " + l.text("instance", "")))

@@ -45,7 +45,11 @@ type Input struct {
 	Commands   []Command
 	Reports    []*nodev1.SessionReport // but for heartbeats
 	Heartbeats []*nodev1.SessionReport // every one that waits
-	Sweep      bool                    // look at every pool: after an election, or when the last Step left work
+	// Carriers are the processes of nodes that can carry requests to serverless pools. A Step with Sweep ends the requests of all others, if
+	// CarriersKnown says that those that are not named are gone.
+	Carriers      []Carrier
+	CarriersKnown bool
+	Sweep         bool // look at every pool: after an election, or when the last Step left work
 	// WallBehindMs is how far the leader's wall clock is behind the state's, which never goes back: no alarm can come sooner.
 	WallBehindMs int64
 	// Begins is told when a phase begins, for whoever measures them; nil: nobody. It decides nothing.
@@ -62,6 +66,7 @@ const (
 	Drain  Phase = "drain"  // the newest version wins its pool; runners that must give up their actors
 	Evict  Phase = "evict"  // bounded by the bucket; Do enforces it again
 	Place  Phase = "place"  // oldest pending first, newest version first
+	Wake   Phase = "wake"   // requests to the endpoints of serverless pools
 	Finish Phase = "finish" // what is kept no longer, and when there is work again
 )
 
@@ -96,6 +101,7 @@ func Step(tx *fsm.Tx, in Input) Output {
 		tx.DirtyAllPools()
 	}
 	in.begins(Admit)
+	s.carry(in)
 	s.admit(in)
 	s.admitted = len(s.out.Ops)
 	most := max(MaxOpBytes, s.bytes+MinDueBytes)
@@ -110,6 +116,8 @@ func Step(tx *fsm.Tx, in Input) Output {
 	s.evict()
 	in.begins(Place)
 	s.place()
+	in.begins(Wake)
+	s.serverless()
 	s.lead() // who was given an actor as a last resort gives it up again
 	in.begins(Finish)
 	return s.finish(in)
@@ -136,6 +144,10 @@ type step struct {
 	freeRetries int // actors that crashed for the first time and were placed again at once
 
 	newcomers map[uint32]bool // numbers of runners that registered in this Step
+
+	carriers []Carrier   // by name
+	looked   []*fsm.Pool // serverless ones whose need may have changed
+	joins    []join
 
 	disbelieved uint32 // number of the runner that named nonsense last
 }

@@ -32,6 +32,8 @@ import (
 //	drain r1 deadline=1m force, undrain r1, pause p, resume p, reschedule a1
 //	rollout p, plan p to=2 slots=5             how a rollout stands, what one would do
 //	moves p for=60s                            time passes, and what was evicted in each second is plotted
+//	carriers n1 n2                             which nodes carry requests; function p version=2 slots=3 cold=1s fails=CODE, mute, early,
+//	                                           stays: how the endpoint of a pool answers; requests p; polled p version=2 seq=1 fails=CODE
 //	batch                                      the directives in its input, one a line, in one Step
 //	advance 15s                                time passes; wall 1h: the wall clock is set forward
 //	actors, runners, why a1, loop a1 times=12  print what is; runners when=seen: and when each was heard
@@ -144,6 +146,13 @@ func (s *story) run(d *datadriven.TestData) string {
 		return s.showPlan(l)
 	case "moves":
 		return s.plotMoves(l)
+	case "requests":
+		return s.showRequests(l.name(0))
+	case "carriers":
+		s.carriersAre(l.names...)
+		s.turn(Input{})
+	case "function":
+		out = l.function()
 	case "why":
 		return s.why(l.name(0))
 	case "loop":

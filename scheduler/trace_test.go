@@ -153,7 +153,64 @@ func (w *world) runnerOpText(op *logv1.Op) string {
 	case *logv1.Op_FinishDrain:
 		return "drained " + w.label(o.FinishDrain.GetRunnerId())
 	}
+	if text := w.requestOpText(op); text != "" {
+		return text
+	}
 	return w.rolloutOpText(op)
+}
+
+func (w *world) requestOpText(op *logv1.Op) string {
+	switch o := op.GetOp().(type) {
+	case *logv1.Op_OpenRequest:
+		r := o.OpenRequest
+		text := fmt.Sprintf("open a request of %s by %s, to drain in %s", r.GetPool(), r.GetNode(), seconds(r.GetDrainMs()-w.clockMs))
+		if r.GetProbesVersion() != 0 {
+			text += fmt.Sprintf(", to look for version %d", r.GetProbesVersion())
+		}
+		return text
+	case *logv1.Op_SendRequest:
+		return "sent " + w.label(o.SendRequest.GetRequestId())
+	case *logv1.Op_ClaimRequest:
+		return "claimed " + w.label(o.ClaimRequest.GetRequestId())
+	case *logv1.Op_ExpireRequest:
+		if o.ExpireRequest.GetDrains() {
+			return "expire " + w.label(o.ExpireRequest.GetRequestId()) + ", it drains"
+		}
+		return "expire " + w.label(o.ExpireRequest.GetRequestId())
+	case *logv1.Op_RetireRequest:
+		if o.RetireRequest.GetRetireMs() == 0 {
+			return "keep " + w.label(o.RetireRequest.GetRequestId())
+		}
+		return fmt.Sprintf("retire %s in %s", w.label(o.RetireRequest.GetRequestId()), seconds(o.RetireRequest.GetRetireMs()-w.clockMs))
+	case *logv1.Op_EndRequest:
+		text := fmt.Sprintf("end %s: %s", w.label(o.EndRequest.GetRequestId()), short("REQUEST_END_", callboardv1.RequestEnd(o.EndRequest.GetCause())))
+		if o.EndRequest.GetCode() != "" {
+			text += " (" + o.EndRequest.GetCode() + ")"
+		}
+		return text
+	case *logv1.Op_ForgetRequest:
+		return "forget " + w.label(o.ForgetRequest.GetRequestId())
+	case *logv1.Op_PutEndpoint:
+		return w.endpointText(o.PutEndpoint)
+	}
+	return ""
+}
+
+func (w *world) endpointText(p *logv1.PutEndpoint) string {
+	e, text := p.GetEndpoint(), "endpoint of "+p.GetPool()+":"
+	if e.GetErrorCode() != "" {
+		text += " " + e.GetErrorCode()
+	}
+	if e.GetFailures() > 0 {
+		text += fmt.Sprintf(" failures=%d", e.GetFailures())
+	}
+	if e.GetRunnerVersion() > 0 {
+		text += fmt.Sprintf(" version=%d", e.GetRunnerVersion())
+	}
+	if e.GetLookMs() > w.clockMs {
+		text += " look in " + seconds(e.GetLookMs()-w.clockMs)
+	}
+	return text
 }
 
 func (w *world) rolloutOpText(op *logv1.Op) string {

@@ -43,6 +43,9 @@ type world struct {
 	waiting   []heartbeat
 	labels    map[fsm.ID]string
 	actors    map[string]fsm.ActorID
+	carriers  []Carrier            // nodes that carry requests
+	functions map[string]*function // by pool
+	calls     []*call              // every request that a node has sent
 	audit     *audit
 	trace     strings.Builder
 	quiet     bool                  // no trace, for the random worlds
@@ -57,7 +60,7 @@ type heartbeat struct {
 }
 
 func newWorld(t tester) *world {
-	w := &world{t: t, view: fsm.NewView(), labels: map[fsm.ID]string{}, actors: map[string]fsm.ActorID{}, audit: newAudit()}
+	w := &world{t: t, view: fsm.NewView(), labels: map[fsm.ID]string{}, actors: map[string]fsm.ActorID{}, functions: map[string]*function{}, audit: newAudit()}
 	w.elect()
 	return w
 }
@@ -228,6 +231,8 @@ func (w *world) turn(in Input) Output {
 func (w *world) exchange(in Input) Output {
 	w.t.Helper()
 	given := len(in.Reports)
+	in.Commands = append(in.Commands, w.requests()...)
+	in.Carriers, in.CarriersKnown = w.carriers, true
 	var speakers []*process
 	for _, p := range w.processes {
 		for _, report := range p.speak(w) {
@@ -259,7 +264,7 @@ func (w *world) exchange(in Input) Output {
 }
 
 func (w *world) somebodySpeaks() bool {
-	return slices.ContainsFunc(w.processes, func(p *process) bool { return p.hasToSay(w) })
+	return w.hasRequests() || slices.ContainsFunc(w.processes, func(p *process) bool { return p.hasToSay(w) })
 }
 
 // advance lets time pass. The world wakes when Step asked for it or when a process has something to do, and at no other time: what
@@ -284,6 +289,9 @@ func (w *world) advance(byMs int64) {
 // nextMs is when something happens by itself.
 func (w *world) nextMs() (atMs int64, some bool) {
 	atMs, some = w.wakeMs, w.wakeMs != 0
+	if at, ok := w.nextCallMs(); ok && (!some || at < atMs) {
+		atMs, some = at, true
+	}
 	for _, p := range w.processes {
 		if at, ok := p.nextMs(w); ok && (!some || at < atMs) {
 			atMs, some = at, true

@@ -19,6 +19,10 @@ func checkPoolConfig(c *callboardv1.PoolConfig) *callboardv1.Error {
 	if c == nil {
 		return nil
 	}
+	if c.GetServerless() != nil {
+		return callboardv1.Refuse("pool", "not_built",
+			"serverless: this build does not have serverless pools yet, and does not accept what it would not do").With("field", "serverless")
+	}
 	if rate := c.GetActorEvictionRateMicros(); c.ActorEvictionRateMicros != nil && (rate < fsm.MinEvictionRateMicros || rate > fsm.MaxEvictionRateMicros) {
 		return invalidConfig("actor_eviction_rate",
 			"actor_eviction_rate is %g: want 0.000001 to 100000 actors a second; `rollout pause` stops evictions, and `unlimited` on the command line is 100000",

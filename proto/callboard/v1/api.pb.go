@@ -1546,6 +1546,427 @@ func (x *ExplainResponse) GetIndex() uint64 {
 	return 0
 }
 
+type ListRequestsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	IncludeEnded  bool                   `protobuf:"varint,3,opt,name=include_ended,json=includeEnded,proto3" json:"include_ended,omitempty"`
+	Limit         uint32                 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	Cursor        string                 `protobuf:"bytes,5,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	Consistency   Consistency            `protobuf:"varint,6,opt,name=consistency,proto3,enum=callboard.v1.Consistency" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRequestsRequest) Reset() {
+	*x = ListRequestsRequest{}
+	mi := &file_callboard_v1_api_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRequestsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRequestsRequest) ProtoMessage() {}
+
+func (x *ListRequestsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRequestsRequest.ProtoReflect.Descriptor instead.
+func (*ListRequestsRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ListRequestsRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ListRequestsRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *ListRequestsRequest) GetIncludeEnded() bool {
+	if x != nil {
+		return x.IncludeEnded
+	}
+	return false
+}
+
+func (x *ListRequestsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListRequestsRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+func (x *ListRequestsRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_CONSISTENCY_UNSPECIFIED
+}
+
+type ListRequestsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Requests      []*Request             `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	Index         uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRequestsResponse) Reset() {
+	*x = ListRequestsResponse{}
+	mi := &file_callboard_v1_api_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRequestsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRequestsResponse) ProtoMessage() {}
+
+func (x *ListRequestsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRequestsResponse.ProtoReflect.Descriptor instead.
+func (*ListRequestsResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListRequestsResponse) GetRequests() []*Request {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *ListRequestsResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+func (x *ListRequestsResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+type RefreshMetadataRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshMetadataRequest) Reset() {
+	*x = RefreshMetadataRequest{}
+	mi := &file_callboard_v1_api_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshMetadataRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshMetadataRequest) ProtoMessage() {}
+
+func (x *RefreshMetadataRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshMetadataRequest.ProtoReflect.Descriptor instead.
+func (*RefreshMetadataRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *RefreshMetadataRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *RefreshMetadataRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+type RefreshMetadataResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Check         *EndpointCheck         `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshMetadataResponse) Reset() {
+	*x = RefreshMetadataResponse{}
+	mi := &file_callboard_v1_api_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshMetadataResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshMetadataResponse) ProtoMessage() {}
+
+func (x *RefreshMetadataResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshMetadataResponse.ProtoReflect.Descriptor instead.
+func (*RefreshMetadataResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *RefreshMetadataResponse) GetCheck() *EndpointCheck {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
+func (x *RefreshMetadataResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+type CheckHealthRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Url           string                 `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	Headers       []*Header              `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckHealthRequest) Reset() {
+	*x = CheckHealthRequest{}
+	mi := &file_callboard_v1_api_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckHealthRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckHealthRequest) ProtoMessage() {}
+
+func (x *CheckHealthRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckHealthRequest.ProtoReflect.Descriptor instead.
+func (*CheckHealthRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *CheckHealthRequest) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *CheckHealthRequest) GetHeaders() []*Header {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+type CheckHealthResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Check         *EndpointCheck         `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckHealthResponse) Reset() {
+	*x = CheckHealthResponse{}
+	mi := &file_callboard_v1_api_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckHealthResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckHealthResponse) ProtoMessage() {}
+
+func (x *CheckHealthResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckHealthResponse.ProtoReflect.Descriptor instead.
+func (*CheckHealthResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *CheckHealthResponse) GetCheck() *EndpointCheck {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
+// EndpointCheck is what an endpoint's metadata said, or why it could not be had.
+type EndpointCheck struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Runtime       string                 `protobuf:"bytes,1,opt,name=runtime,proto3" json:"runtime,omitempty"`
+	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"` // of the library there
+	RunnerVersion uint32                 `protobuf:"varint,3,opt,name=runner_version,json=runnerVersion,proto3" json:"runner_version,omitempty"`
+	ActorNames    []string               `protobuf:"bytes,4,rep,name=actor_names,json=actorNames,proto3" json:"actor_names,omitempty"`
+	Error         *Error                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"` // group serverless: the reference's kinds are the codes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndpointCheck) Reset() {
+	*x = EndpointCheck{}
+	mi := &file_callboard_v1_api_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndpointCheck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndpointCheck) ProtoMessage() {}
+
+func (x *EndpointCheck) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndpointCheck.ProtoReflect.Descriptor instead.
+func (*EndpointCheck) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *EndpointCheck) GetRuntime() string {
+	if x != nil {
+		return x.Runtime
+	}
+	return ""
+}
+
+func (x *EndpointCheck) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *EndpointCheck) GetRunnerVersion() uint32 {
+	if x != nil {
+		return x.RunnerVersion
+	}
+	return 0
+}
+
+func (x *EndpointCheck) GetActorNames() []string {
+	if x != nil {
+		return x.ActorNames
+	}
+	return nil
+}
+
+func (x *EndpointCheck) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
 type PoolServiceListRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
@@ -1556,7 +1977,7 @@ type PoolServiceListRequest struct {
 
 func (x *PoolServiceListRequest) Reset() {
 	*x = PoolServiceListRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[23]
+	mi := &file_callboard_v1_api_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1568,7 +1989,7 @@ func (x *PoolServiceListRequest) String() string {
 func (*PoolServiceListRequest) ProtoMessage() {}
 
 func (x *PoolServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[23]
+	mi := &file_callboard_v1_api_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1581,7 +2002,7 @@ func (x *PoolServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServiceListRequest.ProtoReflect.Descriptor instead.
 func (*PoolServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{23}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PoolServiceListRequest) GetNamespace() string {
@@ -1608,7 +2029,7 @@ type PoolServiceListResponse struct {
 
 func (x *PoolServiceListResponse) Reset() {
 	*x = PoolServiceListResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[24]
+	mi := &file_callboard_v1_api_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1620,7 +2041,7 @@ func (x *PoolServiceListResponse) String() string {
 func (*PoolServiceListResponse) ProtoMessage() {}
 
 func (x *PoolServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[24]
+	mi := &file_callboard_v1_api_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1633,7 +2054,7 @@ func (x *PoolServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServiceListResponse.ProtoReflect.Descriptor instead.
 func (*PoolServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{24}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PoolServiceListResponse) GetPools() []*Pool {
@@ -1661,7 +2082,7 @@ type PoolServiceGetRequest struct {
 
 func (x *PoolServiceGetRequest) Reset() {
 	*x = PoolServiceGetRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[25]
+	mi := &file_callboard_v1_api_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1673,7 +2094,7 @@ func (x *PoolServiceGetRequest) String() string {
 func (*PoolServiceGetRequest) ProtoMessage() {}
 
 func (x *PoolServiceGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[25]
+	mi := &file_callboard_v1_api_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1686,7 +2107,7 @@ func (x *PoolServiceGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServiceGetRequest.ProtoReflect.Descriptor instead.
 func (*PoolServiceGetRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{25}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PoolServiceGetRequest) GetNamespace() string {
@@ -1720,7 +2141,7 @@ type PoolServiceGetResponse struct {
 
 func (x *PoolServiceGetResponse) Reset() {
 	*x = PoolServiceGetResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[26]
+	mi := &file_callboard_v1_api_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1732,7 +2153,7 @@ func (x *PoolServiceGetResponse) String() string {
 func (*PoolServiceGetResponse) ProtoMessage() {}
 
 func (x *PoolServiceGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[26]
+	mi := &file_callboard_v1_api_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1745,7 +2166,7 @@ func (x *PoolServiceGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServiceGetResponse.ProtoReflect.Descriptor instead.
 func (*PoolServiceGetResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{26}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PoolServiceGetResponse) GetPool() *Pool {
@@ -1774,7 +2195,7 @@ type PoolServicePutRequest struct {
 
 func (x *PoolServicePutRequest) Reset() {
 	*x = PoolServicePutRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[27]
+	mi := &file_callboard_v1_api_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1786,7 +2207,7 @@ func (x *PoolServicePutRequest) String() string {
 func (*PoolServicePutRequest) ProtoMessage() {}
 
 func (x *PoolServicePutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[27]
+	mi := &file_callboard_v1_api_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1799,7 +2220,7 @@ func (x *PoolServicePutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServicePutRequest.ProtoReflect.Descriptor instead.
 func (*PoolServicePutRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{27}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PoolServicePutRequest) GetNamespace() string {
@@ -1841,7 +2262,7 @@ type PoolServicePutResponse struct {
 
 func (x *PoolServicePutResponse) Reset() {
 	*x = PoolServicePutResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[28]
+	mi := &file_callboard_v1_api_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1853,7 +2274,7 @@ func (x *PoolServicePutResponse) String() string {
 func (*PoolServicePutResponse) ProtoMessage() {}
 
 func (x *PoolServicePutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[28]
+	mi := &file_callboard_v1_api_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,7 +2287,7 @@ func (x *PoolServicePutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServicePutResponse.ProtoReflect.Descriptor instead.
 func (*PoolServicePutResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{28}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PoolServicePutResponse) GetPool() *Pool {
@@ -1901,7 +2322,7 @@ type PoolServiceDeleteRequest struct {
 
 func (x *PoolServiceDeleteRequest) Reset() {
 	*x = PoolServiceDeleteRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[29]
+	mi := &file_callboard_v1_api_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1913,7 +2334,7 @@ func (x *PoolServiceDeleteRequest) String() string {
 func (*PoolServiceDeleteRequest) ProtoMessage() {}
 
 func (x *PoolServiceDeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[29]
+	mi := &file_callboard_v1_api_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1926,7 +2347,7 @@ func (x *PoolServiceDeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServiceDeleteRequest.ProtoReflect.Descriptor instead.
 func (*PoolServiceDeleteRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{29}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PoolServiceDeleteRequest) GetNamespace() string {
@@ -1959,7 +2380,7 @@ type PoolServiceDeleteResponse struct {
 
 func (x *PoolServiceDeleteResponse) Reset() {
 	*x = PoolServiceDeleteResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[30]
+	mi := &file_callboard_v1_api_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1971,7 +2392,7 @@ func (x *PoolServiceDeleteResponse) String() string {
 func (*PoolServiceDeleteResponse) ProtoMessage() {}
 
 func (x *PoolServiceDeleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[30]
+	mi := &file_callboard_v1_api_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1984,7 +2405,7 @@ func (x *PoolServiceDeleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolServiceDeleteResponse.ProtoReflect.Descriptor instead.
 func (*PoolServiceDeleteResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{30}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PoolServiceDeleteResponse) GetIndex() uint64 {
@@ -2009,7 +2430,7 @@ type RunnerServiceListRequest struct {
 
 func (x *RunnerServiceListRequest) Reset() {
 	*x = RunnerServiceListRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[31]
+	mi := &file_callboard_v1_api_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2021,7 +2442,7 @@ func (x *RunnerServiceListRequest) String() string {
 func (*RunnerServiceListRequest) ProtoMessage() {}
 
 func (x *RunnerServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[31]
+	mi := &file_callboard_v1_api_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2034,7 +2455,7 @@ func (x *RunnerServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerServiceListRequest.ProtoReflect.Descriptor instead.
 func (*RunnerServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{31}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RunnerServiceListRequest) GetNamespace() string {
@@ -2097,7 +2518,7 @@ type RunnerServiceListResponse struct {
 
 func (x *RunnerServiceListResponse) Reset() {
 	*x = RunnerServiceListResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[32]
+	mi := &file_callboard_v1_api_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2109,7 +2530,7 @@ func (x *RunnerServiceListResponse) String() string {
 func (*RunnerServiceListResponse) ProtoMessage() {}
 
 func (x *RunnerServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[32]
+	mi := &file_callboard_v1_api_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2122,7 +2543,7 @@ func (x *RunnerServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerServiceListResponse.ProtoReflect.Descriptor instead.
 func (*RunnerServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{32}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RunnerServiceListResponse) GetRunners() []*Runner {
@@ -2157,7 +2578,7 @@ type RunnerServiceGetRequest struct {
 
 func (x *RunnerServiceGetRequest) Reset() {
 	*x = RunnerServiceGetRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[33]
+	mi := &file_callboard_v1_api_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2169,7 +2590,7 @@ func (x *RunnerServiceGetRequest) String() string {
 func (*RunnerServiceGetRequest) ProtoMessage() {}
 
 func (x *RunnerServiceGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[33]
+	mi := &file_callboard_v1_api_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2182,7 +2603,7 @@ func (x *RunnerServiceGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerServiceGetRequest.ProtoReflect.Descriptor instead.
 func (*RunnerServiceGetRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{33}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RunnerServiceGetRequest) GetNamespace() string {
@@ -2216,7 +2637,7 @@ type RunnerServiceGetResponse struct {
 
 func (x *RunnerServiceGetResponse) Reset() {
 	*x = RunnerServiceGetResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[34]
+	mi := &file_callboard_v1_api_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +2649,7 @@ func (x *RunnerServiceGetResponse) String() string {
 func (*RunnerServiceGetResponse) ProtoMessage() {}
 
 func (x *RunnerServiceGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[34]
+	mi := &file_callboard_v1_api_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +2662,7 @@ func (x *RunnerServiceGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerServiceGetResponse.ProtoReflect.Descriptor instead.
 func (*RunnerServiceGetResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{34}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RunnerServiceGetResponse) GetRunner() *Runner {
@@ -2273,7 +2694,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[35]
+	mi := &file_callboard_v1_api_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2285,7 +2706,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[35]
+	mi := &file_callboard_v1_api_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2298,7 +2719,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{35}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DrainRequest) GetNamespace() string {
@@ -2353,7 +2774,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[36]
+	mi := &file_callboard_v1_api_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2365,7 +2786,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[36]
+	mi := &file_callboard_v1_api_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2378,7 +2799,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{36}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DrainResponse) GetRunner() *Runner {
@@ -2407,7 +2828,7 @@ type UndrainRequest struct {
 
 func (x *UndrainRequest) Reset() {
 	*x = UndrainRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[37]
+	mi := &file_callboard_v1_api_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2419,7 +2840,7 @@ func (x *UndrainRequest) String() string {
 func (*UndrainRequest) ProtoMessage() {}
 
 func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[37]
+	mi := &file_callboard_v1_api_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2432,7 +2853,7 @@ func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
 func (*UndrainRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{37}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *UndrainRequest) GetNamespace() string {
@@ -2466,7 +2887,7 @@ type UndrainResponse struct {
 
 func (x *UndrainResponse) Reset() {
 	*x = UndrainResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[38]
+	mi := &file_callboard_v1_api_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2478,7 +2899,7 @@ func (x *UndrainResponse) String() string {
 func (*UndrainResponse) ProtoMessage() {}
 
 func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[38]
+	mi := &file_callboard_v1_api_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2491,7 +2912,7 @@ func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
 func (*UndrainResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{38}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *UndrainResponse) GetRunner() *Runner {
@@ -2521,7 +2942,7 @@ type PlanRequest struct {
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[39]
+	mi := &file_callboard_v1_api_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2533,7 +2954,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[39]
+	mi := &file_callboard_v1_api_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2546,7 +2967,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{39}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *PlanRequest) GetNamespace() string {
@@ -2594,7 +3015,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[40]
+	mi := &file_callboard_v1_api_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2606,7 +3027,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[40]
+	mi := &file_callboard_v1_api_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2619,7 +3040,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{40}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PlanResponse) GetPlan() *RolloutPlan {
@@ -2648,7 +3069,7 @@ type RolloutServiceGetRequest struct {
 
 func (x *RolloutServiceGetRequest) Reset() {
 	*x = RolloutServiceGetRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[41]
+	mi := &file_callboard_v1_api_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2660,7 +3081,7 @@ func (x *RolloutServiceGetRequest) String() string {
 func (*RolloutServiceGetRequest) ProtoMessage() {}
 
 func (x *RolloutServiceGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[41]
+	mi := &file_callboard_v1_api_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2673,7 +3094,7 @@ func (x *RolloutServiceGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutServiceGetRequest.ProtoReflect.Descriptor instead.
 func (*RolloutServiceGetRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{41}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RolloutServiceGetRequest) GetNamespace() string {
@@ -2714,7 +3135,7 @@ type RolloutServiceGetResponse struct {
 
 func (x *RolloutServiceGetResponse) Reset() {
 	*x = RolloutServiceGetResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[42]
+	mi := &file_callboard_v1_api_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2726,7 +3147,7 @@ func (x *RolloutServiceGetResponse) String() string {
 func (*RolloutServiceGetResponse) ProtoMessage() {}
 
 func (x *RolloutServiceGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[42]
+	mi := &file_callboard_v1_api_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2739,7 +3160,7 @@ func (x *RolloutServiceGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutServiceGetResponse.ProtoReflect.Descriptor instead.
 func (*RolloutServiceGetResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{42}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RolloutServiceGetResponse) GetRollout() *Rollout {
@@ -2768,7 +3189,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[43]
+	mi := &file_callboard_v1_api_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2780,7 +3201,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[43]
+	mi := &file_callboard_v1_api_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2793,7 +3214,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{43}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PauseRequest) GetNamespace() string {
@@ -2834,7 +3255,7 @@ type PauseResponse struct {
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[44]
+	mi := &file_callboard_v1_api_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +3267,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[44]
+	mi := &file_callboard_v1_api_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +3280,7 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{44}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PauseResponse) GetRollout() *Rollout {
@@ -2887,7 +3308,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[45]
+	mi := &file_callboard_v1_api_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2899,7 +3320,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[45]
+	mi := &file_callboard_v1_api_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2912,7 +3333,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{45}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ResumeRequest) GetNamespace() string {
@@ -2946,7 +3367,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[46]
+	mi := &file_callboard_v1_api_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2958,7 +3379,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[46]
+	mi := &file_callboard_v1_api_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2971,7 +3392,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{46}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ResumeResponse) GetRollout() *Rollout {
@@ -3001,7 +3422,7 @@ type RolloutServiceListRequest struct {
 
 func (x *RolloutServiceListRequest) Reset() {
 	*x = RolloutServiceListRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[47]
+	mi := &file_callboard_v1_api_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3013,7 +3434,7 @@ func (x *RolloutServiceListRequest) String() string {
 func (*RolloutServiceListRequest) ProtoMessage() {}
 
 func (x *RolloutServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[47]
+	mi := &file_callboard_v1_api_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3026,7 +3447,7 @@ func (x *RolloutServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutServiceListRequest.ProtoReflect.Descriptor instead.
 func (*RolloutServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{47}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RolloutServiceListRequest) GetNamespace() string {
@@ -3075,7 +3496,7 @@ type RolloutServiceListResponse struct {
 
 func (x *RolloutServiceListResponse) Reset() {
 	*x = RolloutServiceListResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[48]
+	mi := &file_callboard_v1_api_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3087,7 +3508,7 @@ func (x *RolloutServiceListResponse) String() string {
 func (*RolloutServiceListResponse) ProtoMessage() {}
 
 func (x *RolloutServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[48]
+	mi := &file_callboard_v1_api_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3100,7 +3521,7 @@ func (x *RolloutServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutServiceListResponse.ProtoReflect.Descriptor instead.
 func (*RolloutServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{48}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RolloutServiceListResponse) GetRollouts() []*Rollout {
@@ -3136,7 +3557,7 @@ type NamespaceServiceListRequest struct {
 
 func (x *NamespaceServiceListRequest) Reset() {
 	*x = NamespaceServiceListRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[49]
+	mi := &file_callboard_v1_api_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3148,7 +3569,7 @@ func (x *NamespaceServiceListRequest) String() string {
 func (*NamespaceServiceListRequest) ProtoMessage() {}
 
 func (x *NamespaceServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[49]
+	mi := &file_callboard_v1_api_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3161,7 +3582,7 @@ func (x *NamespaceServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamespaceServiceListRequest.ProtoReflect.Descriptor instead.
 func (*NamespaceServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{49}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *NamespaceServiceListRequest) GetName() string {
@@ -3203,7 +3624,7 @@ type NamespaceServiceListResponse struct {
 
 func (x *NamespaceServiceListResponse) Reset() {
 	*x = NamespaceServiceListResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[50]
+	mi := &file_callboard_v1_api_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3215,7 +3636,7 @@ func (x *NamespaceServiceListResponse) String() string {
 func (*NamespaceServiceListResponse) ProtoMessage() {}
 
 func (x *NamespaceServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[50]
+	mi := &file_callboard_v1_api_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3228,7 +3649,7 @@ func (x *NamespaceServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamespaceServiceListResponse.ProtoReflect.Descriptor instead.
 func (*NamespaceServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{50}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *NamespaceServiceListResponse) GetNamespaces() []*Namespace {
@@ -3263,7 +3684,7 @@ type NamespaceServiceCreateRequest struct {
 
 func (x *NamespaceServiceCreateRequest) Reset() {
 	*x = NamespaceServiceCreateRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[51]
+	mi := &file_callboard_v1_api_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3275,7 +3696,7 @@ func (x *NamespaceServiceCreateRequest) String() string {
 func (*NamespaceServiceCreateRequest) ProtoMessage() {}
 
 func (x *NamespaceServiceCreateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[51]
+	mi := &file_callboard_v1_api_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3288,7 +3709,7 @@ func (x *NamespaceServiceCreateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamespaceServiceCreateRequest.ProtoReflect.Descriptor instead.
 func (*NamespaceServiceCreateRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{51}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *NamespaceServiceCreateRequest) GetName() string {
@@ -3322,7 +3743,7 @@ type NamespaceServiceCreateResponse struct {
 
 func (x *NamespaceServiceCreateResponse) Reset() {
 	*x = NamespaceServiceCreateResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[52]
+	mi := &file_callboard_v1_api_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3334,7 +3755,7 @@ func (x *NamespaceServiceCreateResponse) String() string {
 func (*NamespaceServiceCreateResponse) ProtoMessage() {}
 
 func (x *NamespaceServiceCreateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[52]
+	mi := &file_callboard_v1_api_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3347,7 +3768,7 @@ func (x *NamespaceServiceCreateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamespaceServiceCreateResponse.ProtoReflect.Descriptor instead.
 func (*NamespaceServiceCreateResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{52}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *NamespaceServiceCreateResponse) GetNamespace() *Namespace {
@@ -3373,7 +3794,7 @@ type ClusterServiceGetRequest struct {
 
 func (x *ClusterServiceGetRequest) Reset() {
 	*x = ClusterServiceGetRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[53]
+	mi := &file_callboard_v1_api_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3385,7 +3806,7 @@ func (x *ClusterServiceGetRequest) String() string {
 func (*ClusterServiceGetRequest) ProtoMessage() {}
 
 func (x *ClusterServiceGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[53]
+	mi := &file_callboard_v1_api_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3398,7 +3819,7 @@ func (x *ClusterServiceGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceGetRequest.ProtoReflect.Descriptor instead.
 func (*ClusterServiceGetRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{53}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ClusterServiceGetRequest) GetConsistency() Consistency {
@@ -3431,7 +3852,7 @@ type ClusterServiceGetResponse struct {
 
 func (x *ClusterServiceGetResponse) Reset() {
 	*x = ClusterServiceGetResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[54]
+	mi := &file_callboard_v1_api_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3443,7 +3864,7 @@ func (x *ClusterServiceGetResponse) String() string {
 func (*ClusterServiceGetResponse) ProtoMessage() {}
 
 func (x *ClusterServiceGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[54]
+	mi := &file_callboard_v1_api_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3456,7 +3877,7 @@ func (x *ClusterServiceGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceGetResponse.ProtoReflect.Descriptor instead.
 func (*ClusterServiceGetResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{54}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ClusterServiceGetResponse) GetClusterId() string {
@@ -3582,7 +4003,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_callboard_v1_api_proto_msgTypes[55]
+	mi := &file_callboard_v1_api_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3594,7 +4015,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[55]
+	mi := &file_callboard_v1_api_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3607,7 +4028,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{55}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Peer) GetName() string {
@@ -3688,7 +4109,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[56]
+	mi := &file_callboard_v1_api_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3700,7 +4121,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[56]
+	mi := &file_callboard_v1_api_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3713,7 +4134,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{56}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{63}
 }
 
 type ListPeersResponse struct {
@@ -3726,7 +4147,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[57]
+	mi := &file_callboard_v1_api_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3738,7 +4159,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[57]
+	mi := &file_callboard_v1_api_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3751,7 +4172,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{57}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListPeersResponse) GetPeers() []*Peer {
@@ -3778,7 +4199,7 @@ type AddVoterRequest struct {
 
 func (x *AddVoterRequest) Reset() {
 	*x = AddVoterRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[58]
+	mi := &file_callboard_v1_api_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3790,7 +4211,7 @@ func (x *AddVoterRequest) String() string {
 func (*AddVoterRequest) ProtoMessage() {}
 
 func (x *AddVoterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[58]
+	mi := &file_callboard_v1_api_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3803,7 +4224,7 @@ func (x *AddVoterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddVoterRequest.ProtoReflect.Descriptor instead.
 func (*AddVoterRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{58}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *AddVoterRequest) GetNodeId() string {
@@ -3828,7 +4249,7 @@ type AddVoterResponse struct {
 
 func (x *AddVoterResponse) Reset() {
 	*x = AddVoterResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[59]
+	mi := &file_callboard_v1_api_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3840,7 +4261,7 @@ func (x *AddVoterResponse) String() string {
 func (*AddVoterResponse) ProtoMessage() {}
 
 func (x *AddVoterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[59]
+	mi := &file_callboard_v1_api_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3853,7 +4274,7 @@ func (x *AddVoterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddVoterResponse.ProtoReflect.Descriptor instead.
 func (*AddVoterResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{59}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{66}
 }
 
 type RemovePeerRequest struct {
@@ -3865,7 +4286,7 @@ type RemovePeerRequest struct {
 
 func (x *RemovePeerRequest) Reset() {
 	*x = RemovePeerRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[60]
+	mi := &file_callboard_v1_api_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3877,7 +4298,7 @@ func (x *RemovePeerRequest) String() string {
 func (*RemovePeerRequest) ProtoMessage() {}
 
 func (x *RemovePeerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[60]
+	mi := &file_callboard_v1_api_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3890,7 +4311,7 @@ func (x *RemovePeerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeerRequest.ProtoReflect.Descriptor instead.
 func (*RemovePeerRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{60}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *RemovePeerRequest) GetNodeId() string {
@@ -3908,7 +4329,7 @@ type RemovePeerResponse struct {
 
 func (x *RemovePeerResponse) Reset() {
 	*x = RemovePeerResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[61]
+	mi := &file_callboard_v1_api_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3920,7 +4341,7 @@ func (x *RemovePeerResponse) String() string {
 func (*RemovePeerResponse) ProtoMessage() {}
 
 func (x *RemovePeerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[61]
+	mi := &file_callboard_v1_api_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3933,7 +4354,7 @@ func (x *RemovePeerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeerResponse.ProtoReflect.Descriptor instead.
 func (*RemovePeerResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{61}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{68}
 }
 
 // Setting is one replicated cluster setting: its value and where it came from.
@@ -3949,7 +4370,7 @@ type Setting struct {
 
 func (x *Setting) Reset() {
 	*x = Setting{}
-	mi := &file_callboard_v1_api_proto_msgTypes[62]
+	mi := &file_callboard_v1_api_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3961,7 +4382,7 @@ func (x *Setting) String() string {
 func (*Setting) ProtoMessage() {}
 
 func (x *Setting) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[62]
+	mi := &file_callboard_v1_api_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3974,7 +4395,7 @@ func (x *Setting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setting.ProtoReflect.Descriptor instead.
 func (*Setting) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{62}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Setting) GetName() string {
@@ -4014,7 +4435,7 @@ type GetSettingsRequest struct {
 
 func (x *GetSettingsRequest) Reset() {
 	*x = GetSettingsRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[63]
+	mi := &file_callboard_v1_api_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4026,7 +4447,7 @@ func (x *GetSettingsRequest) String() string {
 func (*GetSettingsRequest) ProtoMessage() {}
 
 func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[63]
+	mi := &file_callboard_v1_api_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4039,7 +4460,7 @@ func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsRequest.ProtoReflect.Descriptor instead.
 func (*GetSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{63}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *GetSettingsRequest) GetConsistency() Consistency {
@@ -4059,7 +4480,7 @@ type GetSettingsResponse struct {
 
 func (x *GetSettingsResponse) Reset() {
 	*x = GetSettingsResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[64]
+	mi := &file_callboard_v1_api_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4071,7 +4492,7 @@ func (x *GetSettingsResponse) String() string {
 func (*GetSettingsResponse) ProtoMessage() {}
 
 func (x *GetSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[64]
+	mi := &file_callboard_v1_api_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4084,7 +4505,7 @@ func (x *GetSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsResponse.ProtoReflect.Descriptor instead.
 func (*GetSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{64}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *GetSettingsResponse) GetSettings() []*Setting {
@@ -4111,7 +4532,7 @@ type PutSettingsRequest struct {
 
 func (x *PutSettingsRequest) Reset() {
 	*x = PutSettingsRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[65]
+	mi := &file_callboard_v1_api_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4123,7 +4544,7 @@ func (x *PutSettingsRequest) String() string {
 func (*PutSettingsRequest) ProtoMessage() {}
 
 func (x *PutSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[65]
+	mi := &file_callboard_v1_api_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4136,7 +4557,7 @@ func (x *PutSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSettingsRequest.ProtoReflect.Descriptor instead.
 func (*PutSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{65}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *PutSettingsRequest) GetValues() map[string]string {
@@ -4163,7 +4584,7 @@ type PutSettingsResponse struct {
 
 func (x *PutSettingsResponse) Reset() {
 	*x = PutSettingsResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[66]
+	mi := &file_callboard_v1_api_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4175,7 +4596,7 @@ func (x *PutSettingsResponse) String() string {
 func (*PutSettingsResponse) ProtoMessage() {}
 
 func (x *PutSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[66]
+	mi := &file_callboard_v1_api_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4188,7 +4609,7 @@ func (x *PutSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSettingsResponse.ProtoReflect.Descriptor instead.
 func (*PutSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{66}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *PutSettingsResponse) GetSettings() []*Setting {
@@ -4330,7 +4751,37 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"\x0enext_change_ts\x18\x05 \x01(\x03R\fnextChangeTs\x12\x1f\n" +
 	"\vnext_change\x18\x06 \x01(\tR\n" +
 	"nextChange\x12\x14\n" +
-	"\x05index\x18\a \x01(\x04R\x05index\"s\n" +
+	"\x05index\x18\a \x01(\x04R\x05index\"\xd7\x01\n" +
+	"\x13ListRequestsRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12#\n" +
+	"\rinclude_ended\x18\x03 \x01(\bR\fincludeEnded\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\x12\x16\n" +
+	"\x06cursor\x18\x05 \x01(\tR\x06cursor\x12;\n" +
+	"\vconsistency\x18\x06 \x01(\x0e2\x19.callboard.v1.ConsistencyR\vconsistency\"\x80\x01\n" +
+	"\x14ListRequestsResponse\x121\n" +
+	"\brequests\x18\x01 \x03(\v2\x15.callboard.v1.RequestR\brequests\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\"J\n" +
+	"\x16RefreshMetadataRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\"b\n" +
+	"\x17RefreshMetadataResponse\x121\n" +
+	"\x05check\x18\x01 \x01(\v2\x1b.callboard.v1.EndpointCheckR\x05check\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"V\n" +
+	"\x12CheckHealthRequest\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12.\n" +
+	"\aheaders\x18\x02 \x03(\v2\x14.callboard.v1.HeaderR\aheaders\"H\n" +
+	"\x13CheckHealthResponse\x121\n" +
+	"\x05check\x18\x01 \x01(\v2\x1b.callboard.v1.EndpointCheckR\x05check\"\xb6\x01\n" +
+	"\rEndpointCheck\x12\x18\n" +
+	"\aruntime\x18\x01 \x01(\tR\aruntime\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12%\n" +
+	"\x0erunner_version\x18\x03 \x01(\rR\rrunnerVersion\x12\x1f\n" +
+	"\vactor_names\x18\x04 \x03(\tR\n" +
+	"actorNames\x12)\n" +
+	"\x05error\x18\x05 \x01(\v2\x13.callboard.v1.ErrorR\x05error\"s\n" +
 	"\x16PoolServiceListRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12;\n" +
 	"\vconsistency\x18\x02 \x01(\x0e2\x19.callboard.v1.ConsistencyR\vconsistency\"Y\n" +
@@ -4538,12 +4989,15 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"Reschedule\x12\x1f.callboard.v1.RescheduleRequest\x1a .callboard.v1.RescheduleResponse\x12F\n" +
 	"\aDestroy\x12\x1c.callboard.v1.DestroyRequest\x1a\x1d.callboard.v1.DestroyResponse\x12F\n" +
-	"\aExplain\x12\x1c.callboard.v1.ExplainRequest\x1a\x1d.callboard.v1.ExplainResponse2\xe1\x02\n" +
+	"\aExplain\x12\x1c.callboard.v1.ExplainRequest\x1a\x1d.callboard.v1.ExplainResponse2\xec\x04\n" +
 	"\vPoolService\x12S\n" +
 	"\x04List\x12$.callboard.v1.PoolServiceListRequest\x1a%.callboard.v1.PoolServiceListResponse\x12P\n" +
 	"\x03Get\x12#.callboard.v1.PoolServiceGetRequest\x1a$.callboard.v1.PoolServiceGetResponse\x12P\n" +
 	"\x03Put\x12#.callboard.v1.PoolServicePutRequest\x1a$.callboard.v1.PoolServicePutResponse\x12Y\n" +
-	"\x06Delete\x12&.callboard.v1.PoolServiceDeleteRequest\x1a'.callboard.v1.PoolServiceDeleteResponse2\xc8\x02\n" +
+	"\x06Delete\x12&.callboard.v1.PoolServiceDeleteRequest\x1a'.callboard.v1.PoolServiceDeleteResponse\x12U\n" +
+	"\fListRequests\x12!.callboard.v1.ListRequestsRequest\x1a\".callboard.v1.ListRequestsResponse\x12^\n" +
+	"\x0fRefreshMetadata\x12$.callboard.v1.RefreshMetadataRequest\x1a%.callboard.v1.RefreshMetadataResponse\x12R\n" +
+	"\vCheckHealth\x12 .callboard.v1.CheckHealthRequest\x1a!.callboard.v1.CheckHealthResponse2\xc8\x02\n" +
 	"\rRunnerService\x12W\n" +
 	"\x04List\x12&.callboard.v1.RunnerServiceListRequest\x1a'.callboard.v1.RunnerServiceListResponse\x12T\n" +
 	"\x03Get\x12%.callboard.v1.RunnerServiceGetRequest\x1a&.callboard.v1.RunnerServiceGetResponse\x12@\n" +
@@ -4579,7 +5033,7 @@ func file_callboard_v1_api_proto_rawDescGZIP() []byte {
 	return file_callboard_v1_api_proto_rawDescData
 }
 
-var file_callboard_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
+var file_callboard_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
 var file_callboard_v1_api_proto_goTypes = []any{
 	(*CreateRequest)(nil),                  // 0: callboard.v1.CreateRequest
 	(*CreateResponse)(nil),                 // 1: callboard.v1.CreateResponse
@@ -4604,179 +5058,201 @@ var file_callboard_v1_api_proto_goTypes = []any{
 	(*DestroyResponse)(nil),                // 20: callboard.v1.DestroyResponse
 	(*ExplainRequest)(nil),                 // 21: callboard.v1.ExplainRequest
 	(*ExplainResponse)(nil),                // 22: callboard.v1.ExplainResponse
-	(*PoolServiceListRequest)(nil),         // 23: callboard.v1.PoolServiceListRequest
-	(*PoolServiceListResponse)(nil),        // 24: callboard.v1.PoolServiceListResponse
-	(*PoolServiceGetRequest)(nil),          // 25: callboard.v1.PoolServiceGetRequest
-	(*PoolServiceGetResponse)(nil),         // 26: callboard.v1.PoolServiceGetResponse
-	(*PoolServicePutRequest)(nil),          // 27: callboard.v1.PoolServicePutRequest
-	(*PoolServicePutResponse)(nil),         // 28: callboard.v1.PoolServicePutResponse
-	(*PoolServiceDeleteRequest)(nil),       // 29: callboard.v1.PoolServiceDeleteRequest
-	(*PoolServiceDeleteResponse)(nil),      // 30: callboard.v1.PoolServiceDeleteResponse
-	(*RunnerServiceListRequest)(nil),       // 31: callboard.v1.RunnerServiceListRequest
-	(*RunnerServiceListResponse)(nil),      // 32: callboard.v1.RunnerServiceListResponse
-	(*RunnerServiceGetRequest)(nil),        // 33: callboard.v1.RunnerServiceGetRequest
-	(*RunnerServiceGetResponse)(nil),       // 34: callboard.v1.RunnerServiceGetResponse
-	(*DrainRequest)(nil),                   // 35: callboard.v1.DrainRequest
-	(*DrainResponse)(nil),                  // 36: callboard.v1.DrainResponse
-	(*UndrainRequest)(nil),                 // 37: callboard.v1.UndrainRequest
-	(*UndrainResponse)(nil),                // 38: callboard.v1.UndrainResponse
-	(*PlanRequest)(nil),                    // 39: callboard.v1.PlanRequest
-	(*PlanResponse)(nil),                   // 40: callboard.v1.PlanResponse
-	(*RolloutServiceGetRequest)(nil),       // 41: callboard.v1.RolloutServiceGetRequest
-	(*RolloutServiceGetResponse)(nil),      // 42: callboard.v1.RolloutServiceGetResponse
-	(*PauseRequest)(nil),                   // 43: callboard.v1.PauseRequest
-	(*PauseResponse)(nil),                  // 44: callboard.v1.PauseResponse
-	(*ResumeRequest)(nil),                  // 45: callboard.v1.ResumeRequest
-	(*ResumeResponse)(nil),                 // 46: callboard.v1.ResumeResponse
-	(*RolloutServiceListRequest)(nil),      // 47: callboard.v1.RolloutServiceListRequest
-	(*RolloutServiceListResponse)(nil),     // 48: callboard.v1.RolloutServiceListResponse
-	(*NamespaceServiceListRequest)(nil),    // 49: callboard.v1.NamespaceServiceListRequest
-	(*NamespaceServiceListResponse)(nil),   // 50: callboard.v1.NamespaceServiceListResponse
-	(*NamespaceServiceCreateRequest)(nil),  // 51: callboard.v1.NamespaceServiceCreateRequest
-	(*NamespaceServiceCreateResponse)(nil), // 52: callboard.v1.NamespaceServiceCreateResponse
-	(*ClusterServiceGetRequest)(nil),       // 53: callboard.v1.ClusterServiceGetRequest
-	(*ClusterServiceGetResponse)(nil),      // 54: callboard.v1.ClusterServiceGetResponse
-	(*Peer)(nil),                           // 55: callboard.v1.Peer
-	(*ListPeersRequest)(nil),               // 56: callboard.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),              // 57: callboard.v1.ListPeersResponse
-	(*AddVoterRequest)(nil),                // 58: callboard.v1.AddVoterRequest
-	(*AddVoterResponse)(nil),               // 59: callboard.v1.AddVoterResponse
-	(*RemovePeerRequest)(nil),              // 60: callboard.v1.RemovePeerRequest
-	(*RemovePeerResponse)(nil),             // 61: callboard.v1.RemovePeerResponse
-	(*Setting)(nil),                        // 62: callboard.v1.Setting
-	(*GetSettingsRequest)(nil),             // 63: callboard.v1.GetSettingsRequest
-	(*GetSettingsResponse)(nil),            // 64: callboard.v1.GetSettingsResponse
-	(*PutSettingsRequest)(nil),             // 65: callboard.v1.PutSettingsRequest
-	(*PutSettingsResponse)(nil),            // 66: callboard.v1.PutSettingsResponse
-	nil,                                    // 67: callboard.v1.PutSettingsRequest.ValuesEntry
-	(CrashPolicy)(0),                       // 68: callboard.v1.CrashPolicy
-	(*Actor)(nil),                          // 69: callboard.v1.Actor
-	(Consistency)(0),                       // 70: callboard.v1.Consistency
-	(*Decision)(nil),                       // 71: callboard.v1.Decision
-	(*Pool)(nil),                           // 72: callboard.v1.Pool
-	(*PoolConfig)(nil),                     // 73: callboard.v1.PoolConfig
-	(*Runner)(nil),                         // 74: callboard.v1.Runner
-	(*RolloutPlan)(nil),                    // 75: callboard.v1.RolloutPlan
-	(*Rollout)(nil),                        // 76: callboard.v1.Rollout
-	(*Namespace)(nil),                      // 77: callboard.v1.Namespace
+	(*ListRequestsRequest)(nil),            // 23: callboard.v1.ListRequestsRequest
+	(*ListRequestsResponse)(nil),           // 24: callboard.v1.ListRequestsResponse
+	(*RefreshMetadataRequest)(nil),         // 25: callboard.v1.RefreshMetadataRequest
+	(*RefreshMetadataResponse)(nil),        // 26: callboard.v1.RefreshMetadataResponse
+	(*CheckHealthRequest)(nil),             // 27: callboard.v1.CheckHealthRequest
+	(*CheckHealthResponse)(nil),            // 28: callboard.v1.CheckHealthResponse
+	(*EndpointCheck)(nil),                  // 29: callboard.v1.EndpointCheck
+	(*PoolServiceListRequest)(nil),         // 30: callboard.v1.PoolServiceListRequest
+	(*PoolServiceListResponse)(nil),        // 31: callboard.v1.PoolServiceListResponse
+	(*PoolServiceGetRequest)(nil),          // 32: callboard.v1.PoolServiceGetRequest
+	(*PoolServiceGetResponse)(nil),         // 33: callboard.v1.PoolServiceGetResponse
+	(*PoolServicePutRequest)(nil),          // 34: callboard.v1.PoolServicePutRequest
+	(*PoolServicePutResponse)(nil),         // 35: callboard.v1.PoolServicePutResponse
+	(*PoolServiceDeleteRequest)(nil),       // 36: callboard.v1.PoolServiceDeleteRequest
+	(*PoolServiceDeleteResponse)(nil),      // 37: callboard.v1.PoolServiceDeleteResponse
+	(*RunnerServiceListRequest)(nil),       // 38: callboard.v1.RunnerServiceListRequest
+	(*RunnerServiceListResponse)(nil),      // 39: callboard.v1.RunnerServiceListResponse
+	(*RunnerServiceGetRequest)(nil),        // 40: callboard.v1.RunnerServiceGetRequest
+	(*RunnerServiceGetResponse)(nil),       // 41: callboard.v1.RunnerServiceGetResponse
+	(*DrainRequest)(nil),                   // 42: callboard.v1.DrainRequest
+	(*DrainResponse)(nil),                  // 43: callboard.v1.DrainResponse
+	(*UndrainRequest)(nil),                 // 44: callboard.v1.UndrainRequest
+	(*UndrainResponse)(nil),                // 45: callboard.v1.UndrainResponse
+	(*PlanRequest)(nil),                    // 46: callboard.v1.PlanRequest
+	(*PlanResponse)(nil),                   // 47: callboard.v1.PlanResponse
+	(*RolloutServiceGetRequest)(nil),       // 48: callboard.v1.RolloutServiceGetRequest
+	(*RolloutServiceGetResponse)(nil),      // 49: callboard.v1.RolloutServiceGetResponse
+	(*PauseRequest)(nil),                   // 50: callboard.v1.PauseRequest
+	(*PauseResponse)(nil),                  // 51: callboard.v1.PauseResponse
+	(*ResumeRequest)(nil),                  // 52: callboard.v1.ResumeRequest
+	(*ResumeResponse)(nil),                 // 53: callboard.v1.ResumeResponse
+	(*RolloutServiceListRequest)(nil),      // 54: callboard.v1.RolloutServiceListRequest
+	(*RolloutServiceListResponse)(nil),     // 55: callboard.v1.RolloutServiceListResponse
+	(*NamespaceServiceListRequest)(nil),    // 56: callboard.v1.NamespaceServiceListRequest
+	(*NamespaceServiceListResponse)(nil),   // 57: callboard.v1.NamespaceServiceListResponse
+	(*NamespaceServiceCreateRequest)(nil),  // 58: callboard.v1.NamespaceServiceCreateRequest
+	(*NamespaceServiceCreateResponse)(nil), // 59: callboard.v1.NamespaceServiceCreateResponse
+	(*ClusterServiceGetRequest)(nil),       // 60: callboard.v1.ClusterServiceGetRequest
+	(*ClusterServiceGetResponse)(nil),      // 61: callboard.v1.ClusterServiceGetResponse
+	(*Peer)(nil),                           // 62: callboard.v1.Peer
+	(*ListPeersRequest)(nil),               // 63: callboard.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),              // 64: callboard.v1.ListPeersResponse
+	(*AddVoterRequest)(nil),                // 65: callboard.v1.AddVoterRequest
+	(*AddVoterResponse)(nil),               // 66: callboard.v1.AddVoterResponse
+	(*RemovePeerRequest)(nil),              // 67: callboard.v1.RemovePeerRequest
+	(*RemovePeerResponse)(nil),             // 68: callboard.v1.RemovePeerResponse
+	(*Setting)(nil),                        // 69: callboard.v1.Setting
+	(*GetSettingsRequest)(nil),             // 70: callboard.v1.GetSettingsRequest
+	(*GetSettingsResponse)(nil),            // 71: callboard.v1.GetSettingsResponse
+	(*PutSettingsRequest)(nil),             // 72: callboard.v1.PutSettingsRequest
+	(*PutSettingsResponse)(nil),            // 73: callboard.v1.PutSettingsResponse
+	nil,                                    // 74: callboard.v1.PutSettingsRequest.ValuesEntry
+	(CrashPolicy)(0),                       // 75: callboard.v1.CrashPolicy
+	(*Actor)(nil),                          // 76: callboard.v1.Actor
+	(Consistency)(0),                       // 77: callboard.v1.Consistency
+	(*Decision)(nil),                       // 78: callboard.v1.Decision
+	(*Request)(nil),                        // 79: callboard.v1.Request
+	(*Header)(nil),                         // 80: callboard.v1.Header
+	(*Error)(nil),                          // 81: callboard.v1.Error
+	(*Pool)(nil),                           // 82: callboard.v1.Pool
+	(*PoolConfig)(nil),                     // 83: callboard.v1.PoolConfig
+	(*Runner)(nil),                         // 84: callboard.v1.Runner
+	(*RolloutPlan)(nil),                    // 85: callboard.v1.RolloutPlan
+	(*Rollout)(nil),                        // 86: callboard.v1.Rollout
+	(*Namespace)(nil),                      // 87: callboard.v1.Namespace
 }
 var file_callboard_v1_api_proto_depIdxs = []int32{
-	68, // 0: callboard.v1.CreateRequest.crash_policy:type_name -> callboard.v1.CrashPolicy
-	69, // 1: callboard.v1.CreateResponse.actor:type_name -> callboard.v1.Actor
+	75, // 0: callboard.v1.CreateRequest.crash_policy:type_name -> callboard.v1.CrashPolicy
+	76, // 1: callboard.v1.CreateResponse.actor:type_name -> callboard.v1.Actor
 	3,  // 2: callboard.v1.CreateBatchRequest.actors:type_name -> callboard.v1.NewActor
-	68, // 3: callboard.v1.NewActor.crash_policy:type_name -> callboard.v1.CrashPolicy
-	68, // 4: callboard.v1.GetOrCreateRequest.crash_policy:type_name -> callboard.v1.CrashPolicy
-	69, // 5: callboard.v1.GetOrCreateResponse.actor:type_name -> callboard.v1.Actor
-	70, // 6: callboard.v1.GetRequest.consistency:type_name -> callboard.v1.Consistency
-	69, // 7: callboard.v1.GetResponse.actor:type_name -> callboard.v1.Actor
-	70, // 8: callboard.v1.ListRequest.consistency:type_name -> callboard.v1.Consistency
-	69, // 9: callboard.v1.ListResponse.actors:type_name -> callboard.v1.Actor
-	69, // 10: callboard.v1.WakeResponse.actor:type_name -> callboard.v1.Actor
-	69, // 11: callboard.v1.ResolveResponse.actor:type_name -> callboard.v1.Actor
-	69, // 12: callboard.v1.SleepResponse.actor:type_name -> callboard.v1.Actor
-	69, // 13: callboard.v1.RescheduleResponse.actor:type_name -> callboard.v1.Actor
-	70, // 14: callboard.v1.ExplainRequest.consistency:type_name -> callboard.v1.Consistency
-	69, // 15: callboard.v1.ExplainResponse.actor:type_name -> callboard.v1.Actor
-	71, // 16: callboard.v1.ExplainResponse.decision:type_name -> callboard.v1.Decision
-	70, // 17: callboard.v1.PoolServiceListRequest.consistency:type_name -> callboard.v1.Consistency
-	72, // 18: callboard.v1.PoolServiceListResponse.pools:type_name -> callboard.v1.Pool
-	70, // 19: callboard.v1.PoolServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
-	72, // 20: callboard.v1.PoolServiceGetResponse.pool:type_name -> callboard.v1.Pool
-	73, // 21: callboard.v1.PoolServicePutRequest.config:type_name -> callboard.v1.PoolConfig
-	72, // 22: callboard.v1.PoolServicePutResponse.pool:type_name -> callboard.v1.Pool
-	70, // 23: callboard.v1.RunnerServiceListRequest.consistency:type_name -> callboard.v1.Consistency
-	74, // 24: callboard.v1.RunnerServiceListResponse.runners:type_name -> callboard.v1.Runner
-	70, // 25: callboard.v1.RunnerServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
-	74, // 26: callboard.v1.RunnerServiceGetResponse.runner:type_name -> callboard.v1.Runner
-	74, // 27: callboard.v1.DrainResponse.runner:type_name -> callboard.v1.Runner
-	74, // 28: callboard.v1.UndrainResponse.runner:type_name -> callboard.v1.Runner
-	70, // 29: callboard.v1.PlanRequest.consistency:type_name -> callboard.v1.Consistency
-	75, // 30: callboard.v1.PlanResponse.plan:type_name -> callboard.v1.RolloutPlan
-	70, // 31: callboard.v1.RolloutServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
-	76, // 32: callboard.v1.RolloutServiceGetResponse.rollout:type_name -> callboard.v1.Rollout
-	76, // 33: callboard.v1.PauseResponse.rollout:type_name -> callboard.v1.Rollout
-	76, // 34: callboard.v1.ResumeResponse.rollout:type_name -> callboard.v1.Rollout
-	70, // 35: callboard.v1.RolloutServiceListRequest.consistency:type_name -> callboard.v1.Consistency
-	76, // 36: callboard.v1.RolloutServiceListResponse.rollouts:type_name -> callboard.v1.Rollout
-	70, // 37: callboard.v1.NamespaceServiceListRequest.consistency:type_name -> callboard.v1.Consistency
-	77, // 38: callboard.v1.NamespaceServiceListResponse.namespaces:type_name -> callboard.v1.Namespace
-	77, // 39: callboard.v1.NamespaceServiceCreateResponse.namespace:type_name -> callboard.v1.Namespace
-	70, // 40: callboard.v1.ClusterServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
-	55, // 41: callboard.v1.ClusterServiceGetResponse.peers:type_name -> callboard.v1.Peer
-	55, // 42: callboard.v1.ListPeersResponse.peers:type_name -> callboard.v1.Peer
-	70, // 43: callboard.v1.GetSettingsRequest.consistency:type_name -> callboard.v1.Consistency
-	62, // 44: callboard.v1.GetSettingsResponse.settings:type_name -> callboard.v1.Setting
-	67, // 45: callboard.v1.PutSettingsRequest.values:type_name -> callboard.v1.PutSettingsRequest.ValuesEntry
-	62, // 46: callboard.v1.PutSettingsResponse.settings:type_name -> callboard.v1.Setting
-	0,  // 47: callboard.v1.ActorService.Create:input_type -> callboard.v1.CreateRequest
-	2,  // 48: callboard.v1.ActorService.CreateBatch:input_type -> callboard.v1.CreateBatchRequest
-	5,  // 49: callboard.v1.ActorService.GetOrCreate:input_type -> callboard.v1.GetOrCreateRequest
-	7,  // 50: callboard.v1.ActorService.Get:input_type -> callboard.v1.GetRequest
-	9,  // 51: callboard.v1.ActorService.List:input_type -> callboard.v1.ListRequest
-	11, // 52: callboard.v1.ActorService.Wake:input_type -> callboard.v1.WakeRequest
-	13, // 53: callboard.v1.ActorService.Resolve:input_type -> callboard.v1.ResolveRequest
-	15, // 54: callboard.v1.ActorService.Sleep:input_type -> callboard.v1.SleepRequest
-	17, // 55: callboard.v1.ActorService.Reschedule:input_type -> callboard.v1.RescheduleRequest
-	19, // 56: callboard.v1.ActorService.Destroy:input_type -> callboard.v1.DestroyRequest
-	21, // 57: callboard.v1.ActorService.Explain:input_type -> callboard.v1.ExplainRequest
-	23, // 58: callboard.v1.PoolService.List:input_type -> callboard.v1.PoolServiceListRequest
-	25, // 59: callboard.v1.PoolService.Get:input_type -> callboard.v1.PoolServiceGetRequest
-	27, // 60: callboard.v1.PoolService.Put:input_type -> callboard.v1.PoolServicePutRequest
-	29, // 61: callboard.v1.PoolService.Delete:input_type -> callboard.v1.PoolServiceDeleteRequest
-	31, // 62: callboard.v1.RunnerService.List:input_type -> callboard.v1.RunnerServiceListRequest
-	33, // 63: callboard.v1.RunnerService.Get:input_type -> callboard.v1.RunnerServiceGetRequest
-	35, // 64: callboard.v1.RunnerService.Drain:input_type -> callboard.v1.DrainRequest
-	37, // 65: callboard.v1.RunnerService.Undrain:input_type -> callboard.v1.UndrainRequest
-	39, // 66: callboard.v1.RolloutService.Plan:input_type -> callboard.v1.PlanRequest
-	41, // 67: callboard.v1.RolloutService.Get:input_type -> callboard.v1.RolloutServiceGetRequest
-	43, // 68: callboard.v1.RolloutService.Pause:input_type -> callboard.v1.PauseRequest
-	45, // 69: callboard.v1.RolloutService.Resume:input_type -> callboard.v1.ResumeRequest
-	47, // 70: callboard.v1.RolloutService.List:input_type -> callboard.v1.RolloutServiceListRequest
-	49, // 71: callboard.v1.NamespaceService.List:input_type -> callboard.v1.NamespaceServiceListRequest
-	51, // 72: callboard.v1.NamespaceService.Create:input_type -> callboard.v1.NamespaceServiceCreateRequest
-	53, // 73: callboard.v1.ClusterService.Get:input_type -> callboard.v1.ClusterServiceGetRequest
-	56, // 74: callboard.v1.ClusterService.ListPeers:input_type -> callboard.v1.ListPeersRequest
-	58, // 75: callboard.v1.ClusterService.AddVoter:input_type -> callboard.v1.AddVoterRequest
-	60, // 76: callboard.v1.ClusterService.RemovePeer:input_type -> callboard.v1.RemovePeerRequest
-	63, // 77: callboard.v1.ClusterService.GetSettings:input_type -> callboard.v1.GetSettingsRequest
-	65, // 78: callboard.v1.ClusterService.PutSettings:input_type -> callboard.v1.PutSettingsRequest
-	1,  // 79: callboard.v1.ActorService.Create:output_type -> callboard.v1.CreateResponse
-	4,  // 80: callboard.v1.ActorService.CreateBatch:output_type -> callboard.v1.CreateBatchResponse
-	6,  // 81: callboard.v1.ActorService.GetOrCreate:output_type -> callboard.v1.GetOrCreateResponse
-	8,  // 82: callboard.v1.ActorService.Get:output_type -> callboard.v1.GetResponse
-	10, // 83: callboard.v1.ActorService.List:output_type -> callboard.v1.ListResponse
-	12, // 84: callboard.v1.ActorService.Wake:output_type -> callboard.v1.WakeResponse
-	14, // 85: callboard.v1.ActorService.Resolve:output_type -> callboard.v1.ResolveResponse
-	16, // 86: callboard.v1.ActorService.Sleep:output_type -> callboard.v1.SleepResponse
-	18, // 87: callboard.v1.ActorService.Reschedule:output_type -> callboard.v1.RescheduleResponse
-	20, // 88: callboard.v1.ActorService.Destroy:output_type -> callboard.v1.DestroyResponse
-	22, // 89: callboard.v1.ActorService.Explain:output_type -> callboard.v1.ExplainResponse
-	24, // 90: callboard.v1.PoolService.List:output_type -> callboard.v1.PoolServiceListResponse
-	26, // 91: callboard.v1.PoolService.Get:output_type -> callboard.v1.PoolServiceGetResponse
-	28, // 92: callboard.v1.PoolService.Put:output_type -> callboard.v1.PoolServicePutResponse
-	30, // 93: callboard.v1.PoolService.Delete:output_type -> callboard.v1.PoolServiceDeleteResponse
-	32, // 94: callboard.v1.RunnerService.List:output_type -> callboard.v1.RunnerServiceListResponse
-	34, // 95: callboard.v1.RunnerService.Get:output_type -> callboard.v1.RunnerServiceGetResponse
-	36, // 96: callboard.v1.RunnerService.Drain:output_type -> callboard.v1.DrainResponse
-	38, // 97: callboard.v1.RunnerService.Undrain:output_type -> callboard.v1.UndrainResponse
-	40, // 98: callboard.v1.RolloutService.Plan:output_type -> callboard.v1.PlanResponse
-	42, // 99: callboard.v1.RolloutService.Get:output_type -> callboard.v1.RolloutServiceGetResponse
-	44, // 100: callboard.v1.RolloutService.Pause:output_type -> callboard.v1.PauseResponse
-	46, // 101: callboard.v1.RolloutService.Resume:output_type -> callboard.v1.ResumeResponse
-	48, // 102: callboard.v1.RolloutService.List:output_type -> callboard.v1.RolloutServiceListResponse
-	50, // 103: callboard.v1.NamespaceService.List:output_type -> callboard.v1.NamespaceServiceListResponse
-	52, // 104: callboard.v1.NamespaceService.Create:output_type -> callboard.v1.NamespaceServiceCreateResponse
-	54, // 105: callboard.v1.ClusterService.Get:output_type -> callboard.v1.ClusterServiceGetResponse
-	57, // 106: callboard.v1.ClusterService.ListPeers:output_type -> callboard.v1.ListPeersResponse
-	59, // 107: callboard.v1.ClusterService.AddVoter:output_type -> callboard.v1.AddVoterResponse
-	61, // 108: callboard.v1.ClusterService.RemovePeer:output_type -> callboard.v1.RemovePeerResponse
-	64, // 109: callboard.v1.ClusterService.GetSettings:output_type -> callboard.v1.GetSettingsResponse
-	66, // 110: callboard.v1.ClusterService.PutSettings:output_type -> callboard.v1.PutSettingsResponse
-	79, // [79:111] is the sub-list for method output_type
-	47, // [47:79] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	75, // 3: callboard.v1.NewActor.crash_policy:type_name -> callboard.v1.CrashPolicy
+	75, // 4: callboard.v1.GetOrCreateRequest.crash_policy:type_name -> callboard.v1.CrashPolicy
+	76, // 5: callboard.v1.GetOrCreateResponse.actor:type_name -> callboard.v1.Actor
+	77, // 6: callboard.v1.GetRequest.consistency:type_name -> callboard.v1.Consistency
+	76, // 7: callboard.v1.GetResponse.actor:type_name -> callboard.v1.Actor
+	77, // 8: callboard.v1.ListRequest.consistency:type_name -> callboard.v1.Consistency
+	76, // 9: callboard.v1.ListResponse.actors:type_name -> callboard.v1.Actor
+	76, // 10: callboard.v1.WakeResponse.actor:type_name -> callboard.v1.Actor
+	76, // 11: callboard.v1.ResolveResponse.actor:type_name -> callboard.v1.Actor
+	76, // 12: callboard.v1.SleepResponse.actor:type_name -> callboard.v1.Actor
+	76, // 13: callboard.v1.RescheduleResponse.actor:type_name -> callboard.v1.Actor
+	77, // 14: callboard.v1.ExplainRequest.consistency:type_name -> callboard.v1.Consistency
+	76, // 15: callboard.v1.ExplainResponse.actor:type_name -> callboard.v1.Actor
+	78, // 16: callboard.v1.ExplainResponse.decision:type_name -> callboard.v1.Decision
+	77, // 17: callboard.v1.ListRequestsRequest.consistency:type_name -> callboard.v1.Consistency
+	79, // 18: callboard.v1.ListRequestsResponse.requests:type_name -> callboard.v1.Request
+	29, // 19: callboard.v1.RefreshMetadataResponse.check:type_name -> callboard.v1.EndpointCheck
+	80, // 20: callboard.v1.CheckHealthRequest.headers:type_name -> callboard.v1.Header
+	29, // 21: callboard.v1.CheckHealthResponse.check:type_name -> callboard.v1.EndpointCheck
+	81, // 22: callboard.v1.EndpointCheck.error:type_name -> callboard.v1.Error
+	77, // 23: callboard.v1.PoolServiceListRequest.consistency:type_name -> callboard.v1.Consistency
+	82, // 24: callboard.v1.PoolServiceListResponse.pools:type_name -> callboard.v1.Pool
+	77, // 25: callboard.v1.PoolServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
+	82, // 26: callboard.v1.PoolServiceGetResponse.pool:type_name -> callboard.v1.Pool
+	83, // 27: callboard.v1.PoolServicePutRequest.config:type_name -> callboard.v1.PoolConfig
+	82, // 28: callboard.v1.PoolServicePutResponse.pool:type_name -> callboard.v1.Pool
+	77, // 29: callboard.v1.RunnerServiceListRequest.consistency:type_name -> callboard.v1.Consistency
+	84, // 30: callboard.v1.RunnerServiceListResponse.runners:type_name -> callboard.v1.Runner
+	77, // 31: callboard.v1.RunnerServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
+	84, // 32: callboard.v1.RunnerServiceGetResponse.runner:type_name -> callboard.v1.Runner
+	84, // 33: callboard.v1.DrainResponse.runner:type_name -> callboard.v1.Runner
+	84, // 34: callboard.v1.UndrainResponse.runner:type_name -> callboard.v1.Runner
+	77, // 35: callboard.v1.PlanRequest.consistency:type_name -> callboard.v1.Consistency
+	85, // 36: callboard.v1.PlanResponse.plan:type_name -> callboard.v1.RolloutPlan
+	77, // 37: callboard.v1.RolloutServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
+	86, // 38: callboard.v1.RolloutServiceGetResponse.rollout:type_name -> callboard.v1.Rollout
+	86, // 39: callboard.v1.PauseResponse.rollout:type_name -> callboard.v1.Rollout
+	86, // 40: callboard.v1.ResumeResponse.rollout:type_name -> callboard.v1.Rollout
+	77, // 41: callboard.v1.RolloutServiceListRequest.consistency:type_name -> callboard.v1.Consistency
+	86, // 42: callboard.v1.RolloutServiceListResponse.rollouts:type_name -> callboard.v1.Rollout
+	77, // 43: callboard.v1.NamespaceServiceListRequest.consistency:type_name -> callboard.v1.Consistency
+	87, // 44: callboard.v1.NamespaceServiceListResponse.namespaces:type_name -> callboard.v1.Namespace
+	87, // 45: callboard.v1.NamespaceServiceCreateResponse.namespace:type_name -> callboard.v1.Namespace
+	77, // 46: callboard.v1.ClusterServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
+	62, // 47: callboard.v1.ClusterServiceGetResponse.peers:type_name -> callboard.v1.Peer
+	62, // 48: callboard.v1.ListPeersResponse.peers:type_name -> callboard.v1.Peer
+	77, // 49: callboard.v1.GetSettingsRequest.consistency:type_name -> callboard.v1.Consistency
+	69, // 50: callboard.v1.GetSettingsResponse.settings:type_name -> callboard.v1.Setting
+	74, // 51: callboard.v1.PutSettingsRequest.values:type_name -> callboard.v1.PutSettingsRequest.ValuesEntry
+	69, // 52: callboard.v1.PutSettingsResponse.settings:type_name -> callboard.v1.Setting
+	0,  // 53: callboard.v1.ActorService.Create:input_type -> callboard.v1.CreateRequest
+	2,  // 54: callboard.v1.ActorService.CreateBatch:input_type -> callboard.v1.CreateBatchRequest
+	5,  // 55: callboard.v1.ActorService.GetOrCreate:input_type -> callboard.v1.GetOrCreateRequest
+	7,  // 56: callboard.v1.ActorService.Get:input_type -> callboard.v1.GetRequest
+	9,  // 57: callboard.v1.ActorService.List:input_type -> callboard.v1.ListRequest
+	11, // 58: callboard.v1.ActorService.Wake:input_type -> callboard.v1.WakeRequest
+	13, // 59: callboard.v1.ActorService.Resolve:input_type -> callboard.v1.ResolveRequest
+	15, // 60: callboard.v1.ActorService.Sleep:input_type -> callboard.v1.SleepRequest
+	17, // 61: callboard.v1.ActorService.Reschedule:input_type -> callboard.v1.RescheduleRequest
+	19, // 62: callboard.v1.ActorService.Destroy:input_type -> callboard.v1.DestroyRequest
+	21, // 63: callboard.v1.ActorService.Explain:input_type -> callboard.v1.ExplainRequest
+	30, // 64: callboard.v1.PoolService.List:input_type -> callboard.v1.PoolServiceListRequest
+	32, // 65: callboard.v1.PoolService.Get:input_type -> callboard.v1.PoolServiceGetRequest
+	34, // 66: callboard.v1.PoolService.Put:input_type -> callboard.v1.PoolServicePutRequest
+	36, // 67: callboard.v1.PoolService.Delete:input_type -> callboard.v1.PoolServiceDeleteRequest
+	23, // 68: callboard.v1.PoolService.ListRequests:input_type -> callboard.v1.ListRequestsRequest
+	25, // 69: callboard.v1.PoolService.RefreshMetadata:input_type -> callboard.v1.RefreshMetadataRequest
+	27, // 70: callboard.v1.PoolService.CheckHealth:input_type -> callboard.v1.CheckHealthRequest
+	38, // 71: callboard.v1.RunnerService.List:input_type -> callboard.v1.RunnerServiceListRequest
+	40, // 72: callboard.v1.RunnerService.Get:input_type -> callboard.v1.RunnerServiceGetRequest
+	42, // 73: callboard.v1.RunnerService.Drain:input_type -> callboard.v1.DrainRequest
+	44, // 74: callboard.v1.RunnerService.Undrain:input_type -> callboard.v1.UndrainRequest
+	46, // 75: callboard.v1.RolloutService.Plan:input_type -> callboard.v1.PlanRequest
+	48, // 76: callboard.v1.RolloutService.Get:input_type -> callboard.v1.RolloutServiceGetRequest
+	50, // 77: callboard.v1.RolloutService.Pause:input_type -> callboard.v1.PauseRequest
+	52, // 78: callboard.v1.RolloutService.Resume:input_type -> callboard.v1.ResumeRequest
+	54, // 79: callboard.v1.RolloutService.List:input_type -> callboard.v1.RolloutServiceListRequest
+	56, // 80: callboard.v1.NamespaceService.List:input_type -> callboard.v1.NamespaceServiceListRequest
+	58, // 81: callboard.v1.NamespaceService.Create:input_type -> callboard.v1.NamespaceServiceCreateRequest
+	60, // 82: callboard.v1.ClusterService.Get:input_type -> callboard.v1.ClusterServiceGetRequest
+	63, // 83: callboard.v1.ClusterService.ListPeers:input_type -> callboard.v1.ListPeersRequest
+	65, // 84: callboard.v1.ClusterService.AddVoter:input_type -> callboard.v1.AddVoterRequest
+	67, // 85: callboard.v1.ClusterService.RemovePeer:input_type -> callboard.v1.RemovePeerRequest
+	70, // 86: callboard.v1.ClusterService.GetSettings:input_type -> callboard.v1.GetSettingsRequest
+	72, // 87: callboard.v1.ClusterService.PutSettings:input_type -> callboard.v1.PutSettingsRequest
+	1,  // 88: callboard.v1.ActorService.Create:output_type -> callboard.v1.CreateResponse
+	4,  // 89: callboard.v1.ActorService.CreateBatch:output_type -> callboard.v1.CreateBatchResponse
+	6,  // 90: callboard.v1.ActorService.GetOrCreate:output_type -> callboard.v1.GetOrCreateResponse
+	8,  // 91: callboard.v1.ActorService.Get:output_type -> callboard.v1.GetResponse
+	10, // 92: callboard.v1.ActorService.List:output_type -> callboard.v1.ListResponse
+	12, // 93: callboard.v1.ActorService.Wake:output_type -> callboard.v1.WakeResponse
+	14, // 94: callboard.v1.ActorService.Resolve:output_type -> callboard.v1.ResolveResponse
+	16, // 95: callboard.v1.ActorService.Sleep:output_type -> callboard.v1.SleepResponse
+	18, // 96: callboard.v1.ActorService.Reschedule:output_type -> callboard.v1.RescheduleResponse
+	20, // 97: callboard.v1.ActorService.Destroy:output_type -> callboard.v1.DestroyResponse
+	22, // 98: callboard.v1.ActorService.Explain:output_type -> callboard.v1.ExplainResponse
+	31, // 99: callboard.v1.PoolService.List:output_type -> callboard.v1.PoolServiceListResponse
+	33, // 100: callboard.v1.PoolService.Get:output_type -> callboard.v1.PoolServiceGetResponse
+	35, // 101: callboard.v1.PoolService.Put:output_type -> callboard.v1.PoolServicePutResponse
+	37, // 102: callboard.v1.PoolService.Delete:output_type -> callboard.v1.PoolServiceDeleteResponse
+	24, // 103: callboard.v1.PoolService.ListRequests:output_type -> callboard.v1.ListRequestsResponse
+	26, // 104: callboard.v1.PoolService.RefreshMetadata:output_type -> callboard.v1.RefreshMetadataResponse
+	28, // 105: callboard.v1.PoolService.CheckHealth:output_type -> callboard.v1.CheckHealthResponse
+	39, // 106: callboard.v1.RunnerService.List:output_type -> callboard.v1.RunnerServiceListResponse
+	41, // 107: callboard.v1.RunnerService.Get:output_type -> callboard.v1.RunnerServiceGetResponse
+	43, // 108: callboard.v1.RunnerService.Drain:output_type -> callboard.v1.DrainResponse
+	45, // 109: callboard.v1.RunnerService.Undrain:output_type -> callboard.v1.UndrainResponse
+	47, // 110: callboard.v1.RolloutService.Plan:output_type -> callboard.v1.PlanResponse
+	49, // 111: callboard.v1.RolloutService.Get:output_type -> callboard.v1.RolloutServiceGetResponse
+	51, // 112: callboard.v1.RolloutService.Pause:output_type -> callboard.v1.PauseResponse
+	53, // 113: callboard.v1.RolloutService.Resume:output_type -> callboard.v1.ResumeResponse
+	55, // 114: callboard.v1.RolloutService.List:output_type -> callboard.v1.RolloutServiceListResponse
+	57, // 115: callboard.v1.NamespaceService.List:output_type -> callboard.v1.NamespaceServiceListResponse
+	59, // 116: callboard.v1.NamespaceService.Create:output_type -> callboard.v1.NamespaceServiceCreateResponse
+	61, // 117: callboard.v1.ClusterService.Get:output_type -> callboard.v1.ClusterServiceGetResponse
+	64, // 118: callboard.v1.ClusterService.ListPeers:output_type -> callboard.v1.ListPeersResponse
+	66, // 119: callboard.v1.ClusterService.AddVoter:output_type -> callboard.v1.AddVoterResponse
+	68, // 120: callboard.v1.ClusterService.RemovePeer:output_type -> callboard.v1.RemovePeerResponse
+	71, // 121: callboard.v1.ClusterService.GetSettings:output_type -> callboard.v1.GetSettingsResponse
+	73, // 122: callboard.v1.ClusterService.PutSettings:output_type -> callboard.v1.PutSettingsResponse
+	88, // [88:123] is the sub-list for method output_type
+	53, // [53:88] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_api_proto_init() }
@@ -4794,7 +5270,7 @@ func file_callboard_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_api_proto_rawDesc), len(file_callboard_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   68,
+			NumMessages:   75,
 			NumExtensions: 0,
 			NumServices:   6,
 		},

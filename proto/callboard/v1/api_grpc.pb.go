@@ -545,10 +545,13 @@ var ActorService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	PoolService_List_FullMethodName   = "/callboard.v1.PoolService/List"
-	PoolService_Get_FullMethodName    = "/callboard.v1.PoolService/Get"
-	PoolService_Put_FullMethodName    = "/callboard.v1.PoolService/Put"
-	PoolService_Delete_FullMethodName = "/callboard.v1.PoolService/Delete"
+	PoolService_List_FullMethodName            = "/callboard.v1.PoolService/List"
+	PoolService_Get_FullMethodName             = "/callboard.v1.PoolService/Get"
+	PoolService_Put_FullMethodName             = "/callboard.v1.PoolService/Put"
+	PoolService_Delete_FullMethodName          = "/callboard.v1.PoolService/Delete"
+	PoolService_ListRequests_FullMethodName    = "/callboard.v1.PoolService/ListRequests"
+	PoolService_RefreshMetadata_FullMethodName = "/callboard.v1.PoolService/RefreshMetadata"
+	PoolService_CheckHealth_FullMethodName     = "/callboard.v1.PoolService/CheckHealth"
 )
 
 // PoolServiceClient is the client API for PoolService service.
@@ -565,6 +568,12 @@ type PoolServiceClient interface {
 	Put(ctx context.Context, in *PoolServicePutRequest, opts ...grpc.CallOption) (*PoolServicePutResponse, error)
 	// Delete removes the config of a pool. Its runners and actors stay.
 	Delete(ctx context.Context, in *PoolServiceDeleteRequest, opts ...grpc.CallOption) (*PoolServiceDeleteResponse, error)
+	// ListRequests shows the requests that are open to a serverless pool's endpoint, newest first; ended ones for an hour.
+	ListRequests(ctx context.Context, in *ListRequestsRequest, opts ...grpc.CallOption) (*ListRequestsResponse, error)
+	// RefreshMetadata asks a serverless pool's endpoint for its version now, and answers what it said.
+	RefreshMetadata(ctx context.Context, in *RefreshMetadataRequest, opts ...grpc.CallOption) (*RefreshMetadataResponse, error)
+	// CheckHealth asks any url for its metadata, as the engine would for a pool with these headers. Nothing is written.
+	CheckHealth(ctx context.Context, in *CheckHealthRequest, opts ...grpc.CallOption) (*CheckHealthResponse, error)
 }
 
 type poolServiceClient struct {
@@ -615,6 +624,36 @@ func (c *poolServiceClient) Delete(ctx context.Context, in *PoolServiceDeleteReq
 	return out, nil
 }
 
+func (c *poolServiceClient) ListRequests(ctx context.Context, in *ListRequestsRequest, opts ...grpc.CallOption) (*ListRequestsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRequestsResponse)
+	err := c.cc.Invoke(ctx, PoolService_ListRequests_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *poolServiceClient) RefreshMetadata(ctx context.Context, in *RefreshMetadataRequest, opts ...grpc.CallOption) (*RefreshMetadataResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RefreshMetadataResponse)
+	err := c.cc.Invoke(ctx, PoolService_RefreshMetadata_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *poolServiceClient) CheckHealth(ctx context.Context, in *CheckHealthRequest, opts ...grpc.CallOption) (*CheckHealthResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CheckHealthResponse)
+	err := c.cc.Invoke(ctx, PoolService_CheckHealth_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PoolServiceServer is the server API for PoolService service.
 // All implementations must embed UnimplementedPoolServiceServer
 // for forward compatibility.
@@ -629,6 +668,12 @@ type PoolServiceServer interface {
 	Put(context.Context, *PoolServicePutRequest) (*PoolServicePutResponse, error)
 	// Delete removes the config of a pool. Its runners and actors stay.
 	Delete(context.Context, *PoolServiceDeleteRequest) (*PoolServiceDeleteResponse, error)
+	// ListRequests shows the requests that are open to a serverless pool's endpoint, newest first; ended ones for an hour.
+	ListRequests(context.Context, *ListRequestsRequest) (*ListRequestsResponse, error)
+	// RefreshMetadata asks a serverless pool's endpoint for its version now, and answers what it said.
+	RefreshMetadata(context.Context, *RefreshMetadataRequest) (*RefreshMetadataResponse, error)
+	// CheckHealth asks any url for its metadata, as the engine would for a pool with these headers. Nothing is written.
+	CheckHealth(context.Context, *CheckHealthRequest) (*CheckHealthResponse, error)
 	mustEmbedUnimplementedPoolServiceServer()
 }
 
@@ -650,6 +695,15 @@ func (UnimplementedPoolServiceServer) Put(context.Context, *PoolServicePutReques
 }
 func (UnimplementedPoolServiceServer) Delete(context.Context, *PoolServiceDeleteRequest) (*PoolServiceDeleteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Delete not implemented")
+}
+func (UnimplementedPoolServiceServer) ListRequests(context.Context, *ListRequestsRequest) (*ListRequestsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRequests not implemented")
+}
+func (UnimplementedPoolServiceServer) RefreshMetadata(context.Context, *RefreshMetadataRequest) (*RefreshMetadataResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RefreshMetadata not implemented")
+}
+func (UnimplementedPoolServiceServer) CheckHealth(context.Context, *CheckHealthRequest) (*CheckHealthResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CheckHealth not implemented")
 }
 func (UnimplementedPoolServiceServer) mustEmbedUnimplementedPoolServiceServer() {}
 func (UnimplementedPoolServiceServer) testEmbeddedByValue()                     {}
@@ -744,6 +798,60 @@ func _PoolService_Delete_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PoolService_ListRequests_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRequestsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PoolServiceServer).ListRequests(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PoolService_ListRequests_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PoolServiceServer).ListRequests(ctx, req.(*ListRequestsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PoolService_RefreshMetadata_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RefreshMetadataRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PoolServiceServer).RefreshMetadata(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PoolService_RefreshMetadata_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PoolServiceServer).RefreshMetadata(ctx, req.(*RefreshMetadataRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PoolService_CheckHealth_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CheckHealthRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PoolServiceServer).CheckHealth(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PoolService_CheckHealth_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PoolServiceServer).CheckHealth(ctx, req.(*CheckHealthRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // PoolService_ServiceDesc is the grpc.ServiceDesc for PoolService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -766,6 +874,18 @@ var PoolService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Delete",
 			Handler:    _PoolService_Delete_Handler,
+		},
+		{
+			MethodName: "ListRequests",
+			Handler:    _PoolService_ListRequests_Handler,
+		},
+		{
+			MethodName: "RefreshMetadata",
+			Handler:    _PoolService_RefreshMetadata_Handler,
+		},
+		{
+			MethodName: "CheckHealth",
+			Handler:    _PoolService_CheckHealth_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -428,6 +428,127 @@ func (Consistency) EnumDescriptor() ([]byte, []int) {
 	return file_callboard_v1_types_proto_rawDescGZIP(), []int{6}
 }
 
+// RequestState is how far a request to a pool's endpoint has come.
+type RequestState int32
+
+const (
+	RequestState_REQUEST_STATE_UNSPECIFIED RequestState = 0
+	RequestState_REQUEST_STATE_OPENING     RequestState = 1 // decided; its node has not sent it yet
+	RequestState_REQUEST_STATE_WAITING     RequestState = 2 // sent; its runner has not connected yet
+	RequestState_REQUEST_STATE_JOINED      RequestState = 3 // its runner has connected
+	RequestState_REQUEST_STATE_ENDED       RequestState = 4
+)
+
+// Enum value maps for RequestState.
+var (
+	RequestState_name = map[int32]string{
+		0: "REQUEST_STATE_UNSPECIFIED",
+		1: "REQUEST_STATE_OPENING",
+		2: "REQUEST_STATE_WAITING",
+		3: "REQUEST_STATE_JOINED",
+		4: "REQUEST_STATE_ENDED",
+	}
+	RequestState_value = map[string]int32{
+		"REQUEST_STATE_UNSPECIFIED": 0,
+		"REQUEST_STATE_OPENING":     1,
+		"REQUEST_STATE_WAITING":     2,
+		"REQUEST_STATE_JOINED":      3,
+		"REQUEST_STATE_ENDED":       4,
+	}
+)
+
+func (x RequestState) Enum() *RequestState {
+	p := new(RequestState)
+	*p = x
+	return p
+}
+
+func (x RequestState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RequestState) Descriptor() protoreflect.EnumDescriptor {
+	return file_callboard_v1_types_proto_enumTypes[7].Descriptor()
+}
+
+func (RequestState) Type() protoreflect.EnumType {
+	return &file_callboard_v1_types_proto_enumTypes[7]
+}
+
+func (x RequestState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RequestState.Descriptor instead.
+func (RequestState) EnumDescriptor() ([]byte, []int) {
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{7}
+}
+
+// RequestEnd says why a request ended.
+type RequestEnd int32
+
+const (
+	RequestEnd_REQUEST_END_UNSPECIFIED      RequestEnd = 0
+	RequestEnd_REQUEST_END_FINISHED         RequestEnd = 1 // its runner said goodbye, or the endpoint said event: end
+	RequestEnd_REQUEST_END_FAILED           RequestEnd = 2 // with an error
+	RequestEnd_REQUEST_END_EXPIRED          RequestEnd = 3 // request_lifespan was over
+	RequestEnd_REQUEST_END_NOT_NEEDED       RequestEnd = 4 // before its runner came
+	RequestEnd_REQUEST_END_NODE_LOST        RequestEnd = 5 // the node that carried it
+	RequestEnd_REQUEST_END_RUNNER_LOST      RequestEnd = 6
+	RequestEnd_REQUEST_END_ENDPOINT_CHANGED RequestEnd = 7 // before its runner came
+)
+
+// Enum value maps for RequestEnd.
+var (
+	RequestEnd_name = map[int32]string{
+		0: "REQUEST_END_UNSPECIFIED",
+		1: "REQUEST_END_FINISHED",
+		2: "REQUEST_END_FAILED",
+		3: "REQUEST_END_EXPIRED",
+		4: "REQUEST_END_NOT_NEEDED",
+		5: "REQUEST_END_NODE_LOST",
+		6: "REQUEST_END_RUNNER_LOST",
+		7: "REQUEST_END_ENDPOINT_CHANGED",
+	}
+	RequestEnd_value = map[string]int32{
+		"REQUEST_END_UNSPECIFIED":      0,
+		"REQUEST_END_FINISHED":         1,
+		"REQUEST_END_FAILED":           2,
+		"REQUEST_END_EXPIRED":          3,
+		"REQUEST_END_NOT_NEEDED":       4,
+		"REQUEST_END_NODE_LOST":        5,
+		"REQUEST_END_RUNNER_LOST":      6,
+		"REQUEST_END_ENDPOINT_CHANGED": 7,
+	}
+)
+
+func (x RequestEnd) Enum() *RequestEnd {
+	p := new(RequestEnd)
+	*p = x
+	return p
+}
+
+func (x RequestEnd) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RequestEnd) Descriptor() protoreflect.EnumDescriptor {
+	return file_callboard_v1_types_proto_enumTypes[8].Descriptor()
+}
+
+func (RequestEnd) Type() protoreflect.EnumType {
+	return &file_callboard_v1_types_proto_enumTypes[8]
+}
+
+func (x RequestEnd) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RequestEnd.Descriptor instead.
+func (RequestEnd) EnumDescriptor() ([]byte, []int) {
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{8}
+}
+
 type RolloutState int32
 
 const (
@@ -467,11 +588,11 @@ func (x RolloutState) String() string {
 }
 
 func (RolloutState) Descriptor() protoreflect.EnumDescriptor {
-	return file_callboard_v1_types_proto_enumTypes[7].Descriptor()
+	return file_callboard_v1_types_proto_enumTypes[9].Descriptor()
 }
 
 func (RolloutState) Type() protoreflect.EnumType {
-	return &file_callboard_v1_types_proto_enumTypes[7]
+	return &file_callboard_v1_types_proto_enumTypes[9]
 }
 
 func (x RolloutState) Number() protoreflect.EnumNumber {
@@ -480,7 +601,7 @@ func (x RolloutState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RolloutState.Descriptor instead.
 func (RolloutState) EnumDescriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{7}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{9}
 }
 
 // Error is a refusal: what happened, why, and what to do. `group.code` is stable, the text is not.
@@ -683,6 +804,7 @@ type PoolConfig struct {
 	RunnerLostThreshold     *uint32                `protobuf:"varint,5,opt,name=runner_lost_threshold,json=runnerLostThreshold,proto3,oneof" json:"runner_lost_threshold,omitempty"`               // seconds, 10 to 600
 	Placement               Placement              `protobuf:"varint,6,opt,name=placement,proto3,enum=callboard.v1.Placement" json:"placement,omitempty"`
 	MetadataJson            string                 `protobuf:"bytes,7,opt,name=metadata_json,json=metadataJson,proto3" json:"metadata_json,omitempty"`
+	Serverless              *Serverless            `protobuf:"bytes,8,opt,name=serverless,proto3" json:"serverless,omitempty"` // absent: a normal pool, whose runners connect by themselves
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -766,6 +888,417 @@ func (x *PoolConfig) GetMetadataJson() string {
 	return ""
 }
 
+func (x *PoolConfig) GetServerless() *Serverless {
+	if x != nil {
+		return x.Serverless
+	}
+	return nil
+}
+
+// Serverless says how the engine wakes the runners of a pool: by a request to `{url}/start` that stays open while they run.
+type Serverless struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Url                  string                 `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`                                                                        // http or https
+	Headers              []*Header              `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty"`                                                                // at most 16, sent with every request; reads show their names only
+	RequestLifespan      uint32                 `protobuf:"varint,3,opt,name=request_lifespan,json=requestLifespan,proto3" json:"request_lifespan,omitempty"`                        // seconds
+	MaxConcurrentActors  *uint64                `protobuf:"varint,4,opt,name=max_concurrent_actors,json=maxConcurrentActors,proto3,oneof" json:"max_concurrent_actors,omitempty"`    // a soft cap; 1000
+	DrainGracePeriod     *uint32                `protobuf:"varint,5,opt,name=drain_grace_period,json=drainGracePeriod,proto3,oneof" json:"drain_grace_period,omitempty"`             // seconds, less than request_lifespan, at most 1800
+	MetadataPollInterval *uint64                `protobuf:"varint,6,opt,name=metadata_poll_interval,json=metadataPollInterval,proto3,oneof" json:"metadata_poll_interval,omitempty"` // ms; below 5 000 it is raised to that
+	SlotsPerRunner       *uint32                `protobuf:"varint,7,opt,name=slots_per_runner,json=slotsPerRunner,proto3,oneof" json:"slots_per_runner,omitempty"`                   // deprecated: what x-rivet-total-slots asks for
+	MinRunners           *uint32                `protobuf:"varint,8,opt,name=min_runners,json=minRunners,proto3,oneof" json:"min_runners,omitempty"`                                 // deprecated: kept and shown, without effect
+	MaxRunners           *uint32                `protobuf:"varint,9,opt,name=max_runners,json=maxRunners,proto3,oneof" json:"max_runners,omitempty"`                                 // deprecated: kept and shown, without effect
+	RunnersMargin        *uint32                `protobuf:"varint,10,opt,name=runners_margin,json=runnersMargin,proto3,oneof" json:"runners_margin,omitempty"`                       // deprecated: kept and shown, without effect
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *Serverless) Reset() {
+	*x = Serverless{}
+	mi := &file_callboard_v1_types_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Serverless) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Serverless) ProtoMessage() {}
+
+func (x *Serverless) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_types_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Serverless.ProtoReflect.Descriptor instead.
+func (*Serverless) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Serverless) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Serverless) GetHeaders() []*Header {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *Serverless) GetRequestLifespan() uint32 {
+	if x != nil {
+		return x.RequestLifespan
+	}
+	return 0
+}
+
+func (x *Serverless) GetMaxConcurrentActors() uint64 {
+	if x != nil && x.MaxConcurrentActors != nil {
+		return *x.MaxConcurrentActors
+	}
+	return 0
+}
+
+func (x *Serverless) GetDrainGracePeriod() uint32 {
+	if x != nil && x.DrainGracePeriod != nil {
+		return *x.DrainGracePeriod
+	}
+	return 0
+}
+
+func (x *Serverless) GetMetadataPollInterval() uint64 {
+	if x != nil && x.MetadataPollInterval != nil {
+		return *x.MetadataPollInterval
+	}
+	return 0
+}
+
+func (x *Serverless) GetSlotsPerRunner() uint32 {
+	if x != nil && x.SlotsPerRunner != nil {
+		return *x.SlotsPerRunner
+	}
+	return 0
+}
+
+func (x *Serverless) GetMinRunners() uint32 {
+	if x != nil && x.MinRunners != nil {
+		return *x.MinRunners
+	}
+	return 0
+}
+
+func (x *Serverless) GetMaxRunners() uint32 {
+	if x != nil && x.MaxRunners != nil {
+		return *x.MaxRunners
+	}
+	return 0
+}
+
+func (x *Serverless) GetRunnersMargin() uint32 {
+	if x != nil && x.RunnersMargin != nil {
+		return *x.RunnersMargin
+	}
+	return 0
+}
+
+// Header is one header of a pool's requests.
+type Header struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`   // at most 128 bytes
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"` // at most 4 096 bytes; empty in answers
+	Set           bool                   `protobuf:"varint,3,opt,name=set,proto3" json:"set,omitempty"`    // in answers: it has a value
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Header) Reset() {
+	*x = Header{}
+	mi := &file_callboard_v1_types_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Header) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Header) ProtoMessage() {}
+
+func (x *Header) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_types_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Header.ProtoReflect.Descriptor instead.
+func (*Header) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Header) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Header) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *Header) GetSet() bool {
+	if x != nil {
+		return x.Set
+	}
+	return false
+}
+
+// EndpointError is why a pool's endpoint gives no runners; it is shown until three requests in a row succeed.
+type EndpointError struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Ts            int64                  `protobuf:"varint,3,opt,name=ts,proto3" json:"ts,omitempty"`                          // of the last failure, unix ms
+	Count         uint32                 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`                    // since the error began
+	RetryTs       int64                  `protobuf:"varint,5,opt,name=retry_ts,json=retryTs,proto3" json:"retry_ts,omitempty"` // when the next request is opened at the earliest; 0: at once
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndpointError) Reset() {
+	*x = EndpointError{}
+	mi := &file_callboard_v1_types_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndpointError) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndpointError) ProtoMessage() {}
+
+func (x *EndpointError) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_types_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndpointError.ProtoReflect.Descriptor instead.
+func (*EndpointError) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *EndpointError) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *EndpointError) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *EndpointError) GetTs() int64 {
+	if x != nil {
+		return x.Ts
+	}
+	return 0
+}
+
+func (x *EndpointError) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *EndpointError) GetRetryTs() int64 {
+	if x != nil {
+		return x.RetryTs
+	}
+	return 0
+}
+
+// Request is one HTTP request that the engine holds open to a pool's endpoint.
+type Request struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"` // that carries it
+	State         RequestState           `protobuf:"varint,4,opt,name=state,proto3,enum=callboard.v1.RequestState" json:"state,omitempty"`
+	End           RequestEnd             `protobuf:"varint,5,opt,name=end,proto3,enum=callboard.v1.RequestEnd" json:"end,omitempty"`
+	RunnerId      string                 `protobuf:"bytes,6,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	Slots         uint32                 `protobuf:"varint,7,opt,name=slots,proto3" json:"slots,omitempty"` // asked for
+	OpenTs        int64                  `protobuf:"varint,8,opt,name=open_ts,json=openTs,proto3" json:"open_ts,omitempty"`
+	SendTs        int64                  `protobuf:"varint,9,opt,name=send_ts,json=sendTs,proto3" json:"send_ts,omitempty"`
+	JoinTs        int64                  `protobuf:"varint,10,opt,name=join_ts,json=joinTs,proto3" json:"join_ts,omitempty"`
+	DrainTs       int64                  `protobuf:"varint,11,opt,name=drain_ts,json=drainTs,proto3" json:"drain_ts,omitempty"` // when its runner drains at the latest
+	ExpireTs      int64                  `protobuf:"varint,12,opt,name=expire_ts,json=expireTs,proto3" json:"expire_ts,omitempty"`
+	EndTs         int64                  `protobuf:"varint,13,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
+	Error         *Error                 `protobuf:"bytes,14,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Request) Reset() {
+	*x = Request{}
+	mi := &file_callboard_v1_types_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Request) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Request) ProtoMessage() {}
+
+func (x *Request) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_types_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Request.ProtoReflect.Descriptor instead.
+func (*Request) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Request) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *Request) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *Request) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Request) GetState() RequestState {
+	if x != nil {
+		return x.State
+	}
+	return RequestState_REQUEST_STATE_UNSPECIFIED
+}
+
+func (x *Request) GetEnd() RequestEnd {
+	if x != nil {
+		return x.End
+	}
+	return RequestEnd_REQUEST_END_UNSPECIFIED
+}
+
+func (x *Request) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+func (x *Request) GetSlots() uint32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *Request) GetOpenTs() int64 {
+	if x != nil {
+		return x.OpenTs
+	}
+	return 0
+}
+
+func (x *Request) GetSendTs() int64 {
+	if x != nil {
+		return x.SendTs
+	}
+	return 0
+}
+
+func (x *Request) GetJoinTs() int64 {
+	if x != nil {
+		return x.JoinTs
+	}
+	return 0
+}
+
+func (x *Request) GetDrainTs() int64 {
+	if x != nil {
+		return x.DrainTs
+	}
+	return 0
+}
+
+func (x *Request) GetExpireTs() int64 {
+	if x != nil {
+		return x.ExpireTs
+	}
+	return 0
+}
+
+func (x *Request) GetEndTs() int64 {
+	if x != nil {
+		return x.EndTs
+	}
+	return 0
+}
+
+func (x *Request) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
 type Pool struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Namespace        string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
@@ -780,14 +1313,20 @@ type Pool struct {
 	LiveActors       uint64                 `protobuf:"varint,10,opt,name=live_actors,json=liveActors,proto3" json:"live_actors,omitempty"`
 	RolloutId        uint64                 `protobuf:"varint,11,opt,name=rollout_id,json=rolloutId,proto3" json:"rollout_id,omitempty"` // of the open rollout; 0: none
 	DrainingRunners  uint32                 `protobuf:"varint,12,opt,name=draining_runners,json=drainingRunners,proto3" json:"draining_runners,omitempty"`
-	PacedActors      uint64                 `protobuf:"varint,13,opt,name=paced_actors,json=pacedActors,proto3" json:"paced_actors,omitempty"` // they were on a lost runner, and wait for their turn before they are pending
+	PacedActors      uint64                 `protobuf:"varint,13,opt,name=paced_actors,json=pacedActors,proto3" json:"paced_actors,omitempty"`             // they were on a lost runner, and wait for their turn before they are pending
+	OpenRequests     uint32                 `protobuf:"varint,30,opt,name=open_requests,json=openRequests,proto3" json:"open_requests,omitempty"`          // of a serverless pool
+	WaitingRequests  uint32                 `protobuf:"varint,31,opt,name=waiting_requests,json=waitingRequests,proto3" json:"waiting_requests,omitempty"` // of those: their runners have not connected yet
+	EndpointError    *EndpointError         `protobuf:"bytes,32,opt,name=endpoint_error,json=endpointError,proto3" json:"endpoint_error,omitempty"`
+	EndpointRuntime  string                 `protobuf:"bytes,33,opt,name=endpoint_runtime,json=endpointRuntime,proto3" json:"endpoint_runtime,omitempty"`  // what {url}/metadata said
+	EndpointVersion  uint32                 `protobuf:"varint,34,opt,name=endpoint_version,json=endpointVersion,proto3" json:"endpoint_version,omitempty"` // what {url}/metadata said
+	EndpointPollTs   int64                  `protobuf:"varint,35,opt,name=endpoint_poll_ts,json=endpointPollTs,proto3" json:"endpoint_poll_ts,omitempty"`  // of the last poll that counted
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_callboard_v1_types_proto_msgTypes[4]
+	mi := &file_callboard_v1_types_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +1338,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[4]
+	mi := &file_callboard_v1_types_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +1351,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{4}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Pool) GetNamespace() string {
@@ -906,6 +1445,48 @@ func (x *Pool) GetPacedActors() uint64 {
 	return 0
 }
 
+func (x *Pool) GetOpenRequests() uint32 {
+	if x != nil {
+		return x.OpenRequests
+	}
+	return 0
+}
+
+func (x *Pool) GetWaitingRequests() uint32 {
+	if x != nil {
+		return x.WaitingRequests
+	}
+	return 0
+}
+
+func (x *Pool) GetEndpointError() *EndpointError {
+	if x != nil {
+		return x.EndpointError
+	}
+	return nil
+}
+
+func (x *Pool) GetEndpointRuntime() string {
+	if x != nil {
+		return x.EndpointRuntime
+	}
+	return ""
+}
+
+func (x *Pool) GetEndpointVersion() uint32 {
+	if x != nil {
+		return x.EndpointVersion
+	}
+	return 0
+}
+
+func (x *Pool) GetEndpointPollTs() int64 {
+	if x != nil {
+		return x.EndpointPollTs
+	}
+	return 0
+}
+
 type Runner struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	RunnerId         string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
@@ -937,7 +1518,7 @@ type Runner struct {
 
 func (x *Runner) Reset() {
 	*x = Runner{}
-	mi := &file_callboard_v1_types_proto_msgTypes[5]
+	mi := &file_callboard_v1_types_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -949,7 +1530,7 @@ func (x *Runner) String() string {
 func (*Runner) ProtoMessage() {}
 
 func (x *Runner) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[5]
+	mi := &file_callboard_v1_types_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -962,7 +1543,7 @@ func (x *Runner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Runner.ProtoReflect.Descriptor instead.
 func (*Runner) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{5}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Runner) GetRunnerId() string {
@@ -1148,7 +1729,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_callboard_v1_types_proto_msgTypes[6]
+	mi := &file_callboard_v1_types_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1160,7 +1741,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[6]
+	mi := &file_callboard_v1_types_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1173,7 +1754,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{6}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Drain) GetCause() DrainCause {
@@ -1279,7 +1860,7 @@ type Blocker struct {
 
 func (x *Blocker) Reset() {
 	*x = Blocker{}
-	mi := &file_callboard_v1_types_proto_msgTypes[7]
+	mi := &file_callboard_v1_types_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1291,7 +1872,7 @@ func (x *Blocker) String() string {
 func (*Blocker) ProtoMessage() {}
 
 func (x *Blocker) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[7]
+	mi := &file_callboard_v1_types_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1304,7 +1885,7 @@ func (x *Blocker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blocker.ProtoReflect.Descriptor instead.
 func (*Blocker) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{7}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Blocker) GetCode() string {
@@ -1362,7 +1943,7 @@ type Rollout struct {
 
 func (x *Rollout) Reset() {
 	*x = Rollout{}
-	mi := &file_callboard_v1_types_proto_msgTypes[8]
+	mi := &file_callboard_v1_types_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1955,7 @@ func (x *Rollout) String() string {
 func (*Rollout) ProtoMessage() {}
 
 func (x *Rollout) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[8]
+	mi := &file_callboard_v1_types_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1968,7 @@ func (x *Rollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rollout.ProtoReflect.Descriptor instead.
 func (*Rollout) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{8}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Rollout) GetNamespace() string {
@@ -1590,7 +2171,7 @@ type RolloutPlan struct {
 
 func (x *RolloutPlan) Reset() {
 	*x = RolloutPlan{}
-	mi := &file_callboard_v1_types_proto_msgTypes[9]
+	mi := &file_callboard_v1_types_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1602,7 +2183,7 @@ func (x *RolloutPlan) String() string {
 func (*RolloutPlan) ProtoMessage() {}
 
 func (x *RolloutPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[9]
+	mi := &file_callboard_v1_types_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1615,7 +2196,7 @@ func (x *RolloutPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutPlan.ProtoReflect.Descriptor instead.
 func (*RolloutPlan) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{9}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RolloutPlan) GetNamespace() string {
@@ -1741,7 +2322,7 @@ type PlanPoint struct {
 
 func (x *PlanPoint) Reset() {
 	*x = PlanPoint{}
-	mi := &file_callboard_v1_types_proto_msgTypes[10]
+	mi := &file_callboard_v1_types_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1753,7 +2334,7 @@ func (x *PlanPoint) String() string {
 func (*PlanPoint) ProtoMessage() {}
 
 func (x *PlanPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[10]
+	mi := &file_callboard_v1_types_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1766,7 +2347,7 @@ func (x *PlanPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanPoint.ProtoReflect.Descriptor instead.
 func (*PlanPoint) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{10}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PlanPoint) GetAtMs() int64 {
@@ -1795,7 +2376,7 @@ type ActorError struct {
 
 func (x *ActorError) Reset() {
 	*x = ActorError{}
-	mi := &file_callboard_v1_types_proto_msgTypes[11]
+	mi := &file_callboard_v1_types_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1807,7 +2388,7 @@ func (x *ActorError) String() string {
 func (*ActorError) ProtoMessage() {}
 
 func (x *ActorError) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[11]
+	mi := &file_callboard_v1_types_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1820,7 +2401,7 @@ func (x *ActorError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorError.ProtoReflect.Descriptor instead.
 func (*ActorError) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ActorError) GetCode() string {
@@ -1879,7 +2460,7 @@ type Actor struct {
 
 func (x *Actor) Reset() {
 	*x = Actor{}
-	mi := &file_callboard_v1_types_proto_msgTypes[12]
+	mi := &file_callboard_v1_types_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1891,7 +2472,7 @@ func (x *Actor) String() string {
 func (*Actor) ProtoMessage() {}
 
 func (x *Actor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[12]
+	mi := &file_callboard_v1_types_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1904,7 +2485,7 @@ func (x *Actor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Actor.ProtoReflect.Descriptor instead.
 func (*Actor) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Actor) GetActorId() string {
@@ -2114,7 +2695,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_callboard_v1_types_proto_msgTypes[13]
+	mi := &file_callboard_v1_types_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2126,7 +2707,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[13]
+	mi := &file_callboard_v1_types_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2139,7 +2720,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{13}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Decision) GetIndex() uint64 {
@@ -2227,7 +2808,7 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"\fnamespace_id\x18\x01 \x01(\tR\vnamespaceId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x03 \x01(\tR\vdisplayName\x12\x1b\n" +
-	"\tcreate_ts\x18\x04 \x01(\x03R\bcreateTs\"\x9a\x04\n" +
+	"\tcreate_ts\x18\x04 \x01(\x03R\bcreateTs\"\xd4\x04\n" +
 	"\n" +
 	"PoolConfig\x12<\n" +
 	"\x18drain_on_version_upgrade\x18\x01 \x01(\bH\x00R\x15drainOnVersionUpgrade\x88\x01\x01\x125\n" +
@@ -2236,12 +2817,64 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"\x1aactor_eviction_rate_micros\x18\x04 \x01(\x04H\x03R\x17actorEvictionRateMicros\x88\x01\x01\x127\n" +
 	"\x15runner_lost_threshold\x18\x05 \x01(\rH\x04R\x13runnerLostThreshold\x88\x01\x01\x125\n" +
 	"\tplacement\x18\x06 \x01(\x0e2\x17.callboard.v1.PlacementR\tplacement\x12#\n" +
-	"\rmetadata_json\x18\a \x01(\tR\fmetadataJsonB\x1b\n" +
+	"\rmetadata_json\x18\a \x01(\tR\fmetadataJson\x128\n" +
+	"\n" +
+	"serverless\x18\b \x01(\v2\x18.callboard.v1.ServerlessR\n" +
+	"serverlessB\x1b\n" +
 	"\x19_drain_on_version_upgradeB\x17\n" +
 	"\x15_actor_eviction_delayB\x18\n" +
 	"\x16_actor_eviction_periodB\x1d\n" +
 	"\x1b_actor_eviction_rate_microsB\x18\n" +
-	"\x16_runner_lost_threshold\"\xd6\x03\n" +
+	"\x16_runner_lost_threshold\"\xdb\x04\n" +
+	"\n" +
+	"Serverless\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12.\n" +
+	"\aheaders\x18\x02 \x03(\v2\x14.callboard.v1.HeaderR\aheaders\x12)\n" +
+	"\x10request_lifespan\x18\x03 \x01(\rR\x0frequestLifespan\x127\n" +
+	"\x15max_concurrent_actors\x18\x04 \x01(\x04H\x00R\x13maxConcurrentActors\x88\x01\x01\x121\n" +
+	"\x12drain_grace_period\x18\x05 \x01(\rH\x01R\x10drainGracePeriod\x88\x01\x01\x129\n" +
+	"\x16metadata_poll_interval\x18\x06 \x01(\x04H\x02R\x14metadataPollInterval\x88\x01\x01\x12-\n" +
+	"\x10slots_per_runner\x18\a \x01(\rH\x03R\x0eslotsPerRunner\x88\x01\x01\x12$\n" +
+	"\vmin_runners\x18\b \x01(\rH\x04R\n" +
+	"minRunners\x88\x01\x01\x12$\n" +
+	"\vmax_runners\x18\t \x01(\rH\x05R\n" +
+	"maxRunners\x88\x01\x01\x12*\n" +
+	"\x0erunners_margin\x18\n" +
+	" \x01(\rH\x06R\rrunnersMargin\x88\x01\x01B\x18\n" +
+	"\x16_max_concurrent_actorsB\x15\n" +
+	"\x13_drain_grace_periodB\x19\n" +
+	"\x17_metadata_poll_intervalB\x13\n" +
+	"\x11_slots_per_runnerB\x0e\n" +
+	"\f_min_runnersB\x0e\n" +
+	"\f_max_runnersB\x11\n" +
+	"\x0f_runners_margin\"D\n" +
+	"\x06Header\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x10\n" +
+	"\x03set\x18\x03 \x01(\bR\x03set\"~\n" +
+	"\rEndpointError\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x0e\n" +
+	"\x02ts\x18\x03 \x01(\x03R\x02ts\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\rR\x05count\x12\x19\n" +
+	"\bretry_ts\x18\x05 \x01(\x03R\aretryTs\"\xa6\x03\n" +
+	"\aRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\x120\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x1a.callboard.v1.RequestStateR\x05state\x12*\n" +
+	"\x03end\x18\x05 \x01(\x0e2\x18.callboard.v1.RequestEndR\x03end\x12\x1b\n" +
+	"\trunner_id\x18\x06 \x01(\tR\brunnerId\x12\x14\n" +
+	"\x05slots\x18\a \x01(\rR\x05slots\x12\x17\n" +
+	"\aopen_ts\x18\b \x01(\x03R\x06openTs\x12\x17\n" +
+	"\asend_ts\x18\t \x01(\x03R\x06sendTs\x12\x17\n" +
+	"\ajoin_ts\x18\n" +
+	" \x01(\x03R\x06joinTs\x12\x19\n" +
+	"\bdrain_ts\x18\v \x01(\x03R\adrainTs\x12\x1b\n" +
+	"\texpire_ts\x18\f \x01(\x03R\bexpireTs\x12\x15\n" +
+	"\x06end_ts\x18\r \x01(\x03R\x05endTs\x12)\n" +
+	"\x05error\x18\x0e \x01(\v2\x13.callboard.v1.ErrorR\x05error\"\xea\x05\n" +
 	"\x04Pool\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x120\n" +
@@ -2260,7 +2893,13 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"rollout_id\x18\v \x01(\x04R\trolloutId\x12)\n" +
 	"\x10draining_runners\x18\f \x01(\rR\x0fdrainingRunners\x12!\n" +
-	"\fpaced_actors\x18\r \x01(\x04R\vpacedActors\"\xb4\x06\n" +
+	"\fpaced_actors\x18\r \x01(\x04R\vpacedActors\x12#\n" +
+	"\ropen_requests\x18\x1e \x01(\rR\fopenRequests\x12)\n" +
+	"\x10waiting_requests\x18\x1f \x01(\rR\x0fwaitingRequests\x12B\n" +
+	"\x0eendpoint_error\x18  \x01(\v2\x1b.callboard.v1.EndpointErrorR\rendpointError\x12)\n" +
+	"\x10endpoint_runtime\x18! \x01(\tR\x0fendpointRuntime\x12)\n" +
+	"\x10endpoint_version\x18\" \x01(\rR\x0fendpointVersion\x12(\n" +
+	"\x10endpoint_poll_ts\x18# \x01(\x03R\x0eendpointPollTs\"\xb4\x06\n" +
 	"\x06Runner\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\tR\brunnerId\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -2467,7 +3106,23 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"\vConsistency\x12\x1b\n" +
 	"\x17CONSISTENCY_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18CONSISTENCY_LINEARIZABLE\x10\x01\x12\x15\n" +
-	"\x11CONSISTENCY_STALE\x10\x02*\x99\x01\n" +
+	"\x11CONSISTENCY_STALE\x10\x02*\x96\x01\n" +
+	"\fRequestState\x12\x1d\n" +
+	"\x19REQUEST_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15REQUEST_STATE_OPENING\x10\x01\x12\x19\n" +
+	"\x15REQUEST_STATE_WAITING\x10\x02\x12\x18\n" +
+	"\x14REQUEST_STATE_JOINED\x10\x03\x12\x17\n" +
+	"\x13REQUEST_STATE_ENDED\x10\x04*\xea\x01\n" +
+	"\n" +
+	"RequestEnd\x12\x1b\n" +
+	"\x17REQUEST_END_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14REQUEST_END_FINISHED\x10\x01\x12\x16\n" +
+	"\x12REQUEST_END_FAILED\x10\x02\x12\x17\n" +
+	"\x13REQUEST_END_EXPIRED\x10\x03\x12\x1a\n" +
+	"\x16REQUEST_END_NOT_NEEDED\x10\x04\x12\x19\n" +
+	"\x15REQUEST_END_NODE_LOST\x10\x05\x12\x1b\n" +
+	"\x17REQUEST_END_RUNNER_LOST\x10\x06\x12 \n" +
+	"\x1cREQUEST_END_ENDPOINT_CHANGED\x10\a*\x99\x01\n" +
 	"\fRolloutState\x12\x1d\n" +
 	"\x19ROLLOUT_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ROLLOUT_STATE_OPEN\x10\x01\x12\x16\n" +
@@ -2487,54 +3142,66 @@ func file_callboard_v1_types_proto_rawDescGZIP() []byte {
 	return file_callboard_v1_types_proto_rawDescData
 }
 
-var file_callboard_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_callboard_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_callboard_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
+var file_callboard_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_callboard_v1_types_proto_goTypes = []any{
-	(CrashPolicy)(0),    // 0: callboard.v1.CrashPolicy
-	(ActorState)(0),     // 1: callboard.v1.ActorState
-	(StopReason)(0),     // 2: callboard.v1.StopReason
-	(DrainCause)(0),     // 3: callboard.v1.DrainCause
-	(RunnerState)(0),    // 4: callboard.v1.RunnerState
-	(Placement)(0),      // 5: callboard.v1.Placement
-	(Consistency)(0),    // 6: callboard.v1.Consistency
-	(RolloutState)(0),   // 7: callboard.v1.RolloutState
-	(*Error)(nil),       // 8: callboard.v1.Error
-	(*ActorRef)(nil),    // 9: callboard.v1.ActorRef
-	(*Namespace)(nil),   // 10: callboard.v1.Namespace
-	(*PoolConfig)(nil),  // 11: callboard.v1.PoolConfig
-	(*Pool)(nil),        // 12: callboard.v1.Pool
-	(*Runner)(nil),      // 13: callboard.v1.Runner
-	(*Drain)(nil),       // 14: callboard.v1.Drain
-	(*Blocker)(nil),     // 15: callboard.v1.Blocker
-	(*Rollout)(nil),     // 16: callboard.v1.Rollout
-	(*RolloutPlan)(nil), // 17: callboard.v1.RolloutPlan
-	(*PlanPoint)(nil),   // 18: callboard.v1.PlanPoint
-	(*ActorError)(nil),  // 19: callboard.v1.ActorError
-	(*Actor)(nil),       // 20: callboard.v1.Actor
-	(*Decision)(nil),    // 21: callboard.v1.Decision
-	nil,                 // 22: callboard.v1.Error.MetadataEntry
+	(CrashPolicy)(0),      // 0: callboard.v1.CrashPolicy
+	(ActorState)(0),       // 1: callboard.v1.ActorState
+	(StopReason)(0),       // 2: callboard.v1.StopReason
+	(DrainCause)(0),       // 3: callboard.v1.DrainCause
+	(RunnerState)(0),      // 4: callboard.v1.RunnerState
+	(Placement)(0),        // 5: callboard.v1.Placement
+	(Consistency)(0),      // 6: callboard.v1.Consistency
+	(RequestState)(0),     // 7: callboard.v1.RequestState
+	(RequestEnd)(0),       // 8: callboard.v1.RequestEnd
+	(RolloutState)(0),     // 9: callboard.v1.RolloutState
+	(*Error)(nil),         // 10: callboard.v1.Error
+	(*ActorRef)(nil),      // 11: callboard.v1.ActorRef
+	(*Namespace)(nil),     // 12: callboard.v1.Namespace
+	(*PoolConfig)(nil),    // 13: callboard.v1.PoolConfig
+	(*Serverless)(nil),    // 14: callboard.v1.Serverless
+	(*Header)(nil),        // 15: callboard.v1.Header
+	(*EndpointError)(nil), // 16: callboard.v1.EndpointError
+	(*Request)(nil),       // 17: callboard.v1.Request
+	(*Pool)(nil),          // 18: callboard.v1.Pool
+	(*Runner)(nil),        // 19: callboard.v1.Runner
+	(*Drain)(nil),         // 20: callboard.v1.Drain
+	(*Blocker)(nil),       // 21: callboard.v1.Blocker
+	(*Rollout)(nil),       // 22: callboard.v1.Rollout
+	(*RolloutPlan)(nil),   // 23: callboard.v1.RolloutPlan
+	(*PlanPoint)(nil),     // 24: callboard.v1.PlanPoint
+	(*ActorError)(nil),    // 25: callboard.v1.ActorError
+	(*Actor)(nil),         // 26: callboard.v1.Actor
+	(*Decision)(nil),      // 27: callboard.v1.Decision
+	nil,                   // 28: callboard.v1.Error.MetadataEntry
 }
 var file_callboard_v1_types_proto_depIdxs = []int32{
-	22, // 0: callboard.v1.Error.metadata:type_name -> callboard.v1.Error.MetadataEntry
+	28, // 0: callboard.v1.Error.metadata:type_name -> callboard.v1.Error.MetadataEntry
 	5,  // 1: callboard.v1.PoolConfig.placement:type_name -> callboard.v1.Placement
-	11, // 2: callboard.v1.Pool.config:type_name -> callboard.v1.PoolConfig
-	4,  // 3: callboard.v1.Runner.state:type_name -> callboard.v1.RunnerState
-	3,  // 4: callboard.v1.Runner.drain_cause:type_name -> callboard.v1.DrainCause
-	14, // 5: callboard.v1.Runner.drain:type_name -> callboard.v1.Drain
-	3,  // 6: callboard.v1.Drain.cause:type_name -> callboard.v1.DrainCause
-	15, // 7: callboard.v1.Drain.blocked_by:type_name -> callboard.v1.Blocker
-	7,  // 8: callboard.v1.Rollout.state:type_name -> callboard.v1.RolloutState
-	15, // 9: callboard.v1.Rollout.blocked_by:type_name -> callboard.v1.Blocker
-	18, // 10: callboard.v1.RolloutPlan.points:type_name -> callboard.v1.PlanPoint
-	15, // 11: callboard.v1.RolloutPlan.blocked_by:type_name -> callboard.v1.Blocker
-	0,  // 12: callboard.v1.Actor.crash_policy:type_name -> callboard.v1.CrashPolicy
-	1,  // 13: callboard.v1.Actor.state:type_name -> callboard.v1.ActorState
-	19, // 14: callboard.v1.Actor.error:type_name -> callboard.v1.ActorError
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	14, // 2: callboard.v1.PoolConfig.serverless:type_name -> callboard.v1.Serverless
+	15, // 3: callboard.v1.Serverless.headers:type_name -> callboard.v1.Header
+	7,  // 4: callboard.v1.Request.state:type_name -> callboard.v1.RequestState
+	8,  // 5: callboard.v1.Request.end:type_name -> callboard.v1.RequestEnd
+	10, // 6: callboard.v1.Request.error:type_name -> callboard.v1.Error
+	13, // 7: callboard.v1.Pool.config:type_name -> callboard.v1.PoolConfig
+	16, // 8: callboard.v1.Pool.endpoint_error:type_name -> callboard.v1.EndpointError
+	4,  // 9: callboard.v1.Runner.state:type_name -> callboard.v1.RunnerState
+	3,  // 10: callboard.v1.Runner.drain_cause:type_name -> callboard.v1.DrainCause
+	20, // 11: callboard.v1.Runner.drain:type_name -> callboard.v1.Drain
+	3,  // 12: callboard.v1.Drain.cause:type_name -> callboard.v1.DrainCause
+	21, // 13: callboard.v1.Drain.blocked_by:type_name -> callboard.v1.Blocker
+	9,  // 14: callboard.v1.Rollout.state:type_name -> callboard.v1.RolloutState
+	21, // 15: callboard.v1.Rollout.blocked_by:type_name -> callboard.v1.Blocker
+	24, // 16: callboard.v1.RolloutPlan.points:type_name -> callboard.v1.PlanPoint
+	21, // 17: callboard.v1.RolloutPlan.blocked_by:type_name -> callboard.v1.Blocker
+	0,  // 18: callboard.v1.Actor.crash_policy:type_name -> callboard.v1.CrashPolicy
+	1,  // 19: callboard.v1.Actor.state:type_name -> callboard.v1.ActorState
+	25, // 20: callboard.v1.Actor.error:type_name -> callboard.v1.ActorError
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_types_proto_init() }
@@ -2543,14 +3210,15 @@ func file_callboard_v1_types_proto_init() {
 		return
 	}
 	file_callboard_v1_types_proto_msgTypes[3].OneofWrappers = []any{}
-	file_callboard_v1_types_proto_msgTypes[12].OneofWrappers = []any{}
+	file_callboard_v1_types_proto_msgTypes[4].OneofWrappers = []any{}
+	file_callboard_v1_types_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_types_proto_rawDesc), len(file_callboard_v1_types_proto_rawDesc)),
-			NumEnums:      8,
-			NumMessages:   15,
+			NumEnums:      10,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

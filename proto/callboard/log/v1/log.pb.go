@@ -277,6 +277,14 @@ type Op struct {
 	//	*Op_EndRolloutWait
 	//	*Op_RememberOutcome
 	//	*Op_ForgetOutcomes
+	//	*Op_OpenRequest
+	//	*Op_SendRequest
+	//	*Op_ClaimRequest
+	//	*Op_ExpireRequest
+	//	*Op_RetireRequest
+	//	*Op_EndRequest
+	//	*Op_ForgetRequest
+	//	*Op_PutEndpoint
 	Op            isOp_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -706,6 +714,78 @@ func (x *Op) GetForgetOutcomes() *ForgetOutcomes {
 	return nil
 }
 
+func (x *Op) GetOpenRequest() *OpenRequest {
+	if x != nil {
+		if x, ok := x.Op.(*Op_OpenRequest); ok {
+			return x.OpenRequest
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetSendRequest() *SendRequest {
+	if x != nil {
+		if x, ok := x.Op.(*Op_SendRequest); ok {
+			return x.SendRequest
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetClaimRequest() *ClaimRequest {
+	if x != nil {
+		if x, ok := x.Op.(*Op_ClaimRequest); ok {
+			return x.ClaimRequest
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetExpireRequest() *ExpireRequest {
+	if x != nil {
+		if x, ok := x.Op.(*Op_ExpireRequest); ok {
+			return x.ExpireRequest
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetRetireRequest() *RetireRequest {
+	if x != nil {
+		if x, ok := x.Op.(*Op_RetireRequest); ok {
+			return x.RetireRequest
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetEndRequest() *EndRequest {
+	if x != nil {
+		if x, ok := x.Op.(*Op_EndRequest); ok {
+			return x.EndRequest
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetForgetRequest() *ForgetRequest {
+	if x != nil {
+		if x, ok := x.Op.(*Op_ForgetRequest); ok {
+			return x.ForgetRequest
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetPutEndpoint() *PutEndpoint {
+	if x != nil {
+		if x, ok := x.Op.(*Op_PutEndpoint); ok {
+			return x.PutEndpoint
+		}
+	}
+	return nil
+}
+
 type isOp_Op interface {
 	isOp_Op()
 }
@@ -882,6 +962,38 @@ type Op_ForgetOutcomes struct {
 	ForgetOutcomes *ForgetOutcomes `protobuf:"bytes,71,opt,name=forget_outcomes,json=forgetOutcomes,proto3,oneof"`
 }
 
+type Op_OpenRequest struct {
+	OpenRequest *OpenRequest `protobuf:"bytes,90,opt,name=open_request,json=openRequest,proto3,oneof"`
+}
+
+type Op_SendRequest struct {
+	SendRequest *SendRequest `protobuf:"bytes,91,opt,name=send_request,json=sendRequest,proto3,oneof"`
+}
+
+type Op_ClaimRequest struct {
+	ClaimRequest *ClaimRequest `protobuf:"bytes,92,opt,name=claim_request,json=claimRequest,proto3,oneof"`
+}
+
+type Op_ExpireRequest struct {
+	ExpireRequest *ExpireRequest `protobuf:"bytes,93,opt,name=expire_request,json=expireRequest,proto3,oneof"`
+}
+
+type Op_RetireRequest struct {
+	RetireRequest *RetireRequest `protobuf:"bytes,94,opt,name=retire_request,json=retireRequest,proto3,oneof"`
+}
+
+type Op_EndRequest struct {
+	EndRequest *EndRequest `protobuf:"bytes,95,opt,name=end_request,json=endRequest,proto3,oneof"`
+}
+
+type Op_ForgetRequest struct {
+	ForgetRequest *ForgetRequest `protobuf:"bytes,96,opt,name=forget_request,json=forgetRequest,proto3,oneof"`
+}
+
+type Op_PutEndpoint struct {
+	PutEndpoint *PutEndpoint `protobuf:"bytes,97,opt,name=put_endpoint,json=putEndpoint,proto3,oneof"`
+}
+
 func (*Op_LeaderEstablished) isOp_Op() {}
 
 func (*Op_PutSettings) isOp_Op() {}
@@ -967,6 +1079,22 @@ func (*Op_EndRolloutWait) isOp_Op() {}
 func (*Op_RememberOutcome) isOp_Op() {}
 
 func (*Op_ForgetOutcomes) isOp_Op() {}
+
+func (*Op_OpenRequest) isOp_Op() {}
+
+func (*Op_SendRequest) isOp_Op() {}
+
+func (*Op_ClaimRequest) isOp_Op() {}
+
+func (*Op_ExpireRequest) isOp_Op() {}
+
+func (*Op_RetireRequest) isOp_Op() {}
+
+func (*Op_EndRequest) isOp_Op() {}
+
+func (*Op_ForgetRequest) isOp_Op() {}
+
+func (*Op_PutEndpoint) isOp_Op() {}
 
 type Ref struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1315,6 +1443,7 @@ type PoolConfig struct {
 	LostThresholdS         *uint32                `protobuf:"varint,5,opt,name=lost_threshold_s,json=lostThresholdS,proto3,oneof" json:"lost_threshold_s,omitempty"`
 	Placement              uint32                 `protobuf:"varint,6,opt,name=placement,proto3" json:"placement,omitempty"` // callboard.v1.Placement
 	MetadataJson           string                 `protobuf:"bytes,7,opt,name=metadata_json,json=metadataJson,proto3" json:"metadata_json,omitempty"`
+	Serverless             *ServerlessConfig      `protobuf:"bytes,8,opt,name=serverless,proto3" json:"serverless,omitempty"` // absent: runners connect by themselves
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -1398,6 +1527,182 @@ func (x *PoolConfig) GetMetadataJson() string {
 	return ""
 }
 
+func (x *PoolConfig) GetServerless() *ServerlessConfig {
+	if x != nil {
+		return x.Serverless
+	}
+	return nil
+}
+
+// ServerlessConfig says how runners of a pool are woken over HTTP.
+type ServerlessConfig struct {
+	state                  protoimpl.MessageState `protogen:"open.v1"`
+	Url                    string                 `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	Headers                []*HeaderField         `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty"` // by name
+	RequestLifespanS       uint32                 `protobuf:"varint,3,opt,name=request_lifespan_s,json=requestLifespanS,proto3" json:"request_lifespan_s,omitempty"`
+	MaxConcurrentActors    *uint64                `protobuf:"varint,4,opt,name=max_concurrent_actors,json=maxConcurrentActors,proto3,oneof" json:"max_concurrent_actors,omitempty"`
+	DrainGracePeriodS      *uint32                `protobuf:"varint,5,opt,name=drain_grace_period_s,json=drainGracePeriodS,proto3,oneof" json:"drain_grace_period_s,omitempty"`
+	MetadataPollIntervalMs *uint64                `protobuf:"varint,6,opt,name=metadata_poll_interval_ms,json=metadataPollIntervalMs,proto3,oneof" json:"metadata_poll_interval_ms,omitempty"`
+	SlotsPerRunner         *uint32                `protobuf:"varint,7,opt,name=slots_per_runner,json=slotsPerRunner,proto3,oneof" json:"slots_per_runner,omitempty"`
+	MinRunners             *uint32                `protobuf:"varint,8,opt,name=min_runners,json=minRunners,proto3,oneof" json:"min_runners,omitempty"`           // deprecated, kept and shown
+	MaxRunners             *uint32                `protobuf:"varint,9,opt,name=max_runners,json=maxRunners,proto3,oneof" json:"max_runners,omitempty"`           // deprecated, kept and shown
+	RunnersMargin          *uint32                `protobuf:"varint,10,opt,name=runners_margin,json=runnersMargin,proto3,oneof" json:"runners_margin,omitempty"` // deprecated, kept and shown
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
+}
+
+func (x *ServerlessConfig) Reset() {
+	*x = ServerlessConfig{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServerlessConfig) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServerlessConfig) ProtoMessage() {}
+
+func (x *ServerlessConfig) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServerlessConfig.ProtoReflect.Descriptor instead.
+func (*ServerlessConfig) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ServerlessConfig) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *ServerlessConfig) GetHeaders() []*HeaderField {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *ServerlessConfig) GetRequestLifespanS() uint32 {
+	if x != nil {
+		return x.RequestLifespanS
+	}
+	return 0
+}
+
+func (x *ServerlessConfig) GetMaxConcurrentActors() uint64 {
+	if x != nil && x.MaxConcurrentActors != nil {
+		return *x.MaxConcurrentActors
+	}
+	return 0
+}
+
+func (x *ServerlessConfig) GetDrainGracePeriodS() uint32 {
+	if x != nil && x.DrainGracePeriodS != nil {
+		return *x.DrainGracePeriodS
+	}
+	return 0
+}
+
+func (x *ServerlessConfig) GetMetadataPollIntervalMs() uint64 {
+	if x != nil && x.MetadataPollIntervalMs != nil {
+		return *x.MetadataPollIntervalMs
+	}
+	return 0
+}
+
+func (x *ServerlessConfig) GetSlotsPerRunner() uint32 {
+	if x != nil && x.SlotsPerRunner != nil {
+		return *x.SlotsPerRunner
+	}
+	return 0
+}
+
+func (x *ServerlessConfig) GetMinRunners() uint32 {
+	if x != nil && x.MinRunners != nil {
+		return *x.MinRunners
+	}
+	return 0
+}
+
+func (x *ServerlessConfig) GetMaxRunners() uint32 {
+	if x != nil && x.MaxRunners != nil {
+		return *x.MaxRunners
+	}
+	return 0
+}
+
+func (x *ServerlessConfig) GetRunnersMargin() uint32 {
+	if x != nil && x.RunnersMargin != nil {
+		return *x.RunnersMargin
+	}
+	return 0
+}
+
+type HeaderField struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeaderField) Reset() {
+	*x = HeaderField{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeaderField) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeaderField) ProtoMessage() {}
+
+func (x *HeaderField) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeaderField.ProtoReflect.Descriptor instead.
+func (*HeaderField) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *HeaderField) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *HeaderField) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 type DeletePool struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	NamespaceId   []byte                 `protobuf:"bytes,1,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
@@ -1408,7 +1713,7 @@ type DeletePool struct {
 
 func (x *DeletePool) Reset() {
 	*x = DeletePool{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[9]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1420,7 +1725,7 @@ func (x *DeletePool) String() string {
 func (*DeletePool) ProtoMessage() {}
 
 func (x *DeletePool) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[9]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1433,7 +1738,7 @@ func (x *DeletePool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePool.ProtoReflect.Descriptor instead.
 func (*DeletePool) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{9}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DeletePool) GetNamespaceId() []byte {
@@ -1461,7 +1766,7 @@ type ForgetPool struct {
 
 func (x *ForgetPool) Reset() {
 	*x = ForgetPool{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[10]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +1778,7 @@ func (x *ForgetPool) String() string {
 func (*ForgetPool) ProtoMessage() {}
 
 func (x *ForgetPool) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[10]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1486,7 +1791,7 @@ func (x *ForgetPool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetPool.ProtoReflect.Descriptor instead.
 func (*ForgetPool) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{10}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ForgetPool) GetNamespaceId() []byte {
@@ -1520,13 +1825,14 @@ type RegisterRunner struct {
 	Replaces        []byte                 `protobuf:"bytes,13,opt,name=replaces,proto3" json:"replaces,omitempty"` // runner id of the previous instance with this key
 	Attempt         uint32                 `protobuf:"varint,14,opt,name=attempt,proto3" json:"attempt,omitempty"`  // of the Hello
 	KeepOnLeaseLost bool                   `protobuf:"varint,15,opt,name=keep_on_lease_lost,json=keepOnLeaseLost,proto3" json:"keep_on_lease_lost,omitempty"`
+	RequestId       []byte                 `protobuf:"bytes,16,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // of the request that it answers; empty: it connected by itself
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *RegisterRunner) Reset() {
 	*x = RegisterRunner{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[11]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1844,7 @@ func (x *RegisterRunner) String() string {
 func (*RegisterRunner) ProtoMessage() {}
 
 func (x *RegisterRunner) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[11]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1857,7 @@ func (x *RegisterRunner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterRunner.ProtoReflect.Descriptor instead.
 func (*RegisterRunner) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{11}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RegisterRunner) GetRunnerId() []byte {
@@ -1659,6 +1965,13 @@ func (x *RegisterRunner) GetKeepOnLeaseLost() bool {
 	return false
 }
 
+func (x *RegisterRunner) GetRequestId() []byte {
+	if x != nil {
+		return x.RequestId
+	}
+	return nil
+}
+
 // ResumeRunner gives a known runner a new session.
 type ResumeRunner struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -1677,7 +1990,7 @@ type ResumeRunner struct {
 
 func (x *ResumeRunner) Reset() {
 	*x = ResumeRunner{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[12]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1689,7 +2002,7 @@ func (x *ResumeRunner) String() string {
 func (*ResumeRunner) ProtoMessage() {}
 
 func (x *ResumeRunner) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[12]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1702,7 +2015,7 @@ func (x *ResumeRunner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRunner.ProtoReflect.Descriptor instead.
 func (*ResumeRunner) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{12}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ResumeRunner) GetRunnerId() []byte {
@@ -1778,7 +2091,7 @@ type DisconnectRunner struct {
 
 func (x *DisconnectRunner) Reset() {
 	*x = DisconnectRunner{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[13]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1790,7 +2103,7 @@ func (x *DisconnectRunner) String() string {
 func (*DisconnectRunner) ProtoMessage() {}
 
 func (x *DisconnectRunner) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[13]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1803,7 +2116,7 @@ func (x *DisconnectRunner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectRunner.ProtoReflect.Descriptor instead.
 func (*DisconnectRunner) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{13}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DisconnectRunner) GetRunnerId() []byte {
@@ -1830,7 +2143,7 @@ type RunnersSeen struct {
 
 func (x *RunnersSeen) Reset() {
 	*x = RunnersSeen{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[14]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1842,7 +2155,7 @@ func (x *RunnersSeen) String() string {
 func (*RunnersSeen) ProtoMessage() {}
 
 func (x *RunnersSeen) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[14]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1855,7 +2168,7 @@ func (x *RunnersSeen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnersSeen.ProtoReflect.Descriptor instead.
 func (*RunnersSeen) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{14}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RunnersSeen) GetNumberDeltas() []uint32 {
@@ -1877,7 +2190,7 @@ type MarkLost struct {
 
 func (x *MarkLost) Reset() {
 	*x = MarkLost{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[15]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1889,7 +2202,7 @@ func (x *MarkLost) String() string {
 func (*MarkLost) ProtoMessage() {}
 
 func (x *MarkLost) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[15]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1902,7 +2215,7 @@ func (x *MarkLost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkLost.ProtoReflect.Descriptor instead.
 func (*MarkLost) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{15}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MarkLost) GetRunnerId() []byte {
@@ -1938,7 +2251,7 @@ type HoldVerdict struct {
 
 func (x *HoldVerdict) Reset() {
 	*x = HoldVerdict{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[16]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1950,7 +2263,7 @@ func (x *HoldVerdict) String() string {
 func (*HoldVerdict) ProtoMessage() {}
 
 func (x *HoldVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[16]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1963,7 +2276,7 @@ func (x *HoldVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldVerdict.ProtoReflect.Descriptor instead.
 func (*HoldVerdict) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{16}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HoldVerdict) GetRunnerId() []byte {
@@ -1997,7 +2310,7 @@ type EndRunner struct {
 
 func (x *EndRunner) Reset() {
 	*x = EndRunner{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[17]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +2322,7 @@ func (x *EndRunner) String() string {
 func (*EndRunner) ProtoMessage() {}
 
 func (x *EndRunner) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[17]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2022,7 +2335,7 @@ func (x *EndRunner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndRunner.ProtoReflect.Descriptor instead.
 func (*EndRunner) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{17}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *EndRunner) GetRunnerId() []byte {
@@ -2043,7 +2356,7 @@ type SetRunnerThreshold struct {
 
 func (x *SetRunnerThreshold) Reset() {
 	*x = SetRunnerThreshold{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[18]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2055,7 +2368,7 @@ func (x *SetRunnerThreshold) String() string {
 func (*SetRunnerThreshold) ProtoMessage() {}
 
 func (x *SetRunnerThreshold) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[18]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2068,7 +2381,7 @@ func (x *SetRunnerThreshold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRunnerThreshold.ProtoReflect.Descriptor instead.
 func (*SetRunnerThreshold) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{18}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SetRunnerThreshold) GetRunnerId() []byte {
@@ -2104,7 +2417,7 @@ type HoldOrphan struct {
 
 func (x *HoldOrphan) Reset() {
 	*x = HoldOrphan{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[19]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2116,7 +2429,7 @@ func (x *HoldOrphan) String() string {
 func (*HoldOrphan) ProtoMessage() {}
 
 func (x *HoldOrphan) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[19]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2129,7 +2442,7 @@ func (x *HoldOrphan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldOrphan.ProtoReflect.Descriptor instead.
 func (*HoldOrphan) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{19}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HoldOrphan) GetRunnerId() []byte {
@@ -2163,7 +2476,7 @@ type ReleaseOrphan struct {
 
 func (x *ReleaseOrphan) Reset() {
 	*x = ReleaseOrphan{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[20]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2175,7 +2488,7 @@ func (x *ReleaseOrphan) String() string {
 func (*ReleaseOrphan) ProtoMessage() {}
 
 func (x *ReleaseOrphan) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[20]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2188,7 +2501,7 @@ func (x *ReleaseOrphan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseOrphan.ProtoReflect.Descriptor instead.
 func (*ReleaseOrphan) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{20}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReleaseOrphan) GetRunnerId() []byte {
@@ -2214,7 +2527,7 @@ type ForgetRunner struct {
 
 func (x *ForgetRunner) Reset() {
 	*x = ForgetRunner{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[21]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2226,7 +2539,7 @@ func (x *ForgetRunner) String() string {
 func (*ForgetRunner) ProtoMessage() {}
 
 func (x *ForgetRunner) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[21]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2239,7 +2552,7 @@ func (x *ForgetRunner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetRunner.ProtoReflect.Descriptor instead.
 func (*ForgetRunner) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{21}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ForgetRunner) GetRunnerId() []byte {
@@ -2264,7 +2577,7 @@ type StartDrain struct {
 
 func (x *StartDrain) Reset() {
 	*x = StartDrain{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[22]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2276,7 +2589,7 @@ func (x *StartDrain) String() string {
 func (*StartDrain) ProtoMessage() {}
 
 func (x *StartDrain) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[22]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2289,7 +2602,7 @@ func (x *StartDrain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartDrain.ProtoReflect.Descriptor instead.
 func (*StartDrain) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{22}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StartDrain) GetRunnerId() []byte {
@@ -2343,7 +2656,7 @@ type CancelDrain struct {
 
 func (x *CancelDrain) Reset() {
 	*x = CancelDrain{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[23]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2355,7 +2668,7 @@ func (x *CancelDrain) String() string {
 func (*CancelDrain) ProtoMessage() {}
 
 func (x *CancelDrain) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[23]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2368,7 +2681,7 @@ func (x *CancelDrain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelDrain.ProtoReflect.Descriptor instead.
 func (*CancelDrain) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{23}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CancelDrain) GetRunnerId() []byte {
@@ -2388,7 +2701,7 @@ type FinishDrain struct {
 
 func (x *FinishDrain) Reset() {
 	*x = FinishDrain{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[24]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2400,7 +2713,7 @@ func (x *FinishDrain) String() string {
 func (*FinishDrain) ProtoMessage() {}
 
 func (x *FinishDrain) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[24]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2413,7 +2726,7 @@ func (x *FinishDrain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishDrain.ProtoReflect.Descriptor instead.
 func (*FinishDrain) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{24}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *FinishDrain) GetRunnerId() []byte {
@@ -2438,7 +2751,7 @@ type PlanEvictions struct {
 
 func (x *PlanEvictions) Reset() {
 	*x = PlanEvictions{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2450,7 +2763,7 @@ func (x *PlanEvictions) String() string {
 func (*PlanEvictions) ProtoMessage() {}
 
 func (x *PlanEvictions) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2463,7 +2776,7 @@ func (x *PlanEvictions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanEvictions.ProtoReflect.Descriptor instead.
 func (*PlanEvictions) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{25}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PlanEvictions) GetNamespaceId() []byte {
@@ -2511,7 +2824,7 @@ type PlannedEviction struct {
 
 func (x *PlannedEviction) Reset() {
 	*x = PlannedEviction{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2523,7 +2836,7 @@ func (x *PlannedEviction) String() string {
 func (*PlannedEviction) ProtoMessage() {}
 
 func (x *PlannedEviction) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2536,7 +2849,7 @@ func (x *PlannedEviction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedEviction.ProtoReflect.Descriptor instead.
 func (*PlannedEviction) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{26}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PlannedEviction) GetRef() *Ref {
@@ -2566,7 +2879,7 @@ type EvictActor struct {
 
 func (x *EvictActor) Reset() {
 	*x = EvictActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2578,7 +2891,7 @@ func (x *EvictActor) String() string {
 func (*EvictActor) ProtoMessage() {}
 
 func (x *EvictActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2591,7 +2904,7 @@ func (x *EvictActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictActor.ProtoReflect.Descriptor instead.
 func (*EvictActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{27}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *EvictActor) GetRef() *Ref {
@@ -2634,7 +2947,7 @@ type PauseRollout struct {
 
 func (x *PauseRollout) Reset() {
 	*x = PauseRollout{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2646,7 +2959,7 @@ func (x *PauseRollout) String() string {
 func (*PauseRollout) ProtoMessage() {}
 
 func (x *PauseRollout) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2659,7 +2972,7 @@ func (x *PauseRollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRollout.ProtoReflect.Descriptor instead.
 func (*PauseRollout) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{28}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PauseRollout) GetNamespaceId() []byte {
@@ -2700,7 +3013,7 @@ type EvictionsReceived struct {
 
 func (x *EvictionsReceived) Reset() {
 	*x = EvictionsReceived{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2712,7 +3025,7 @@ func (x *EvictionsReceived) String() string {
 func (*EvictionsReceived) ProtoMessage() {}
 
 func (x *EvictionsReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2725,7 +3038,7 @@ func (x *EvictionsReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictionsReceived.ProtoReflect.Descriptor instead.
 func (*EvictionsReceived) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{29}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *EvictionsReceived) GetRefs() []*Ref {
@@ -2747,7 +3060,7 @@ type OpenRollout struct {
 
 func (x *OpenRollout) Reset() {
 	*x = OpenRollout{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2759,7 +3072,7 @@ func (x *OpenRollout) String() string {
 func (*OpenRollout) ProtoMessage() {}
 
 func (x *OpenRollout) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2772,7 +3085,7 @@ func (x *OpenRollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRollout.ProtoReflect.Descriptor instead.
 func (*OpenRollout) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{30}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *OpenRollout) GetNamespaceId() []byte {
@@ -2808,7 +3121,7 @@ type CloseRollout struct {
 
 func (x *CloseRollout) Reset() {
 	*x = CloseRollout{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2820,7 +3133,7 @@ func (x *CloseRollout) String() string {
 func (*CloseRollout) ProtoMessage() {}
 
 func (x *CloseRollout) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2833,7 +3146,7 @@ func (x *CloseRollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRollout.ProtoReflect.Descriptor instead.
 func (*CloseRollout) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{31}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CloseRollout) GetNamespaceId() []byte {
@@ -2875,7 +3188,7 @@ type ForgetRollout struct {
 
 func (x *ForgetRollout) Reset() {
 	*x = ForgetRollout{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2887,7 +3200,7 @@ func (x *ForgetRollout) String() string {
 func (*ForgetRollout) ProtoMessage() {}
 
 func (x *ForgetRollout) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2900,7 +3213,7 @@ func (x *ForgetRollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetRollout.ProtoReflect.Descriptor instead.
 func (*ForgetRollout) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{32}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ForgetRollout) GetNamespaceId() []byte {
@@ -2935,7 +3248,7 @@ type EndRolloutWait struct {
 
 func (x *EndRolloutWait) Reset() {
 	*x = EndRolloutWait{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2947,7 +3260,7 @@ func (x *EndRolloutWait) String() string {
 func (*EndRolloutWait) ProtoMessage() {}
 
 func (x *EndRolloutWait) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2960,7 +3273,7 @@ func (x *EndRolloutWait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndRolloutWait.ProtoReflect.Descriptor instead.
 func (*EndRolloutWait) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{33}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *EndRolloutWait) GetNamespaceId() []byte {
@@ -2992,7 +3305,7 @@ type CreateActor struct {
 
 func (x *CreateActor) Reset() {
 	*x = CreateActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3004,7 +3317,7 @@ func (x *CreateActor) String() string {
 func (*CreateActor) ProtoMessage() {}
 
 func (x *CreateActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3017,7 +3330,7 @@ func (x *CreateActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateActor.ProtoReflect.Descriptor instead.
 func (*CreateActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{34}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CreateActor) GetActorId() []byte {
@@ -3084,7 +3397,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3096,7 +3409,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3109,7 +3422,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{35}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Decision) GetInPool() uint32 {
@@ -3167,7 +3480,7 @@ type AssignActor struct {
 
 func (x *AssignActor) Reset() {
 	*x = AssignActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3179,7 +3492,7 @@ func (x *AssignActor) String() string {
 func (*AssignActor) ProtoMessage() {}
 
 func (x *AssignActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3192,7 +3505,7 @@ func (x *AssignActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignActor.ProtoReflect.Descriptor instead.
 func (*AssignActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{36}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AssignActor) GetRef() *Ref {
@@ -3240,7 +3553,7 @@ type EnqueueActor struct {
 
 func (x *EnqueueActor) Reset() {
 	*x = EnqueueActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3252,7 +3565,7 @@ func (x *EnqueueActor) String() string {
 func (*EnqueueActor) ProtoMessage() {}
 
 func (x *EnqueueActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3265,7 +3578,7 @@ func (x *EnqueueActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnqueueActor.ProtoReflect.Descriptor instead.
 func (*EnqueueActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{37}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *EnqueueActor) GetActorId() []byte {
@@ -3284,7 +3597,7 @@ type ActorRunning struct {
 
 func (x *ActorRunning) Reset() {
 	*x = ActorRunning{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[38]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3296,7 +3609,7 @@ func (x *ActorRunning) String() string {
 func (*ActorRunning) ProtoMessage() {}
 
 func (x *ActorRunning) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[38]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3309,7 +3622,7 @@ func (x *ActorRunning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorRunning.ProtoReflect.Descriptor instead.
 func (*ActorRunning) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{38}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ActorRunning) GetRef() *Ref {
@@ -3330,7 +3643,7 @@ type StopActor struct {
 
 func (x *StopActor) Reset() {
 	*x = StopActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[39]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3342,7 +3655,7 @@ func (x *StopActor) String() string {
 func (*StopActor) ProtoMessage() {}
 
 func (x *StopActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[39]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3355,7 +3668,7 @@ func (x *StopActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopActor.ProtoReflect.Descriptor instead.
 func (*StopActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{39}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *StopActor) GetRef() *Ref {
@@ -3398,7 +3711,7 @@ type ActorStopped struct {
 
 func (x *ActorStopped) Reset() {
 	*x = ActorStopped{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[40]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3410,7 +3723,7 @@ func (x *ActorStopped) String() string {
 func (*ActorStopped) ProtoMessage() {}
 
 func (x *ActorStopped) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[40]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3423,7 +3736,7 @@ func (x *ActorStopped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorStopped.ProtoReflect.Descriptor instead.
 func (*ActorStopped) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{40}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ActorStopped) GetRef() *Ref {
@@ -3506,7 +3819,7 @@ type SleepActor struct {
 
 func (x *SleepActor) Reset() {
 	*x = SleepActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[41]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3518,7 +3831,7 @@ func (x *SleepActor) String() string {
 func (*SleepActor) ProtoMessage() {}
 
 func (x *SleepActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[41]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3531,7 +3844,7 @@ func (x *SleepActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SleepActor.ProtoReflect.Descriptor instead.
 func (*SleepActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{41}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SleepActor) GetActorId() []byte {
@@ -3551,7 +3864,7 @@ type WakeActor struct {
 
 func (x *WakeActor) Reset() {
 	*x = WakeActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[42]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3563,7 +3876,7 @@ func (x *WakeActor) String() string {
 func (*WakeActor) ProtoMessage() {}
 
 func (x *WakeActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[42]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3576,7 +3889,7 @@ func (x *WakeActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WakeActor.ProtoReflect.Descriptor instead.
 func (*WakeActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{42}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *WakeActor) GetActorId() []byte {
@@ -3603,7 +3916,7 @@ type SetAlarm struct {
 
 func (x *SetAlarm) Reset() {
 	*x = SetAlarm{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[43]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3615,7 +3928,7 @@ func (x *SetAlarm) String() string {
 func (*SetAlarm) ProtoMessage() {}
 
 func (x *SetAlarm) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[43]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3628,7 +3941,7 @@ func (x *SetAlarm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAlarm.ProtoReflect.Descriptor instead.
 func (*SetAlarm) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{43}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SetAlarm) GetActorId() []byte {
@@ -3656,7 +3969,7 @@ type DestroyActor struct {
 
 func (x *DestroyActor) Reset() {
 	*x = DestroyActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[44]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3668,7 +3981,7 @@ func (x *DestroyActor) String() string {
 func (*DestroyActor) ProtoMessage() {}
 
 func (x *DestroyActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[44]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3681,7 +3994,7 @@ func (x *DestroyActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyActor.ProtoReflect.Descriptor instead.
 func (*DestroyActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{44}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *DestroyActor) GetActorId() []byte {
@@ -3707,7 +4020,7 @@ type ForgetActor struct {
 
 func (x *ForgetActor) Reset() {
 	*x = ForgetActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[45]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3719,7 +4032,7 @@ func (x *ForgetActor) String() string {
 func (*ForgetActor) ProtoMessage() {}
 
 func (x *ForgetActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[45]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3732,7 +4045,7 @@ func (x *ForgetActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetActor.ProtoReflect.Descriptor instead.
 func (*ForgetActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{45}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ForgetActor) GetActorId() []byte {
@@ -3752,7 +4065,7 @@ type SaveState struct {
 
 func (x *SaveState) Reset() {
 	*x = SaveState{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[46]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3764,7 +4077,7 @@ func (x *SaveState) String() string {
 func (*SaveState) ProtoMessage() {}
 
 func (x *SaveState) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[46]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3777,7 +4090,7 @@ func (x *SaveState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveState.ProtoReflect.Descriptor instead.
 func (*SaveState) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{46}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SaveState) GetRef() *Ref {
@@ -3805,7 +4118,7 @@ type RaiseGeneration struct {
 
 func (x *RaiseGeneration) Reset() {
 	*x = RaiseGeneration{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[47]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3817,7 +4130,7 @@ func (x *RaiseGeneration) String() string {
 func (*RaiseGeneration) ProtoMessage() {}
 
 func (x *RaiseGeneration) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[47]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3830,7 +4143,7 @@ func (x *RaiseGeneration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseGeneration.ProtoReflect.Descriptor instead.
 func (*RaiseGeneration) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{47}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RaiseGeneration) GetActorId() []byte {
@@ -3858,7 +4171,7 @@ type RememberOutcome struct {
 
 func (x *RememberOutcome) Reset() {
 	*x = RememberOutcome{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[48]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3870,7 +4183,7 @@ func (x *RememberOutcome) String() string {
 func (*RememberOutcome) ProtoMessage() {}
 
 func (x *RememberOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[48]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3883,7 +4196,7 @@ func (x *RememberOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RememberOutcome.ProtoReflect.Descriptor instead.
 func (*RememberOutcome) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{48}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RememberOutcome) GetKey() string {
@@ -3916,7 +4229,7 @@ type ForgetOutcomes struct {
 
 func (x *ForgetOutcomes) Reset() {
 	*x = ForgetOutcomes{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[49]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3928,7 +4241,7 @@ func (x *ForgetOutcomes) String() string {
 func (*ForgetOutcomes) ProtoMessage() {}
 
 func (x *ForgetOutcomes) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[49]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3941,7 +4254,7 @@ func (x *ForgetOutcomes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetOutcomes.ProtoReflect.Descriptor instead.
 func (*ForgetOutcomes) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{49}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ForgetOutcomes) GetBeforeMs() int64 {
@@ -3949,6 +4262,699 @@ func (x *ForgetOutcomes) GetBeforeMs() int64 {
 		return x.BeforeMs
 	}
 	return 0
+}
+
+// OpenRequest has a node ask a pool's endpoint for a runner. A request is sent at most once, and becomes at most one runner.
+type OpenRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     []byte                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	NamespaceId   []byte                 `protobuf:"bytes,2,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
+	Pool          string                 `protobuf:"bytes,3,opt,name=pool,proto3" json:"pool,omitempty"`
+	Node          string                 `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`                                          // name of the node that carries it
+	StartId       []byte                 `protobuf:"bytes,5,opt,name=start_id,json=startId,proto3" json:"start_id,omitempty"`                     // of that node's process: the next one does not know what this one has sent
+	Slots         uint32                 `protobuf:"varint,6,opt,name=slots,proto3" json:"slots,omitempty"`                                       // asked for
+	Endpoint      uint64                 `protobuf:"fixed64,7,opt,name=endpoint,proto3" json:"endpoint,omitempty"`                                // fingerprint of the url and the headers
+	SendByMs      int64                  `protobuf:"varint,8,opt,name=send_by_ms,json=sendByMs,proto3" json:"send_by_ms,omitempty"`               // cluster clock; the node has not sent it by then: it never will
+	ReplaceMs     int64                  `protobuf:"varint,9,opt,name=replace_ms,json=replaceMs,proto3" json:"replace_ms,omitempty"`              // cluster clock at which a replacement is wanted
+	DrainMs       int64                  `protobuf:"varint,10,opt,name=drain_ms,json=drainMs,proto3" json:"drain_ms,omitempty"`                   // cluster clock at which its runner drains at the latest
+	ExpireMs      int64                  `protobuf:"varint,11,opt,name=expire_ms,json=expireMs,proto3" json:"expire_ms,omitempty"`                // cluster clock at which it is over
+	ProbesVersion uint32                 `protobuf:"varint,12,opt,name=probes_version,json=probesVersion,proto3" json:"probes_version,omitempty"` // it is opened to look for this version; 0: actors need it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenRequest) Reset() {
+	*x = OpenRequest{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenRequest) ProtoMessage() {}
+
+func (x *OpenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenRequest.ProtoReflect.Descriptor instead.
+func (*OpenRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *OpenRequest) GetRequestId() []byte {
+	if x != nil {
+		return x.RequestId
+	}
+	return nil
+}
+
+func (x *OpenRequest) GetNamespaceId() []byte {
+	if x != nil {
+		return x.NamespaceId
+	}
+	return nil
+}
+
+func (x *OpenRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *OpenRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *OpenRequest) GetStartId() []byte {
+	if x != nil {
+		return x.StartId
+	}
+	return nil
+}
+
+func (x *OpenRequest) GetSlots() uint32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *OpenRequest) GetEndpoint() uint64 {
+	if x != nil {
+		return x.Endpoint
+	}
+	return 0
+}
+
+func (x *OpenRequest) GetSendByMs() int64 {
+	if x != nil {
+		return x.SendByMs
+	}
+	return 0
+}
+
+func (x *OpenRequest) GetReplaceMs() int64 {
+	if x != nil {
+		return x.ReplaceMs
+	}
+	return 0
+}
+
+func (x *OpenRequest) GetDrainMs() int64 {
+	if x != nil {
+		return x.DrainMs
+	}
+	return 0
+}
+
+func (x *OpenRequest) GetExpireMs() int64 {
+	if x != nil {
+		return x.ExpireMs
+	}
+	return 0
+}
+
+func (x *OpenRequest) GetProbesVersion() uint32 {
+	if x != nil {
+		return x.ProbesVersion
+	}
+	return 0
+}
+
+// SendRequest notes that a request is on its way.
+type SendRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     []byte                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	JoinByMs      int64                  `protobuf:"varint,2,opt,name=join_by_ms,json=joinByMs,proto3" json:"join_by_ms,omitempty"` // cluster clock; its runner has not connected by then: it is over
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SendRequest) Reset() {
+	*x = SendRequest{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SendRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SendRequest) ProtoMessage() {}
+
+func (x *SendRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SendRequest.ProtoReflect.Descriptor instead.
+func (*SendRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *SendRequest) GetRequestId() []byte {
+	if x != nil {
+		return x.RequestId
+	}
+	return nil
+}
+
+func (x *SendRequest) GetJoinByMs() int64 {
+	if x != nil {
+		return x.JoinByMs
+	}
+	return 0
+}
+
+// ClaimRequest notes which runner process answers a request: no other may connect for it.
+type ClaimRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     []byte                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	InstanceId    []byte                 `protobuf:"bytes,2,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClaimRequest) Reset() {
+	*x = ClaimRequest{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClaimRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClaimRequest) ProtoMessage() {}
+
+func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
+func (*ClaimRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *ClaimRequest) GetRequestId() []byte {
+	if x != nil {
+		return x.RequestId
+	}
+	return nil
+}
+
+func (x *ClaimRequest) GetInstanceId() []byte {
+	if x != nil {
+		return x.InstanceId
+	}
+	return nil
+}
+
+// ExpireRequest takes the slots of a request's runner out of what the pool counts on: a replacement is opened. Later it comes again, when
+// the runner drains.
+type ExpireRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     []byte                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Drains        bool                   `protobuf:"varint,2,opt,name=drains,proto3" json:"drains,omitempty"`
+	ExpireMs      int64                  `protobuf:"varint,3,opt,name=expire_ms,json=expireMs,proto3" json:"expire_ms,omitempty"` // cluster clock at which it is over; 0: as it was
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExpireRequest) Reset() {
+	*x = ExpireRequest{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExpireRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExpireRequest) ProtoMessage() {}
+
+func (x *ExpireRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExpireRequest.ProtoReflect.Descriptor instead.
+func (*ExpireRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ExpireRequest) GetRequestId() []byte {
+	if x != nil {
+		return x.RequestId
+	}
+	return nil
+}
+
+func (x *ExpireRequest) GetDrains() bool {
+	if x != nil {
+		return x.Drains
+	}
+	return false
+}
+
+func (x *ExpireRequest) GetExpireMs() int64 {
+	if x != nil {
+		return x.ExpireMs
+	}
+	return 0
+}
+
+// RetireRequest says when a request without actors is drained, if it has none by then.
+type RetireRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     []byte                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RetireMs      int64                  `protobuf:"varint,2,opt,name=retire_ms,json=retireMs,proto3" json:"retire_ms,omitempty"` // cluster clock; 0: it has actors again
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetireRequest) Reset() {
+	*x = RetireRequest{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetireRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetireRequest) ProtoMessage() {}
+
+func (x *RetireRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetireRequest.ProtoReflect.Descriptor instead.
+func (*RetireRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *RetireRequest) GetRequestId() []byte {
+	if x != nil {
+		return x.RequestId
+	}
+	return nil
+}
+
+func (x *RetireRequest) GetRetireMs() int64 {
+	if x != nil {
+		return x.RetireMs
+	}
+	return 0
+}
+
+// EndRequest ends a request.
+type EndRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     []byte                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Cause         uint32                 `protobuf:"varint,2,opt,name=cause,proto3" json:"cause,omitempty"` // callboard.v1.RequestEnd
+	Code          string                 `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`    // of an error; empty: there is none
+	Message       string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndRequest) Reset() {
+	*x = EndRequest{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndRequest) ProtoMessage() {}
+
+func (x *EndRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndRequest.ProtoReflect.Descriptor instead.
+func (*EndRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *EndRequest) GetRequestId() []byte {
+	if x != nil {
+		return x.RequestId
+	}
+	return nil
+}
+
+func (x *EndRequest) GetCause() uint32 {
+	if x != nil {
+		return x.Cause
+	}
+	return 0
+}
+
+func (x *EndRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *EndRequest) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+type ForgetRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     []byte                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetRequest) Reset() {
+	*x = ForgetRequest{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetRequest) ProtoMessage() {}
+
+func (x *ForgetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetRequest.ProtoReflect.Descriptor instead.
+func (*ForgetRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *ForgetRequest) GetRequestId() []byte {
+	if x != nil {
+		return x.RequestId
+	}
+	return nil
+}
+
+// PutEndpoint replaces what is known of a pool's endpoint.
+type PutEndpoint struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NamespaceId   []byte                 `protobuf:"bytes,1,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Endpoint      *Endpoint              `protobuf:"bytes,3,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutEndpoint) Reset() {
+	*x = PutEndpoint{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutEndpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutEndpoint) ProtoMessage() {}
+
+func (x *PutEndpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutEndpoint.ProtoReflect.Descriptor instead.
+func (*PutEndpoint) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *PutEndpoint) GetNamespaceId() []byte {
+	if x != nil {
+		return x.NamespaceId
+	}
+	return nil
+}
+
+func (x *PutEndpoint) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *PutEndpoint) GetEndpoint() *Endpoint {
+	if x != nil {
+		return x.Endpoint
+	}
+	return nil
+}
+
+// Endpoint is how a serverless pool's url behaves.
+type Endpoint struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Failures       uint32                 `protobuf:"varint,1,opt,name=failures,proto3" json:"failures,omitempty"`                   // in a row: the back-off grows with them
+	Successes      uint32                 `protobuf:"varint,2,opt,name=successes,proto3" json:"successes,omitempty"`                 // in a row, after a failure: three of them end the error
+	RetryMs        int64                  `protobuf:"varint,3,opt,name=retry_ms,json=retryMs,proto3" json:"retry_ms,omitempty"`      // cluster clock until which nothing is opened; 0: no back-off
+	LookMs         int64                  `protobuf:"varint,4,opt,name=look_ms,json=lookMs,proto3" json:"look_ms,omitempty"`         // cluster clock at which the pool is looked at again; 0: something must happen first
+	ErrorCode      string                 `protobuf:"bytes,5,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"` // empty: there is none
+	ErrorMessage   string                 `protobuf:"bytes,6,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
+	ErrorWallMs    int64                  `protobuf:"varint,7,opt,name=error_wall_ms,json=errorWallMs,proto3" json:"error_wall_ms,omitempty"` // of the last failure
+	ErrorCount     uint32                 `protobuf:"varint,8,opt,name=error_count,json=errorCount,proto3" json:"error_count,omitempty"`      // how often it failed since the error began
+	PollEpoch      uint64                 `protobuf:"varint,9,opt,name=poll_epoch,json=pollEpoch,proto3" json:"poll_epoch,omitempty"`         // of the last poll that counted
+	PollSeq        uint64                 `protobuf:"varint,10,opt,name=poll_seq,json=pollSeq,proto3" json:"poll_seq,omitempty"`
+	RuntimeVersion string                 `protobuf:"bytes,11,opt,name=runtime_version,json=runtimeVersion,proto3" json:"runtime_version,omitempty"` // what /metadata said
+	RunnerVersion  uint32                 `protobuf:"varint,12,opt,name=runner_version,json=runnerVersion,proto3" json:"runner_version,omitempty"`   // what /metadata said; 0: nothing yet
+	PolledWallMs   int64                  `protobuf:"varint,13,opt,name=polled_wall_ms,json=polledWallMs,proto3" json:"polled_wall_ms,omitempty"`
+	ProbedVersion  uint32                 `protobuf:"varint,14,opt,name=probed_version,json=probedVersion,proto3" json:"probed_version,omitempty"` // a request was opened to look for this one
+	ColdStartMs    uint32                 `protobuf:"varint,15,opt,name=cold_start_ms,json=coldStartMs,proto3" json:"cold_start_ms,omitempty"`     // from the send to the connected runner, lately
+	ErrorOfPoll    bool                   `protobuf:"varint,16,opt,name=error_of_poll,json=errorOfPoll,proto3" json:"error_of_poll,omitempty"`     // the error is of the last poll of /metadata: polls end it
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Endpoint) Reset() {
+	*x = Endpoint{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Endpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Endpoint) ProtoMessage() {}
+
+func (x *Endpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
+func (*Endpoint) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *Endpoint) GetFailures() uint32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *Endpoint) GetSuccesses() uint32 {
+	if x != nil {
+		return x.Successes
+	}
+	return 0
+}
+
+func (x *Endpoint) GetRetryMs() int64 {
+	if x != nil {
+		return x.RetryMs
+	}
+	return 0
+}
+
+func (x *Endpoint) GetLookMs() int64 {
+	if x != nil {
+		return x.LookMs
+	}
+	return 0
+}
+
+func (x *Endpoint) GetErrorCode() string {
+	if x != nil {
+		return x.ErrorCode
+	}
+	return ""
+}
+
+func (x *Endpoint) GetErrorMessage() string {
+	if x != nil {
+		return x.ErrorMessage
+	}
+	return ""
+}
+
+func (x *Endpoint) GetErrorWallMs() int64 {
+	if x != nil {
+		return x.ErrorWallMs
+	}
+	return 0
+}
+
+func (x *Endpoint) GetErrorCount() uint32 {
+	if x != nil {
+		return x.ErrorCount
+	}
+	return 0
+}
+
+func (x *Endpoint) GetPollEpoch() uint64 {
+	if x != nil {
+		return x.PollEpoch
+	}
+	return 0
+}
+
+func (x *Endpoint) GetPollSeq() uint64 {
+	if x != nil {
+		return x.PollSeq
+	}
+	return 0
+}
+
+func (x *Endpoint) GetRuntimeVersion() string {
+	if x != nil {
+		return x.RuntimeVersion
+	}
+	return ""
+}
+
+func (x *Endpoint) GetRunnerVersion() uint32 {
+	if x != nil {
+		return x.RunnerVersion
+	}
+	return 0
+}
+
+func (x *Endpoint) GetPolledWallMs() int64 {
+	if x != nil {
+		return x.PolledWallMs
+	}
+	return 0
+}
+
+func (x *Endpoint) GetProbedVersion() uint32 {
+	if x != nil {
+		return x.ProbedVersion
+	}
+	return 0
+}
+
+func (x *Endpoint) GetColdStartMs() uint32 {
+	if x != nil {
+		return x.ColdStartMs
+	}
+	return 0
+}
+
+func (x *Endpoint) GetErrorOfPoll() bool {
+	if x != nil {
+		return x.ErrorOfPoll
+	}
+	return false
 }
 
 var File_callboard_log_v1_log_proto protoreflect.FileDescriptor
@@ -3962,7 +4968,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x04base\x18\x03 \x01(\x04R\x04base\x12\x19\n" +
 	"\bclock_ms\x18\x04 \x01(\x03R\aclockMs\x12\x17\n" +
 	"\awall_ms\x18\x05 \x01(\x03R\x06wallMs\x12&\n" +
-	"\x03ops\x18\x06 \x03(\v2\x14.callboard.log.v1.OpR\x03ops\"\xd8\x17\n" +
+	"\x03ops\x18\x06 \x03(\v2\x14.callboard.log.v1.OpR\x03ops\"\x8a\x1c\n" +
 	"\x02Op\x12T\n" +
 	"\x12leader_established\x18\x01 \x01(\v2#.callboard.log.v1.LeaderEstablishedH\x00R\x11leaderEstablished\x12B\n" +
 	"\fput_settings\x18\x02 \x01(\v2\x1d.callboard.log.v1.PutSettingsH\x00R\vputSettings\x12E\n" +
@@ -4017,7 +5023,16 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x0eforget_rollout\x18B \x01(\v2\x1f.callboard.log.v1.ForgetRolloutH\x00R\rforgetRollout\x12L\n" +
 	"\x10end_rollout_wait\x18C \x01(\v2 .callboard.log.v1.EndRolloutWaitH\x00R\x0eendRolloutWait\x12N\n" +
 	"\x10remember_outcome\x18F \x01(\v2!.callboard.log.v1.RememberOutcomeH\x00R\x0frememberOutcome\x12K\n" +
-	"\x0fforget_outcomes\x18G \x01(\v2 .callboard.log.v1.ForgetOutcomesH\x00R\x0eforgetOutcomesB\x04\n" +
+	"\x0fforget_outcomes\x18G \x01(\v2 .callboard.log.v1.ForgetOutcomesH\x00R\x0eforgetOutcomes\x12B\n" +
+	"\fopen_request\x18Z \x01(\v2\x1d.callboard.log.v1.OpenRequestH\x00R\vopenRequest\x12B\n" +
+	"\fsend_request\x18[ \x01(\v2\x1d.callboard.log.v1.SendRequestH\x00R\vsendRequest\x12E\n" +
+	"\rclaim_request\x18\\ \x01(\v2\x1e.callboard.log.v1.ClaimRequestH\x00R\fclaimRequest\x12H\n" +
+	"\x0eexpire_request\x18] \x01(\v2\x1f.callboard.log.v1.ExpireRequestH\x00R\rexpireRequest\x12H\n" +
+	"\x0eretire_request\x18^ \x01(\v2\x1f.callboard.log.v1.RetireRequestH\x00R\rretireRequest\x12?\n" +
+	"\vend_request\x18_ \x01(\v2\x1c.callboard.log.v1.EndRequestH\x00R\n" +
+	"endRequest\x12H\n" +
+	"\x0eforget_request\x18` \x01(\v2\x1f.callboard.log.v1.ForgetRequestH\x00R\rforgetRequest\x12B\n" +
+	"\fput_endpoint\x18a \x01(\v2\x1d.callboard.log.v1.PutEndpointH\x00R\vputEndpointB\x04\n" +
 	"\x02op\"@\n" +
 	"\x03Ref\x12\x19\n" +
 	"\bactor_id\x18\x01 \x01(\fR\aactorId\x12\x1e\n" +
@@ -4042,7 +5057,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x124\n" +
 	"\x06config\x18\x03 \x01(\v2\x1c.callboard.log.v1.PoolConfigR\x06config\x12!\n" +
-	"\fauto_created\x18\x04 \x01(\bR\vautoCreated\"\xd9\x03\n" +
+	"\fauto_created\x18\x04 \x01(\bR\vautoCreated\"\x9d\x04\n" +
 	"\n" +
 	"PoolConfig\x12<\n" +
 	"\x18drain_on_version_upgrade\x18\x01 \x01(\bH\x00R\x15drainOnVersionUpgrade\x88\x01\x01\x12-\n" +
@@ -4051,12 +5066,39 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x1aeviction_rate_micros_per_s\x18\x04 \x01(\x04H\x03R\x16evictionRateMicrosPerS\x88\x01\x01\x12-\n" +
 	"\x10lost_threshold_s\x18\x05 \x01(\rH\x04R\x0elostThresholdS\x88\x01\x01\x12\x1c\n" +
 	"\tplacement\x18\x06 \x01(\rR\tplacement\x12#\n" +
-	"\rmetadata_json\x18\a \x01(\tR\fmetadataJsonB\x1b\n" +
+	"\rmetadata_json\x18\a \x01(\tR\fmetadataJson\x12B\n" +
+	"\n" +
+	"serverless\x18\b \x01(\v2\".callboard.log.v1.ServerlessConfigR\n" +
+	"serverlessB\x1b\n" +
 	"\x19_drain_on_version_upgradeB\x13\n" +
 	"\x11_eviction_delay_sB\x14\n" +
 	"\x12_eviction_period_sB\x1d\n" +
 	"\x1b_eviction_rate_micros_per_sB\x13\n" +
-	"\x11_lost_threshold_s\"C\n" +
+	"\x11_lost_threshold_s\"\xfa\x04\n" +
+	"\x10ServerlessConfig\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x127\n" +
+	"\aheaders\x18\x02 \x03(\v2\x1d.callboard.log.v1.HeaderFieldR\aheaders\x12,\n" +
+	"\x12request_lifespan_s\x18\x03 \x01(\rR\x10requestLifespanS\x127\n" +
+	"\x15max_concurrent_actors\x18\x04 \x01(\x04H\x00R\x13maxConcurrentActors\x88\x01\x01\x124\n" +
+	"\x14drain_grace_period_s\x18\x05 \x01(\rH\x01R\x11drainGracePeriodS\x88\x01\x01\x12>\n" +
+	"\x19metadata_poll_interval_ms\x18\x06 \x01(\x04H\x02R\x16metadataPollIntervalMs\x88\x01\x01\x12-\n" +
+	"\x10slots_per_runner\x18\a \x01(\rH\x03R\x0eslotsPerRunner\x88\x01\x01\x12$\n" +
+	"\vmin_runners\x18\b \x01(\rH\x04R\n" +
+	"minRunners\x88\x01\x01\x12$\n" +
+	"\vmax_runners\x18\t \x01(\rH\x05R\n" +
+	"maxRunners\x88\x01\x01\x12*\n" +
+	"\x0erunners_margin\x18\n" +
+	" \x01(\rH\x06R\rrunnersMargin\x88\x01\x01B\x18\n" +
+	"\x16_max_concurrent_actorsB\x17\n" +
+	"\x15_drain_grace_period_sB\x1c\n" +
+	"\x1a_metadata_poll_interval_msB\x13\n" +
+	"\x11_slots_per_runnerB\x0e\n" +
+	"\f_min_runnersB\x0e\n" +
+	"\f_max_runnersB\x11\n" +
+	"\x0f_runners_margin\"7\n" +
+	"\vHeaderField\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"C\n" +
 	"\n" +
 	"DeletePool\x12!\n" +
 	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
@@ -4064,7 +5106,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\n" +
 	"ForgetPool\x12!\n" +
 	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\xd2\x03\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\xf1\x03\n" +
 	"\x0eRegisterRunner\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12!\n" +
 	"\fnamespace_id\x18\x02 \x01(\fR\vnamespaceId\x12\x12\n" +
@@ -4083,7 +5125,9 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x0fadvertised_addr\x18\f \x01(\tR\x0eadvertisedAddr\x12\x1a\n" +
 	"\breplaces\x18\r \x01(\fR\breplaces\x12\x18\n" +
 	"\aattempt\x18\x0e \x01(\rR\aattempt\x12+\n" +
-	"\x12keep_on_lease_lost\x18\x0f \x01(\bR\x0fkeepOnLeaseLost\"\xa7\x02\n" +
+	"\x12keep_on_lease_lost\x18\x0f \x01(\bR\x0fkeepOnLeaseLost\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x10 \x01(\fR\trequestId\"\xa7\x02\n" +
 	"\fResumeRunner\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12\x1d\n" +
 	"\n" +
@@ -4254,7 +5298,78 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\aoutcome\x18\x02 \x01(\fR\aoutcome\x12 \n" +
 	"\vfingerprint\x18\x03 \x01(\x06R\vfingerprint\"-\n" +
 	"\x0eForgetOutcomes\x12\x1b\n" +
-	"\tbefore_ms\x18\x01 \x01(\x03R\bbeforeMs*\xed\x01\n" +
+	"\tbefore_ms\x18\x01 \x01(\x03R\bbeforeMs\"\xe0\x02\n" +
+	"\vOpenRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\fR\trequestId\x12!\n" +
+	"\fnamespace_id\x18\x02 \x01(\fR\vnamespaceId\x12\x12\n" +
+	"\x04pool\x18\x03 \x01(\tR\x04pool\x12\x12\n" +
+	"\x04node\x18\x04 \x01(\tR\x04node\x12\x19\n" +
+	"\bstart_id\x18\x05 \x01(\fR\astartId\x12\x14\n" +
+	"\x05slots\x18\x06 \x01(\rR\x05slots\x12\x1a\n" +
+	"\bendpoint\x18\a \x01(\x06R\bendpoint\x12\x1c\n" +
+	"\n" +
+	"send_by_ms\x18\b \x01(\x03R\bsendByMs\x12\x1d\n" +
+	"\n" +
+	"replace_ms\x18\t \x01(\x03R\treplaceMs\x12\x19\n" +
+	"\bdrain_ms\x18\n" +
+	" \x01(\x03R\adrainMs\x12\x1b\n" +
+	"\texpire_ms\x18\v \x01(\x03R\bexpireMs\x12%\n" +
+	"\x0eprobes_version\x18\f \x01(\rR\rprobesVersion\"J\n" +
+	"\vSendRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\fR\trequestId\x12\x1c\n" +
+	"\n" +
+	"join_by_ms\x18\x02 \x01(\x03R\bjoinByMs\"N\n" +
+	"\fClaimRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\fR\trequestId\x12\x1f\n" +
+	"\vinstance_id\x18\x02 \x01(\fR\n" +
+	"instanceId\"c\n" +
+	"\rExpireRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\fR\trequestId\x12\x16\n" +
+	"\x06drains\x18\x02 \x01(\bR\x06drains\x12\x1b\n" +
+	"\texpire_ms\x18\x03 \x01(\x03R\bexpireMs\"K\n" +
+	"\rRetireRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\fR\trequestId\x12\x1b\n" +
+	"\tretire_ms\x18\x02 \x01(\x03R\bretireMs\"o\n" +
+	"\n" +
+	"EndRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\fR\trequestId\x12\x14\n" +
+	"\x05cause\x18\x02 \x01(\rR\x05cause\x12\x12\n" +
+	"\x04code\x18\x03 \x01(\tR\x04code\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\".\n" +
+	"\rForgetRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\fR\trequestId\"|\n" +
+	"\vPutEndpoint\x12!\n" +
+	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x126\n" +
+	"\bendpoint\x18\x03 \x01(\v2\x1a.callboard.log.v1.EndpointR\bendpoint\"\xa0\x04\n" +
+	"\bEndpoint\x12\x1a\n" +
+	"\bfailures\x18\x01 \x01(\rR\bfailures\x12\x1c\n" +
+	"\tsuccesses\x18\x02 \x01(\rR\tsuccesses\x12\x19\n" +
+	"\bretry_ms\x18\x03 \x01(\x03R\aretryMs\x12\x17\n" +
+	"\alook_ms\x18\x04 \x01(\x03R\x06lookMs\x12\x1d\n" +
+	"\n" +
+	"error_code\x18\x05 \x01(\tR\terrorCode\x12#\n" +
+	"\rerror_message\x18\x06 \x01(\tR\ferrorMessage\x12\"\n" +
+	"\rerror_wall_ms\x18\a \x01(\x03R\verrorWallMs\x12\x1f\n" +
+	"\verror_count\x18\b \x01(\rR\n" +
+	"errorCount\x12\x1d\n" +
+	"\n" +
+	"poll_epoch\x18\t \x01(\x04R\tpollEpoch\x12\x19\n" +
+	"\bpoll_seq\x18\n" +
+	" \x01(\x04R\apollSeq\x12'\n" +
+	"\x0fruntime_version\x18\v \x01(\tR\x0eruntimeVersion\x12%\n" +
+	"\x0erunner_version\x18\f \x01(\rR\rrunnerVersion\x12$\n" +
+	"\x0epolled_wall_ms\x18\r \x01(\x03R\fpolledWallMs\x12%\n" +
+	"\x0eprobed_version\x18\x0e \x01(\rR\rprobedVersion\x12\"\n" +
+	"\rcold_start_ms\x18\x0f \x01(\rR\vcoldStartMs\x12\"\n" +
+	"\rerror_of_poll\x18\x10 \x01(\bR\verrorOfPoll*\xed\x01\n" +
 	"\tStopCause\x12\x1a\n" +
 	"\x16STOP_CAUSE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14STOP_CAUSE_CONFIRMED\x10\x01\x12\x18\n" +
@@ -4285,7 +5400,7 @@ func file_callboard_log_v1_log_proto_rawDescGZIP() []byte {
 }
 
 var file_callboard_log_v1_log_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_callboard_log_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_callboard_log_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_callboard_log_v1_log_proto_goTypes = []any{
 	(StopCause)(0),             // 0: callboard.log.v1.StopCause
 	(NextState)(0),             // 1: callboard.log.v1.NextState
@@ -4298,47 +5413,58 @@ var file_callboard_log_v1_log_proto_goTypes = []any{
 	(*PutNamespace)(nil),       // 8: callboard.log.v1.PutNamespace
 	(*PutPool)(nil),            // 9: callboard.log.v1.PutPool
 	(*PoolConfig)(nil),         // 10: callboard.log.v1.PoolConfig
-	(*DeletePool)(nil),         // 11: callboard.log.v1.DeletePool
-	(*ForgetPool)(nil),         // 12: callboard.log.v1.ForgetPool
-	(*RegisterRunner)(nil),     // 13: callboard.log.v1.RegisterRunner
-	(*ResumeRunner)(nil),       // 14: callboard.log.v1.ResumeRunner
-	(*DisconnectRunner)(nil),   // 15: callboard.log.v1.DisconnectRunner
-	(*RunnersSeen)(nil),        // 16: callboard.log.v1.RunnersSeen
-	(*MarkLost)(nil),           // 17: callboard.log.v1.MarkLost
-	(*HoldVerdict)(nil),        // 18: callboard.log.v1.HoldVerdict
-	(*EndRunner)(nil),          // 19: callboard.log.v1.EndRunner
-	(*SetRunnerThreshold)(nil), // 20: callboard.log.v1.SetRunnerThreshold
-	(*HoldOrphan)(nil),         // 21: callboard.log.v1.HoldOrphan
-	(*ReleaseOrphan)(nil),      // 22: callboard.log.v1.ReleaseOrphan
-	(*ForgetRunner)(nil),       // 23: callboard.log.v1.ForgetRunner
-	(*StartDrain)(nil),         // 24: callboard.log.v1.StartDrain
-	(*CancelDrain)(nil),        // 25: callboard.log.v1.CancelDrain
-	(*FinishDrain)(nil),        // 26: callboard.log.v1.FinishDrain
-	(*PlanEvictions)(nil),      // 27: callboard.log.v1.PlanEvictions
-	(*PlannedEviction)(nil),    // 28: callboard.log.v1.PlannedEviction
-	(*EvictActor)(nil),         // 29: callboard.log.v1.EvictActor
-	(*PauseRollout)(nil),       // 30: callboard.log.v1.PauseRollout
-	(*EvictionsReceived)(nil),  // 31: callboard.log.v1.EvictionsReceived
-	(*OpenRollout)(nil),        // 32: callboard.log.v1.OpenRollout
-	(*CloseRollout)(nil),       // 33: callboard.log.v1.CloseRollout
-	(*ForgetRollout)(nil),      // 34: callboard.log.v1.ForgetRollout
-	(*EndRolloutWait)(nil),     // 35: callboard.log.v1.EndRolloutWait
-	(*CreateActor)(nil),        // 36: callboard.log.v1.CreateActor
-	(*Decision)(nil),           // 37: callboard.log.v1.Decision
-	(*AssignActor)(nil),        // 38: callboard.log.v1.AssignActor
-	(*EnqueueActor)(nil),       // 39: callboard.log.v1.EnqueueActor
-	(*ActorRunning)(nil),       // 40: callboard.log.v1.ActorRunning
-	(*StopActor)(nil),          // 41: callboard.log.v1.StopActor
-	(*ActorStopped)(nil),       // 42: callboard.log.v1.ActorStopped
-	(*SleepActor)(nil),         // 43: callboard.log.v1.SleepActor
-	(*WakeActor)(nil),          // 44: callboard.log.v1.WakeActor
-	(*SetAlarm)(nil),           // 45: callboard.log.v1.SetAlarm
-	(*DestroyActor)(nil),       // 46: callboard.log.v1.DestroyActor
-	(*ForgetActor)(nil),        // 47: callboard.log.v1.ForgetActor
-	(*SaveState)(nil),          // 48: callboard.log.v1.SaveState
-	(*RaiseGeneration)(nil),    // 49: callboard.log.v1.RaiseGeneration
-	(*RememberOutcome)(nil),    // 50: callboard.log.v1.RememberOutcome
-	(*ForgetOutcomes)(nil),     // 51: callboard.log.v1.ForgetOutcomes
+	(*ServerlessConfig)(nil),   // 11: callboard.log.v1.ServerlessConfig
+	(*HeaderField)(nil),        // 12: callboard.log.v1.HeaderField
+	(*DeletePool)(nil),         // 13: callboard.log.v1.DeletePool
+	(*ForgetPool)(nil),         // 14: callboard.log.v1.ForgetPool
+	(*RegisterRunner)(nil),     // 15: callboard.log.v1.RegisterRunner
+	(*ResumeRunner)(nil),       // 16: callboard.log.v1.ResumeRunner
+	(*DisconnectRunner)(nil),   // 17: callboard.log.v1.DisconnectRunner
+	(*RunnersSeen)(nil),        // 18: callboard.log.v1.RunnersSeen
+	(*MarkLost)(nil),           // 19: callboard.log.v1.MarkLost
+	(*HoldVerdict)(nil),        // 20: callboard.log.v1.HoldVerdict
+	(*EndRunner)(nil),          // 21: callboard.log.v1.EndRunner
+	(*SetRunnerThreshold)(nil), // 22: callboard.log.v1.SetRunnerThreshold
+	(*HoldOrphan)(nil),         // 23: callboard.log.v1.HoldOrphan
+	(*ReleaseOrphan)(nil),      // 24: callboard.log.v1.ReleaseOrphan
+	(*ForgetRunner)(nil),       // 25: callboard.log.v1.ForgetRunner
+	(*StartDrain)(nil),         // 26: callboard.log.v1.StartDrain
+	(*CancelDrain)(nil),        // 27: callboard.log.v1.CancelDrain
+	(*FinishDrain)(nil),        // 28: callboard.log.v1.FinishDrain
+	(*PlanEvictions)(nil),      // 29: callboard.log.v1.PlanEvictions
+	(*PlannedEviction)(nil),    // 30: callboard.log.v1.PlannedEviction
+	(*EvictActor)(nil),         // 31: callboard.log.v1.EvictActor
+	(*PauseRollout)(nil),       // 32: callboard.log.v1.PauseRollout
+	(*EvictionsReceived)(nil),  // 33: callboard.log.v1.EvictionsReceived
+	(*OpenRollout)(nil),        // 34: callboard.log.v1.OpenRollout
+	(*CloseRollout)(nil),       // 35: callboard.log.v1.CloseRollout
+	(*ForgetRollout)(nil),      // 36: callboard.log.v1.ForgetRollout
+	(*EndRolloutWait)(nil),     // 37: callboard.log.v1.EndRolloutWait
+	(*CreateActor)(nil),        // 38: callboard.log.v1.CreateActor
+	(*Decision)(nil),           // 39: callboard.log.v1.Decision
+	(*AssignActor)(nil),        // 40: callboard.log.v1.AssignActor
+	(*EnqueueActor)(nil),       // 41: callboard.log.v1.EnqueueActor
+	(*ActorRunning)(nil),       // 42: callboard.log.v1.ActorRunning
+	(*StopActor)(nil),          // 43: callboard.log.v1.StopActor
+	(*ActorStopped)(nil),       // 44: callboard.log.v1.ActorStopped
+	(*SleepActor)(nil),         // 45: callboard.log.v1.SleepActor
+	(*WakeActor)(nil),          // 46: callboard.log.v1.WakeActor
+	(*SetAlarm)(nil),           // 47: callboard.log.v1.SetAlarm
+	(*DestroyActor)(nil),       // 48: callboard.log.v1.DestroyActor
+	(*ForgetActor)(nil),        // 49: callboard.log.v1.ForgetActor
+	(*SaveState)(nil),          // 50: callboard.log.v1.SaveState
+	(*RaiseGeneration)(nil),    // 51: callboard.log.v1.RaiseGeneration
+	(*RememberOutcome)(nil),    // 52: callboard.log.v1.RememberOutcome
+	(*ForgetOutcomes)(nil),     // 53: callboard.log.v1.ForgetOutcomes
+	(*OpenRequest)(nil),        // 54: callboard.log.v1.OpenRequest
+	(*SendRequest)(nil),        // 55: callboard.log.v1.SendRequest
+	(*ClaimRequest)(nil),       // 56: callboard.log.v1.ClaimRequest
+	(*ExpireRequest)(nil),      // 57: callboard.log.v1.ExpireRequest
+	(*RetireRequest)(nil),      // 58: callboard.log.v1.RetireRequest
+	(*EndRequest)(nil),         // 59: callboard.log.v1.EndRequest
+	(*ForgetRequest)(nil),      // 60: callboard.log.v1.ForgetRequest
+	(*PutEndpoint)(nil),        // 61: callboard.log.v1.PutEndpoint
+	(*Endpoint)(nil),           // 62: callboard.log.v1.Endpoint
 }
 var file_callboard_log_v1_log_proto_depIdxs = []int32{
 	3,  // 0: callboard.log.v1.Entry.ops:type_name -> callboard.log.v1.Op
@@ -4346,66 +5472,77 @@ var file_callboard_log_v1_log_proto_depIdxs = []int32{
 	6,  // 2: callboard.log.v1.Op.put_settings:type_name -> callboard.log.v1.PutSettings
 	8,  // 3: callboard.log.v1.Op.put_namespace:type_name -> callboard.log.v1.PutNamespace
 	9,  // 4: callboard.log.v1.Op.put_pool:type_name -> callboard.log.v1.PutPool
-	11, // 5: callboard.log.v1.Op.delete_pool:type_name -> callboard.log.v1.DeletePool
-	12, // 6: callboard.log.v1.Op.forget_pool:type_name -> callboard.log.v1.ForgetPool
-	13, // 7: callboard.log.v1.Op.register_runner:type_name -> callboard.log.v1.RegisterRunner
-	14, // 8: callboard.log.v1.Op.resume_runner:type_name -> callboard.log.v1.ResumeRunner
-	15, // 9: callboard.log.v1.Op.disconnect_runner:type_name -> callboard.log.v1.DisconnectRunner
-	16, // 10: callboard.log.v1.Op.runners_seen:type_name -> callboard.log.v1.RunnersSeen
-	17, // 11: callboard.log.v1.Op.mark_lost:type_name -> callboard.log.v1.MarkLost
-	19, // 12: callboard.log.v1.Op.end_runner:type_name -> callboard.log.v1.EndRunner
-	20, // 13: callboard.log.v1.Op.set_runner_threshold:type_name -> callboard.log.v1.SetRunnerThreshold
-	21, // 14: callboard.log.v1.Op.hold_orphan:type_name -> callboard.log.v1.HoldOrphan
-	22, // 15: callboard.log.v1.Op.release_orphan:type_name -> callboard.log.v1.ReleaseOrphan
-	23, // 16: callboard.log.v1.Op.forget_runner:type_name -> callboard.log.v1.ForgetRunner
-	24, // 17: callboard.log.v1.Op.start_drain:type_name -> callboard.log.v1.StartDrain
-	25, // 18: callboard.log.v1.Op.cancel_drain:type_name -> callboard.log.v1.CancelDrain
-	26, // 19: callboard.log.v1.Op.finish_drain:type_name -> callboard.log.v1.FinishDrain
-	18, // 20: callboard.log.v1.Op.hold_verdict:type_name -> callboard.log.v1.HoldVerdict
-	36, // 21: callboard.log.v1.Op.create_actor:type_name -> callboard.log.v1.CreateActor
-	38, // 22: callboard.log.v1.Op.assign_actor:type_name -> callboard.log.v1.AssignActor
-	39, // 23: callboard.log.v1.Op.enqueue_actor:type_name -> callboard.log.v1.EnqueueActor
-	40, // 24: callboard.log.v1.Op.actor_running:type_name -> callboard.log.v1.ActorRunning
-	41, // 25: callboard.log.v1.Op.stop_actor:type_name -> callboard.log.v1.StopActor
-	42, // 26: callboard.log.v1.Op.actor_stopped:type_name -> callboard.log.v1.ActorStopped
-	43, // 27: callboard.log.v1.Op.sleep_actor:type_name -> callboard.log.v1.SleepActor
-	44, // 28: callboard.log.v1.Op.wake_actor:type_name -> callboard.log.v1.WakeActor
-	45, // 29: callboard.log.v1.Op.set_alarm:type_name -> callboard.log.v1.SetAlarm
-	46, // 30: callboard.log.v1.Op.destroy_actor:type_name -> callboard.log.v1.DestroyActor
-	47, // 31: callboard.log.v1.Op.forget_actor:type_name -> callboard.log.v1.ForgetActor
-	48, // 32: callboard.log.v1.Op.save_state:type_name -> callboard.log.v1.SaveState
-	49, // 33: callboard.log.v1.Op.raise_generation:type_name -> callboard.log.v1.RaiseGeneration
-	27, // 34: callboard.log.v1.Op.plan_evictions:type_name -> callboard.log.v1.PlanEvictions
-	29, // 35: callboard.log.v1.Op.evict_actor:type_name -> callboard.log.v1.EvictActor
-	30, // 36: callboard.log.v1.Op.pause_rollout:type_name -> callboard.log.v1.PauseRollout
-	31, // 37: callboard.log.v1.Op.evictions_received:type_name -> callboard.log.v1.EvictionsReceived
-	32, // 38: callboard.log.v1.Op.open_rollout:type_name -> callboard.log.v1.OpenRollout
-	33, // 39: callboard.log.v1.Op.close_rollout:type_name -> callboard.log.v1.CloseRollout
-	34, // 40: callboard.log.v1.Op.forget_rollout:type_name -> callboard.log.v1.ForgetRollout
-	35, // 41: callboard.log.v1.Op.end_rollout_wait:type_name -> callboard.log.v1.EndRolloutWait
-	50, // 42: callboard.log.v1.Op.remember_outcome:type_name -> callboard.log.v1.RememberOutcome
-	51, // 43: callboard.log.v1.Op.forget_outcomes:type_name -> callboard.log.v1.ForgetOutcomes
-	7,  // 44: callboard.log.v1.PutSettings.values:type_name -> callboard.log.v1.SettingValue
-	10, // 45: callboard.log.v1.PutPool.config:type_name -> callboard.log.v1.PoolConfig
-	4,  // 46: callboard.log.v1.HoldOrphan.ref:type_name -> callboard.log.v1.Ref
-	4,  // 47: callboard.log.v1.ReleaseOrphan.ref:type_name -> callboard.log.v1.Ref
-	28, // 48: callboard.log.v1.PlanEvictions.evictions:type_name -> callboard.log.v1.PlannedEviction
-	4,  // 49: callboard.log.v1.PlannedEviction.ref:type_name -> callboard.log.v1.Ref
-	4,  // 50: callboard.log.v1.EvictActor.ref:type_name -> callboard.log.v1.Ref
-	4,  // 51: callboard.log.v1.EvictionsReceived.refs:type_name -> callboard.log.v1.Ref
-	4,  // 52: callboard.log.v1.AssignActor.ref:type_name -> callboard.log.v1.Ref
-	37, // 53: callboard.log.v1.AssignActor.decision:type_name -> callboard.log.v1.Decision
-	4,  // 54: callboard.log.v1.ActorRunning.ref:type_name -> callboard.log.v1.Ref
-	4,  // 55: callboard.log.v1.StopActor.ref:type_name -> callboard.log.v1.Ref
-	4,  // 56: callboard.log.v1.ActorStopped.ref:type_name -> callboard.log.v1.Ref
-	0,  // 57: callboard.log.v1.ActorStopped.cause:type_name -> callboard.log.v1.StopCause
-	1,  // 58: callboard.log.v1.ActorStopped.next:type_name -> callboard.log.v1.NextState
-	4,  // 59: callboard.log.v1.SaveState.ref:type_name -> callboard.log.v1.Ref
-	60, // [60:60] is the sub-list for method output_type
-	60, // [60:60] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	13, // 5: callboard.log.v1.Op.delete_pool:type_name -> callboard.log.v1.DeletePool
+	14, // 6: callboard.log.v1.Op.forget_pool:type_name -> callboard.log.v1.ForgetPool
+	15, // 7: callboard.log.v1.Op.register_runner:type_name -> callboard.log.v1.RegisterRunner
+	16, // 8: callboard.log.v1.Op.resume_runner:type_name -> callboard.log.v1.ResumeRunner
+	17, // 9: callboard.log.v1.Op.disconnect_runner:type_name -> callboard.log.v1.DisconnectRunner
+	18, // 10: callboard.log.v1.Op.runners_seen:type_name -> callboard.log.v1.RunnersSeen
+	19, // 11: callboard.log.v1.Op.mark_lost:type_name -> callboard.log.v1.MarkLost
+	21, // 12: callboard.log.v1.Op.end_runner:type_name -> callboard.log.v1.EndRunner
+	22, // 13: callboard.log.v1.Op.set_runner_threshold:type_name -> callboard.log.v1.SetRunnerThreshold
+	23, // 14: callboard.log.v1.Op.hold_orphan:type_name -> callboard.log.v1.HoldOrphan
+	24, // 15: callboard.log.v1.Op.release_orphan:type_name -> callboard.log.v1.ReleaseOrphan
+	25, // 16: callboard.log.v1.Op.forget_runner:type_name -> callboard.log.v1.ForgetRunner
+	26, // 17: callboard.log.v1.Op.start_drain:type_name -> callboard.log.v1.StartDrain
+	27, // 18: callboard.log.v1.Op.cancel_drain:type_name -> callboard.log.v1.CancelDrain
+	28, // 19: callboard.log.v1.Op.finish_drain:type_name -> callboard.log.v1.FinishDrain
+	20, // 20: callboard.log.v1.Op.hold_verdict:type_name -> callboard.log.v1.HoldVerdict
+	38, // 21: callboard.log.v1.Op.create_actor:type_name -> callboard.log.v1.CreateActor
+	40, // 22: callboard.log.v1.Op.assign_actor:type_name -> callboard.log.v1.AssignActor
+	41, // 23: callboard.log.v1.Op.enqueue_actor:type_name -> callboard.log.v1.EnqueueActor
+	42, // 24: callboard.log.v1.Op.actor_running:type_name -> callboard.log.v1.ActorRunning
+	43, // 25: callboard.log.v1.Op.stop_actor:type_name -> callboard.log.v1.StopActor
+	44, // 26: callboard.log.v1.Op.actor_stopped:type_name -> callboard.log.v1.ActorStopped
+	45, // 27: callboard.log.v1.Op.sleep_actor:type_name -> callboard.log.v1.SleepActor
+	46, // 28: callboard.log.v1.Op.wake_actor:type_name -> callboard.log.v1.WakeActor
+	47, // 29: callboard.log.v1.Op.set_alarm:type_name -> callboard.log.v1.SetAlarm
+	48, // 30: callboard.log.v1.Op.destroy_actor:type_name -> callboard.log.v1.DestroyActor
+	49, // 31: callboard.log.v1.Op.forget_actor:type_name -> callboard.log.v1.ForgetActor
+	50, // 32: callboard.log.v1.Op.save_state:type_name -> callboard.log.v1.SaveState
+	51, // 33: callboard.log.v1.Op.raise_generation:type_name -> callboard.log.v1.RaiseGeneration
+	29, // 34: callboard.log.v1.Op.plan_evictions:type_name -> callboard.log.v1.PlanEvictions
+	31, // 35: callboard.log.v1.Op.evict_actor:type_name -> callboard.log.v1.EvictActor
+	32, // 36: callboard.log.v1.Op.pause_rollout:type_name -> callboard.log.v1.PauseRollout
+	33, // 37: callboard.log.v1.Op.evictions_received:type_name -> callboard.log.v1.EvictionsReceived
+	34, // 38: callboard.log.v1.Op.open_rollout:type_name -> callboard.log.v1.OpenRollout
+	35, // 39: callboard.log.v1.Op.close_rollout:type_name -> callboard.log.v1.CloseRollout
+	36, // 40: callboard.log.v1.Op.forget_rollout:type_name -> callboard.log.v1.ForgetRollout
+	37, // 41: callboard.log.v1.Op.end_rollout_wait:type_name -> callboard.log.v1.EndRolloutWait
+	52, // 42: callboard.log.v1.Op.remember_outcome:type_name -> callboard.log.v1.RememberOutcome
+	53, // 43: callboard.log.v1.Op.forget_outcomes:type_name -> callboard.log.v1.ForgetOutcomes
+	54, // 44: callboard.log.v1.Op.open_request:type_name -> callboard.log.v1.OpenRequest
+	55, // 45: callboard.log.v1.Op.send_request:type_name -> callboard.log.v1.SendRequest
+	56, // 46: callboard.log.v1.Op.claim_request:type_name -> callboard.log.v1.ClaimRequest
+	57, // 47: callboard.log.v1.Op.expire_request:type_name -> callboard.log.v1.ExpireRequest
+	58, // 48: callboard.log.v1.Op.retire_request:type_name -> callboard.log.v1.RetireRequest
+	59, // 49: callboard.log.v1.Op.end_request:type_name -> callboard.log.v1.EndRequest
+	60, // 50: callboard.log.v1.Op.forget_request:type_name -> callboard.log.v1.ForgetRequest
+	61, // 51: callboard.log.v1.Op.put_endpoint:type_name -> callboard.log.v1.PutEndpoint
+	7,  // 52: callboard.log.v1.PutSettings.values:type_name -> callboard.log.v1.SettingValue
+	10, // 53: callboard.log.v1.PutPool.config:type_name -> callboard.log.v1.PoolConfig
+	11, // 54: callboard.log.v1.PoolConfig.serverless:type_name -> callboard.log.v1.ServerlessConfig
+	12, // 55: callboard.log.v1.ServerlessConfig.headers:type_name -> callboard.log.v1.HeaderField
+	4,  // 56: callboard.log.v1.HoldOrphan.ref:type_name -> callboard.log.v1.Ref
+	4,  // 57: callboard.log.v1.ReleaseOrphan.ref:type_name -> callboard.log.v1.Ref
+	30, // 58: callboard.log.v1.PlanEvictions.evictions:type_name -> callboard.log.v1.PlannedEviction
+	4,  // 59: callboard.log.v1.PlannedEviction.ref:type_name -> callboard.log.v1.Ref
+	4,  // 60: callboard.log.v1.EvictActor.ref:type_name -> callboard.log.v1.Ref
+	4,  // 61: callboard.log.v1.EvictionsReceived.refs:type_name -> callboard.log.v1.Ref
+	4,  // 62: callboard.log.v1.AssignActor.ref:type_name -> callboard.log.v1.Ref
+	39, // 63: callboard.log.v1.AssignActor.decision:type_name -> callboard.log.v1.Decision
+	4,  // 64: callboard.log.v1.ActorRunning.ref:type_name -> callboard.log.v1.Ref
+	4,  // 65: callboard.log.v1.StopActor.ref:type_name -> callboard.log.v1.Ref
+	4,  // 66: callboard.log.v1.ActorStopped.ref:type_name -> callboard.log.v1.Ref
+	0,  // 67: callboard.log.v1.ActorStopped.cause:type_name -> callboard.log.v1.StopCause
+	1,  // 68: callboard.log.v1.ActorStopped.next:type_name -> callboard.log.v1.NextState
+	4,  // 69: callboard.log.v1.SaveState.ref:type_name -> callboard.log.v1.Ref
+	62, // 70: callboard.log.v1.PutEndpoint.endpoint:type_name -> callboard.log.v1.Endpoint
+	71, // [71:71] is the sub-list for method output_type
+	71, // [71:71] is the sub-list for method input_type
+	71, // [71:71] is the sub-list for extension type_name
+	71, // [71:71] is the sub-list for extension extendee
+	0,  // [0:71] is the sub-list for field type_name
 }
 
 func init() { file_callboard_log_v1_log_proto_init() }
@@ -4457,16 +5594,25 @@ func file_callboard_log_v1_log_proto_init() {
 		(*Op_EndRolloutWait)(nil),
 		(*Op_RememberOutcome)(nil),
 		(*Op_ForgetOutcomes)(nil),
+		(*Op_OpenRequest)(nil),
+		(*Op_SendRequest)(nil),
+		(*Op_ClaimRequest)(nil),
+		(*Op_ExpireRequest)(nil),
+		(*Op_RetireRequest)(nil),
+		(*Op_EndRequest)(nil),
+		(*Op_ForgetRequest)(nil),
+		(*Op_PutEndpoint)(nil),
 	}
 	file_callboard_log_v1_log_proto_msgTypes[8].OneofWrappers = []any{}
-	file_callboard_log_v1_log_proto_msgTypes[34].OneofWrappers = []any{}
+	file_callboard_log_v1_log_proto_msgTypes[9].OneofWrappers = []any{}
+	file_callboard_log_v1_log_proto_msgTypes[36].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_log_v1_log_proto_rawDesc), len(file_callboard_log_v1_log_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   50,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

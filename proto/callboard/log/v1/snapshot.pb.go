@@ -38,6 +38,7 @@ type Record struct {
 	//	*Record_End
 	//	*Record_Rollout
 	//	*Record_Outcomes
+	//	*Record_Request
 	Record        isRecord_Record `protobuf_oneof:"record"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -170,6 +171,15 @@ func (x *Record) GetOutcomes() *OutcomesRecord {
 	return nil
 }
 
+func (x *Record) GetRequest() *RequestRecord {
+	if x != nil {
+		if x, ok := x.Record.(*Record_Request); ok {
+			return x.Request
+		}
+	}
+	return nil
+}
+
 type isRecord_Record interface {
 	isRecord_Record()
 }
@@ -214,6 +224,10 @@ type Record_Outcomes struct {
 	Outcomes *OutcomesRecord `protobuf:"bytes,10,opt,name=outcomes,proto3,oneof"` // in the order in which they were remembered; where `outcome` stood
 }
 
+type Record_Request struct {
+	Request *RequestRecord `protobuf:"bytes,40,opt,name=request,proto3,oneof"` // by id; behind the rollouts
+}
+
 func (*Record_State) isRecord_Record() {}
 
 func (*Record_Namespace) isRecord_Record() {}
@@ -234,6 +248,8 @@ func (*Record_Rollout) isRecord_Record() {}
 
 func (*Record_Outcomes) isRecord_Record() {}
 
+func (*Record_Request) isRecord_Record() {}
+
 type StateRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
@@ -249,6 +265,7 @@ type StateRecord struct {
 	SeenMs        int64                  `protobuf:"varint,11,opt,name=seen_ms,json=seenMs,proto3" json:"seen_ms,omitempty"`
 	Settings      []*SettingValue        `protobuf:"bytes,12,rep,name=settings,proto3" json:"settings,omitempty"` // those that were set
 	RolloutSeq    uint64                 `protobuf:"varint,13,opt,name=rollout_seq,json=rolloutSeq,proto3" json:"rollout_seq,omitempty"`
+	RequestSeq    uint64                 `protobuf:"varint,40,opt,name=request_seq,json=requestSeq,proto3" json:"request_seq,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -374,6 +391,13 @@ func (x *StateRecord) GetRolloutSeq() uint64 {
 	return 0
 }
 
+func (x *StateRecord) GetRequestSeq() uint64 {
+	if x != nil {
+		return x.RequestSeq
+	}
+	return 0
+}
+
 type NamespaceRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -449,6 +473,7 @@ type PoolRecord struct {
 	Config        *PoolConfig            `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"` // absent: deleted, or never written
 	AutoCreated   bool                   `protobuf:"varint,4,opt,name=auto_created,json=autoCreated,proto3" json:"auto_created,omitempty"`
 	Bucket        *BucketRecord          `protobuf:"bytes,5,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Endpoint      *Endpoint              `protobuf:"bytes,20,opt,name=endpoint,proto3" json:"endpoint,omitempty"` // absent: nothing is known of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -514,6 +539,13 @@ func (x *PoolRecord) GetAutoCreated() bool {
 func (x *PoolRecord) GetBucket() *BucketRecord {
 	if x != nil {
 		return x.Bucket
+	}
+	return nil
+}
+
+func (x *PoolRecord) GetEndpoint() *Endpoint {
+	if x != nil {
+		return x.Endpoint
 	}
 	return nil
 }
@@ -644,6 +676,8 @@ type RunnerRecord struct {
 	Moves             uint32                 `protobuf:"varint,35,opt,name=moves,proto3" json:"moves,omitempty"`
 	Attempt           uint32                 `protobuf:"varint,37,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	KeepOnLeaseLost   bool                   `protobuf:"varint,38,opt,name=keep_on_lease_lost,json=keepOnLeaseLost,proto3" json:"keep_on_lease_lost,omitempty"`
+	RequestId         []byte                 `protobuf:"bytes,60,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // of the request that it answers; empty: it connected by itself
+	Expiring          bool                   `protobuf:"varint,61,opt,name=expiring,proto3" json:"expiring,omitempty"`                   // its request ends soon: a replacement is wanted
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -940,6 +974,20 @@ func (x *RunnerRecord) GetAttempt() uint32 {
 func (x *RunnerRecord) GetKeepOnLeaseLost() bool {
 	if x != nil {
 		return x.KeepOnLeaseLost
+	}
+	return false
+}
+
+func (x *RunnerRecord) GetRequestId() []byte {
+	if x != nil {
+		return x.RequestId
+	}
+	return nil
+}
+
+func (x *RunnerRecord) GetExpiring() bool {
+	if x != nil {
+		return x.Expiring
 	}
 	return false
 }
@@ -1800,11 +1848,280 @@ func (x *EndRecord) GetRecords() uint64 {
 	return 0
 }
 
+// RequestRecord is an HTTP request to a pool's endpoint.
+type RequestRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Seq           uint64                 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
+	Pool          uint32                 `protobuf:"varint,3,opt,name=pool,proto3" json:"pool,omitempty"` // position of its PoolRecord, from 1
+	Node          string                 `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`
+	StartId       []byte                 `protobuf:"bytes,5,opt,name=start_id,json=startId,proto3" json:"start_id,omitempty"`
+	Slots         uint32                 `protobuf:"varint,6,opt,name=slots,proto3" json:"slots,omitempty"`
+	Endpoint      uint64                 `protobuf:"fixed64,7,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	Phase         uint32                 `protobuf:"varint,8,opt,name=phase,proto3" json:"phase,omitempty"`                            // callboard.v1.RequestState
+	InstanceId    []byte                 `protobuf:"bytes,9,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"` // empty: nobody claimed it yet
+	RunnerId      []byte                 `protobuf:"bytes,10,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`      // empty: no runner has come yet
+	OpenMs        int64                  `protobuf:"varint,11,opt,name=open_ms,json=openMs,proto3" json:"open_ms,omitempty"`           // cluster clock, as all that follow
+	SendByMs      int64                  `protobuf:"varint,12,opt,name=send_by_ms,json=sendByMs,proto3" json:"send_by_ms,omitempty"`
+	JoinByMs      int64                  `protobuf:"varint,13,opt,name=join_by_ms,json=joinByMs,proto3" json:"join_by_ms,omitempty"`
+	ReplaceMs     int64                  `protobuf:"varint,14,opt,name=replace_ms,json=replaceMs,proto3" json:"replace_ms,omitempty"`
+	DrainMs       int64                  `protobuf:"varint,15,opt,name=drain_ms,json=drainMs,proto3" json:"drain_ms,omitempty"`
+	ExpireMs      int64                  `protobuf:"varint,16,opt,name=expire_ms,json=expireMs,proto3" json:"expire_ms,omitempty"`
+	RetireMs      int64                  `protobuf:"varint,17,opt,name=retire_ms,json=retireMs,proto3" json:"retire_ms,omitempty"`
+	EndedMs       int64                  `protobuf:"varint,18,opt,name=ended_ms,json=endedMs,proto3" json:"ended_ms,omitempty"`
+	OpenWallMs    int64                  `protobuf:"varint,19,opt,name=open_wall_ms,json=openWallMs,proto3" json:"open_wall_ms,omitempty"`
+	SendWallMs    int64                  `protobuf:"varint,20,opt,name=send_wall_ms,json=sendWallMs,proto3" json:"send_wall_ms,omitempty"`
+	JoinWallMs    int64                  `protobuf:"varint,21,opt,name=join_wall_ms,json=joinWallMs,proto3" json:"join_wall_ms,omitempty"`
+	EndWallMs     int64                  `protobuf:"varint,22,opt,name=end_wall_ms,json=endWallMs,proto3" json:"end_wall_ms,omitempty"`
+	End           uint32                 `protobuf:"varint,23,opt,name=end,proto3" json:"end,omitempty"` // callboard.v1.RequestEnd
+	Code          string                 `protobuf:"bytes,24,opt,name=code,proto3" json:"code,omitempty"`
+	Message       string                 `protobuf:"bytes,25,opt,name=message,proto3" json:"message,omitempty"`
+	SendMs        int64                  `protobuf:"varint,26,opt,name=send_ms,json=sendMs,proto3" json:"send_ms,omitempty"`
+	Expiring      bool                   `protobuf:"varint,27,opt,name=expiring,proto3" json:"expiring,omitempty"`
+	ProbesVersion uint32                 `protobuf:"varint,28,opt,name=probes_version,json=probesVersion,proto3" json:"probes_version,omitempty"`
+	Drains        bool                   `protobuf:"varint,29,opt,name=drains,proto3" json:"drains,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestRecord) Reset() {
+	*x = RequestRecord{}
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestRecord) ProtoMessage() {}
+
+func (x *RequestRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestRecord.ProtoReflect.Descriptor instead.
+func (*RequestRecord) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RequestRecord) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *RequestRecord) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetPool() uint32 {
+	if x != nil {
+		return x.Pool
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *RequestRecord) GetStartId() []byte {
+	if x != nil {
+		return x.StartId
+	}
+	return nil
+}
+
+func (x *RequestRecord) GetSlots() uint32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetEndpoint() uint64 {
+	if x != nil {
+		return x.Endpoint
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetPhase() uint32 {
+	if x != nil {
+		return x.Phase
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetInstanceId() []byte {
+	if x != nil {
+		return x.InstanceId
+	}
+	return nil
+}
+
+func (x *RequestRecord) GetRunnerId() []byte {
+	if x != nil {
+		return x.RunnerId
+	}
+	return nil
+}
+
+func (x *RequestRecord) GetOpenMs() int64 {
+	if x != nil {
+		return x.OpenMs
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetSendByMs() int64 {
+	if x != nil {
+		return x.SendByMs
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetJoinByMs() int64 {
+	if x != nil {
+		return x.JoinByMs
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetReplaceMs() int64 {
+	if x != nil {
+		return x.ReplaceMs
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetDrainMs() int64 {
+	if x != nil {
+		return x.DrainMs
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetExpireMs() int64 {
+	if x != nil {
+		return x.ExpireMs
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetRetireMs() int64 {
+	if x != nil {
+		return x.RetireMs
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetEndedMs() int64 {
+	if x != nil {
+		return x.EndedMs
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetOpenWallMs() int64 {
+	if x != nil {
+		return x.OpenWallMs
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetSendWallMs() int64 {
+	if x != nil {
+		return x.SendWallMs
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetJoinWallMs() int64 {
+	if x != nil {
+		return x.JoinWallMs
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetEndWallMs() int64 {
+	if x != nil {
+		return x.EndWallMs
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetEnd() uint32 {
+	if x != nil {
+		return x.End
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *RequestRecord) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *RequestRecord) GetSendMs() int64 {
+	if x != nil {
+		return x.SendMs
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetExpiring() bool {
+	if x != nil {
+		return x.Expiring
+	}
+	return false
+}
+
+func (x *RequestRecord) GetProbesVersion() uint32 {
+	if x != nil {
+		return x.ProbesVersion
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetDrains() bool {
+	if x != nil {
+		return x.Drains
+	}
+	return false
+}
+
 var File_callboard_log_v1_snapshot_proto protoreflect.FileDescriptor
 
 const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcallboard/log/v1/snapshot.proto\x12\x10callboard.log.v1\x1a\x1acallboard/log/v1/log.proto\"\xd6\x04\n" +
+	"\x1fcallboard/log/v1/snapshot.proto\x12\x10callboard.log.v1\x1a\x1acallboard/log/v1/log.proto\"\x93\x05\n" +
 	"\x06Record\x125\n" +
 	"\x05state\x18\x01 \x01(\v2\x1d.callboard.log.v1.StateRecordH\x00R\x05state\x12A\n" +
 	"\tnamespace\x18\x02 \x01(\v2!.callboard.log.v1.NamespaceRecordH\x00R\tnamespace\x122\n" +
@@ -1816,8 +2133,9 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\x03end\x18\b \x01(\v2\x1b.callboard.log.v1.EndRecordH\x00R\x03end\x12;\n" +
 	"\arollout\x18\t \x01(\v2\x1f.callboard.log.v1.RolloutRecordH\x00R\arollout\x12>\n" +
 	"\boutcomes\x18\n" +
-	" \x01(\v2 .callboard.log.v1.OutcomesRecordH\x00R\boutcomesB\b\n" +
-	"\x06record\"\x87\x03\n" +
+	" \x01(\v2 .callboard.log.v1.OutcomesRecordH\x00R\boutcomes\x12;\n" +
+	"\arequest\x18( \x01(\v2\x1f.callboard.log.v1.RequestRecordH\x00R\arequestB\b\n" +
+	"\x06record\"\xa8\x03\n" +
 	"\vStateRecord\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
@@ -1835,26 +2153,29 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\aseen_ms\x18\v \x01(\x03R\x06seenMs\x12:\n" +
 	"\bsettings\x18\f \x03(\v2\x1e.callboard.log.v1.SettingValueR\bsettings\x12\x1f\n" +
 	"\vrollout_seq\x18\r \x01(\x04R\n" +
-	"rolloutSeq\"~\n" +
+	"rolloutSeq\x12\x1f\n" +
+	"\vrequest_seq\x18( \x01(\x04R\n" +
+	"requestSeq\"~\n" +
 	"\x0fNamespaceRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x03 \x01(\tR\vdisplayName\x12$\n" +
-	"\x0ecreate_wall_ms\x18\x04 \x01(\x03R\fcreateWallMs\"\xd4\x01\n" +
+	"\x0ecreate_wall_ms\x18\x04 \x01(\x03R\fcreateWallMs\"\x8c\x02\n" +
 	"\n" +
 	"PoolRecord\x12!\n" +
 	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x124\n" +
 	"\x06config\x18\x03 \x01(\v2\x1c.callboard.log.v1.PoolConfigR\x06config\x12!\n" +
 	"\fauto_created\x18\x04 \x01(\bR\vautoCreated\x126\n" +
-	"\x06bucket\x18\x05 \x01(\v2\x1e.callboard.log.v1.BucketRecordR\x06bucket\"\xcc\x01\n" +
+	"\x06bucket\x18\x05 \x01(\v2\x1e.callboard.log.v1.BucketRecordR\x06bucket\x126\n" +
+	"\bendpoint\x18\x14 \x01(\v2\x1a.callboard.log.v1.EndpointR\bendpoint\"\xcc\x01\n" +
 	"\fBucketRecord\x12\x14\n" +
 	"\x05nanos\x18\x01 \x01(\x03R\x05nanos\x12\x13\n" +
 	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12$\n" +
 	"\x0ewindow_from_ms\x18\x03 \x01(\x03R\fwindowFromMs\x12!\n" +
 	"\fwindow_turns\x18\x04 \x01(\rR\vwindowTurns\x12,\n" +
 	"\x12window_rate_micros\x18\x05 \x01(\x04R\x10windowRateMicros\x12\x1a\n" +
-	"\bemptying\x18\x06 \x01(\rR\bemptying\"\xaf\t\n" +
+	"\bemptying\x18\x06 \x01(\rR\bemptying\"\xea\t\n" +
 	"\fRunnerRecord\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x10\n" +
@@ -1905,7 +2226,10 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"move_total\x18\" \x01(\rR\tmoveTotal\x12\x14\n" +
 	"\x05moves\x18# \x01(\rR\x05moves\x12\x18\n" +
 	"\aattempt\x18% \x01(\rR\aattempt\x12+\n" +
-	"\x12keep_on_lease_lost\x18& \x01(\bR\x0fkeepOnLeaseLost\"\xf8\t\n" +
+	"\x12keep_on_lease_lost\x18& \x01(\bR\x0fkeepOnLeaseLost\x12\x1d\n" +
+	"\n" +
+	"request_id\x18< \x01(\fR\trequestId\x12\x1a\n" +
+	"\bexpiring\x18= \x01(\bR\bexpiring\"\xf8\t\n" +
 	"\vActorRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x12\n" +
@@ -2000,7 +2324,45 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\x04left\x18\x0f \x01(\rR\x04left\x12\x17\n" +
 	"\await_ms\x18\x10 \x01(\x03R\x06waitMs\"%\n" +
 	"\tEndRecord\x12\x18\n" +
-	"\arecords\x18\x01 \x01(\x04R\arecordsB=Z;github.com/callboard/callboard/proto/callboard/log/v1;logv1b\x06proto3"
+	"\arecords\x18\x01 \x01(\x04R\arecords\"\x98\x06\n" +
+	"\rRequestRecord\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x10\n" +
+	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x12\n" +
+	"\x04pool\x18\x03 \x01(\rR\x04pool\x12\x12\n" +
+	"\x04node\x18\x04 \x01(\tR\x04node\x12\x19\n" +
+	"\bstart_id\x18\x05 \x01(\fR\astartId\x12\x14\n" +
+	"\x05slots\x18\x06 \x01(\rR\x05slots\x12\x1a\n" +
+	"\bendpoint\x18\a \x01(\x06R\bendpoint\x12\x14\n" +
+	"\x05phase\x18\b \x01(\rR\x05phase\x12\x1f\n" +
+	"\vinstance_id\x18\t \x01(\fR\n" +
+	"instanceId\x12\x1b\n" +
+	"\trunner_id\x18\n" +
+	" \x01(\fR\brunnerId\x12\x17\n" +
+	"\aopen_ms\x18\v \x01(\x03R\x06openMs\x12\x1c\n" +
+	"\n" +
+	"send_by_ms\x18\f \x01(\x03R\bsendByMs\x12\x1c\n" +
+	"\n" +
+	"join_by_ms\x18\r \x01(\x03R\bjoinByMs\x12\x1d\n" +
+	"\n" +
+	"replace_ms\x18\x0e \x01(\x03R\treplaceMs\x12\x19\n" +
+	"\bdrain_ms\x18\x0f \x01(\x03R\adrainMs\x12\x1b\n" +
+	"\texpire_ms\x18\x10 \x01(\x03R\bexpireMs\x12\x1b\n" +
+	"\tretire_ms\x18\x11 \x01(\x03R\bretireMs\x12\x19\n" +
+	"\bended_ms\x18\x12 \x01(\x03R\aendedMs\x12 \n" +
+	"\fopen_wall_ms\x18\x13 \x01(\x03R\n" +
+	"openWallMs\x12 \n" +
+	"\fsend_wall_ms\x18\x14 \x01(\x03R\n" +
+	"sendWallMs\x12 \n" +
+	"\fjoin_wall_ms\x18\x15 \x01(\x03R\n" +
+	"joinWallMs\x12\x1e\n" +
+	"\vend_wall_ms\x18\x16 \x01(\x03R\tendWallMs\x12\x10\n" +
+	"\x03end\x18\x17 \x01(\rR\x03end\x12\x12\n" +
+	"\x04code\x18\x18 \x01(\tR\x04code\x12\x18\n" +
+	"\amessage\x18\x19 \x01(\tR\amessage\x12\x17\n" +
+	"\asend_ms\x18\x1a \x01(\x03R\x06sendMs\x12\x1a\n" +
+	"\bexpiring\x18\x1b \x01(\bR\bexpiring\x12%\n" +
+	"\x0eprobes_version\x18\x1c \x01(\rR\rprobesVersion\x12\x16\n" +
+	"\x06drains\x18\x1d \x01(\bR\x06drainsB=Z;github.com/callboard/callboard/proto/callboard/log/v1;logv1b\x06proto3"
 
 var (
 	file_callboard_log_v1_snapshot_proto_rawDescOnce sync.Once
@@ -2014,7 +2376,7 @@ func file_callboard_log_v1_snapshot_proto_rawDescGZIP() []byte {
 	return file_callboard_log_v1_snapshot_proto_rawDescData
 }
 
-var file_callboard_log_v1_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_callboard_log_v1_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_callboard_log_v1_snapshot_proto_goTypes = []any{
 	(*Record)(nil),          // 0: callboard.log.v1.Record
 	(*StateRecord)(nil),     // 1: callboard.log.v1.StateRecord
@@ -2029,10 +2391,12 @@ var file_callboard_log_v1_snapshot_proto_goTypes = []any{
 	(*OutcomesRecord)(nil),  // 10: callboard.log.v1.OutcomesRecord
 	(*RolloutRecord)(nil),   // 11: callboard.log.v1.RolloutRecord
 	(*EndRecord)(nil),       // 12: callboard.log.v1.EndRecord
-	(*SettingValue)(nil),    // 13: callboard.log.v1.SettingValue
-	(*PoolConfig)(nil),      // 14: callboard.log.v1.PoolConfig
-	(*Decision)(nil),        // 15: callboard.log.v1.Decision
-	(*Ref)(nil),             // 16: callboard.log.v1.Ref
+	(*RequestRecord)(nil),   // 13: callboard.log.v1.RequestRecord
+	(*SettingValue)(nil),    // 14: callboard.log.v1.SettingValue
+	(*PoolConfig)(nil),      // 15: callboard.log.v1.PoolConfig
+	(*Endpoint)(nil),        // 16: callboard.log.v1.Endpoint
+	(*Decision)(nil),        // 17: callboard.log.v1.Decision
+	(*Ref)(nil),             // 18: callboard.log.v1.Ref
 }
 var file_callboard_log_v1_snapshot_proto_depIdxs = []int32{
 	1,  // 0: callboard.log.v1.Record.state:type_name -> callboard.log.v1.StateRecord
@@ -2045,17 +2409,19 @@ var file_callboard_log_v1_snapshot_proto_depIdxs = []int32{
 	12, // 7: callboard.log.v1.Record.end:type_name -> callboard.log.v1.EndRecord
 	11, // 8: callboard.log.v1.Record.rollout:type_name -> callboard.log.v1.RolloutRecord
 	10, // 9: callboard.log.v1.Record.outcomes:type_name -> callboard.log.v1.OutcomesRecord
-	13, // 10: callboard.log.v1.StateRecord.settings:type_name -> callboard.log.v1.SettingValue
-	14, // 11: callboard.log.v1.PoolRecord.config:type_name -> callboard.log.v1.PoolConfig
-	4,  // 12: callboard.log.v1.PoolRecord.bucket:type_name -> callboard.log.v1.BucketRecord
-	7,  // 13: callboard.log.v1.ActorRecord.trouble:type_name -> callboard.log.v1.TroubleRecord
-	15, // 14: callboard.log.v1.ActorRecord.decision:type_name -> callboard.log.v1.Decision
-	16, // 15: callboard.log.v1.OrphanRecord.ref:type_name -> callboard.log.v1.Ref
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	13, // 10: callboard.log.v1.Record.request:type_name -> callboard.log.v1.RequestRecord
+	14, // 11: callboard.log.v1.StateRecord.settings:type_name -> callboard.log.v1.SettingValue
+	15, // 12: callboard.log.v1.PoolRecord.config:type_name -> callboard.log.v1.PoolConfig
+	4,  // 13: callboard.log.v1.PoolRecord.bucket:type_name -> callboard.log.v1.BucketRecord
+	16, // 14: callboard.log.v1.PoolRecord.endpoint:type_name -> callboard.log.v1.Endpoint
+	7,  // 15: callboard.log.v1.ActorRecord.trouble:type_name -> callboard.log.v1.TroubleRecord
+	17, // 16: callboard.log.v1.ActorRecord.decision:type_name -> callboard.log.v1.Decision
+	18, // 17: callboard.log.v1.OrphanRecord.ref:type_name -> callboard.log.v1.Ref
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_callboard_log_v1_snapshot_proto_init() }
@@ -2075,6 +2441,7 @@ func file_callboard_log_v1_snapshot_proto_init() {
 		(*Record_End)(nil),
 		(*Record_Rollout)(nil),
 		(*Record_Outcomes)(nil),
+		(*Record_Request)(nil),
 	}
 	file_callboard_log_v1_snapshot_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
@@ -2083,7 +2450,7 @@ func file_callboard_log_v1_snapshot_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_log_v1_snapshot_proto_rawDesc), len(file_callboard_log_v1_snapshot_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

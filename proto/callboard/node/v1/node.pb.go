@@ -44,6 +44,8 @@ type Command struct {
 	//	*Command_PauseRollout
 	//	*Command_ResumeRollout
 	//	*Command_CreateActors
+	//	*Command_ReportRequest
+	//	*Command_EndpointPolled
 	Command       isCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -221,6 +223,24 @@ func (x *Command) GetCreateActors() *v1.CreateBatchRequest {
 	return nil
 }
 
+func (x *Command) GetReportRequest() *RequestReport {
+	if x != nil {
+		if x, ok := x.Command.(*Command_ReportRequest); ok {
+			return x.ReportRequest
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetEndpointPolled() *EndpointPolled {
+	if x != nil {
+		if x, ok := x.Command.(*Command_EndpointPolled); ok {
+			return x.EndpointPolled
+		}
+	}
+	return nil
+}
+
 type isCommand_Command interface {
 	isCommand_Command()
 }
@@ -285,6 +305,14 @@ type Command_CreateActors struct {
 	CreateActors *v1.CreateBatchRequest `protobuf:"bytes,30,opt,name=create_actors,json=createActors,proto3,oneof"`
 }
 
+type Command_ReportRequest struct {
+	ReportRequest *RequestReport `protobuf:"bytes,40,opt,name=report_request,json=reportRequest,proto3,oneof"` // of the node that carries it
+}
+
+type Command_EndpointPolled struct {
+	EndpointPolled *EndpointPolled `protobuf:"bytes,41,opt,name=endpoint_polled,json=endpointPolled,proto3,oneof"` // of the leader
+}
+
 func (*Command_CreateActor) isCommand_Command() {}
 
 func (*Command_GetOrCreateActor) isCommand_Command() {}
@@ -314,6 +342,10 @@ func (*Command_PauseRollout) isCommand_Command() {}
 func (*Command_ResumeRollout) isCommand_Command() {}
 
 func (*Command_CreateActors) isCommand_Command() {}
+
+func (*Command_ReportRequest) isCommand_Command() {}
+
+func (*Command_EndpointPolled) isCommand_Command() {}
 
 // Success is what a command that took effect answers. Details are read from the View at the answer's index.
 type Success struct {
@@ -1367,6 +1399,532 @@ func (x *SessionAnswer) GetWarnings() []string {
 	return nil
 }
 
+// RequestReport is what the node that carries a request tells of it. Each is told until it is answered; telling it again changes nothing.
+type RequestReport struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	RequestId []byte                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	StartId   []byte                 `protobuf:"bytes,2,opt,name=start_id,json=startId,proto3" json:"start_id,omitempty"` // of the process that carries it: another one's reports are refused
+	// Types that are valid to be assigned to Report:
+	//
+	//	*RequestReport_Sent
+	//	*RequestReport_Claimed
+	//	*RequestReport_Ended
+	Report        isRequestReport_Report `protobuf_oneof:"report"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestReport) Reset() {
+	*x = RequestReport{}
+	mi := &file_callboard_node_v1_node_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestReport) ProtoMessage() {}
+
+func (x *RequestReport) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_node_v1_node_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestReport.ProtoReflect.Descriptor instead.
+func (*RequestReport) Descriptor() ([]byte, []int) {
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RequestReport) GetRequestId() []byte {
+	if x != nil {
+		return x.RequestId
+	}
+	return nil
+}
+
+func (x *RequestReport) GetStartId() []byte {
+	if x != nil {
+		return x.StartId
+	}
+	return nil
+}
+
+func (x *RequestReport) GetReport() isRequestReport_Report {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+func (x *RequestReport) GetSent() *RequestSent {
+	if x != nil {
+		if x, ok := x.Report.(*RequestReport_Sent); ok {
+			return x.Sent
+		}
+	}
+	return nil
+}
+
+func (x *RequestReport) GetClaimed() *RequestClaimed {
+	if x != nil {
+		if x, ok := x.Report.(*RequestReport_Claimed); ok {
+			return x.Claimed
+		}
+	}
+	return nil
+}
+
+func (x *RequestReport) GetEnded() *RequestEnded {
+	if x != nil {
+		if x, ok := x.Report.(*RequestReport_Ended); ok {
+			return x.Ended
+		}
+	}
+	return nil
+}
+
+type isRequestReport_Report interface {
+	isRequestReport_Report()
+}
+
+type RequestReport_Sent struct {
+	Sent *RequestSent `protobuf:"bytes,3,opt,name=sent,proto3,oneof"`
+}
+
+type RequestReport_Claimed struct {
+	Claimed *RequestClaimed `protobuf:"bytes,4,opt,name=claimed,proto3,oneof"`
+}
+
+type RequestReport_Ended struct {
+	Ended *RequestEnded `protobuf:"bytes,5,opt,name=ended,proto3,oneof"`
+}
+
+func (*RequestReport_Sent) isRequestReport_Report() {}
+
+func (*RequestReport_Claimed) isRequestReport_Report() {}
+
+func (*RequestReport_Ended) isRequestReport_Report() {}
+
+type RequestSent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestSent) Reset() {
+	*x = RequestSent{}
+	mi := &file_callboard_node_v1_node_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestSent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestSent) ProtoMessage() {}
+
+func (x *RequestSent) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_node_v1_node_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestSent.ProtoReflect.Descriptor instead.
+func (*RequestSent) Descriptor() ([]byte, []int) {
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{17}
+}
+
+// RequestClaimed passes on which instance the endpoint named in its first event.
+type RequestClaimed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	InstanceId    string                 `protobuf:"bytes,1,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestClaimed) Reset() {
+	*x = RequestClaimed{}
+	mi := &file_callboard_node_v1_node_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestClaimed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestClaimed) ProtoMessage() {}
+
+func (x *RequestClaimed) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_node_v1_node_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestClaimed.ProtoReflect.Descriptor instead.
+func (*RequestClaimed) Descriptor() ([]byte, []int) {
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RequestClaimed) GetInstanceId() string {
+	if x != nil {
+		return x.InstanceId
+	}
+	return ""
+}
+
+// RequestEnded tells that the stream is over.
+type RequestEnded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Clean         bool                   `protobuf:"varint,1,opt,name=clean,proto3" json:"clean,omitempty"`     // the endpoint said event: end
+	Expired       bool                   `protobuf:"varint,2,opt,name=expired,proto3" json:"expired,omitempty"` // the node ended it at the end of its lifespan
+	Error         *v1.Error              `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`      // absent: none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestEnded) Reset() {
+	*x = RequestEnded{}
+	mi := &file_callboard_node_v1_node_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestEnded) ProtoMessage() {}
+
+func (x *RequestEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_node_v1_node_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestEnded.ProtoReflect.Descriptor instead.
+func (*RequestEnded) Descriptor() ([]byte, []int) {
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *RequestEnded) GetClean() bool {
+	if x != nil {
+		return x.Clean
+	}
+	return false
+}
+
+func (x *RequestEnded) GetExpired() bool {
+	if x != nil {
+		return x.Expired
+	}
+	return false
+}
+
+func (x *RequestEnded) GetError() *v1.Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// EndpointPolled is what a poll of a pool's /metadata gave.
+type EndpointPolled struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Endpoint      uint64                 `protobuf:"fixed64,3,opt,name=endpoint,proto3" json:"endpoint,omitempty"` // fingerprint of the url and headers that were asked
+	Seq           uint64                 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`            // rises within the leader's epoch
+	Check         *v1.EndpointCheck      `protobuf:"bytes,5,opt,name=check,proto3" json:"check,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndpointPolled) Reset() {
+	*x = EndpointPolled{}
+	mi := &file_callboard_node_v1_node_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndpointPolled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndpointPolled) ProtoMessage() {}
+
+func (x *EndpointPolled) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_node_v1_node_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndpointPolled.ProtoReflect.Descriptor instead.
+func (*EndpointPolled) Descriptor() ([]byte, []int) {
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *EndpointPolled) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *EndpointPolled) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *EndpointPolled) GetEndpoint() uint64 {
+	if x != nil {
+		return x.Endpoint
+	}
+	return 0
+}
+
+func (x *EndpointPolled) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *EndpointPolled) GetCheck() *v1.EndpointCheck {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
+type ReportCarrierRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`                      // name
+	StartId       []byte                 `protobuf:"bytes,2,opt,name=start_id,json=startId,proto3" json:"start_id,omitempty"` // of its process
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportCarrierRequest) Reset() {
+	*x = ReportCarrierRequest{}
+	mi := &file_callboard_node_v1_node_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportCarrierRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportCarrierRequest) ProtoMessage() {}
+
+func (x *ReportCarrierRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_node_v1_node_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportCarrierRequest.ProtoReflect.Descriptor instead.
+func (*ReportCarrierRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ReportCarrierRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ReportCarrierRequest) GetStartId() []byte {
+	if x != nil {
+		return x.StartId
+	}
+	return nil
+}
+
+type ReportCarrierResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportCarrierResponse) Reset() {
+	*x = ReportCarrierResponse{}
+	mi := &file_callboard_node_v1_node_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportCarrierResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportCarrierResponse) ProtoMessage() {}
+
+func (x *ReportCarrierResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_node_v1_node_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportCarrierResponse.ProtoReflect.Descriptor instead.
+func (*ReportCarrierResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{22}
+}
+
+type RefreshEndpointRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshEndpointRequest) Reset() {
+	*x = RefreshEndpointRequest{}
+	mi := &file_callboard_node_v1_node_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshEndpointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshEndpointRequest) ProtoMessage() {}
+
+func (x *RefreshEndpointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_node_v1_node_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshEndpointRequest.ProtoReflect.Descriptor instead.
+func (*RefreshEndpointRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RefreshEndpointRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *RefreshEndpointRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+type RefreshEndpointResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Check         *v1.EndpointCheck      `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshEndpointResponse) Reset() {
+	*x = RefreshEndpointResponse{}
+	mi := &file_callboard_node_v1_node_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshEndpointResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshEndpointResponse) ProtoMessage() {}
+
+func (x *RefreshEndpointResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_node_v1_node_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshEndpointResponse.ProtoReflect.Descriptor instead.
+func (*RefreshEndpointResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RefreshEndpointResponse) GetCheck() *v1.EndpointCheck {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
+func (x *RefreshEndpointResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 type DescribeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1375,7 +1933,7 @@ type DescribeRequest struct {
 
 func (x *DescribeRequest) Reset() {
 	*x = DescribeRequest{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[16]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +1945,7 @@ func (x *DescribeRequest) String() string {
 func (*DescribeRequest) ProtoMessage() {}
 
 func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[16]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +1958,7 @@ func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeRequest.ProtoReflect.Descriptor instead.
 func (*DescribeRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{16}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{25}
 }
 
 type DescribeResponse struct {
@@ -1418,7 +1976,7 @@ type DescribeResponse struct {
 
 func (x *DescribeResponse) Reset() {
 	*x = DescribeResponse{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[17]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1430,7 +1988,7 @@ func (x *DescribeResponse) String() string {
 func (*DescribeResponse) ProtoMessage() {}
 
 func (x *DescribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[17]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1443,7 +2001,7 @@ func (x *DescribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeResponse.ProtoReflect.Descriptor instead.
 func (*DescribeResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{17}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DescribeResponse) GetName() string {
@@ -1509,7 +2067,7 @@ type ChangeMembershipRequest struct {
 
 func (x *ChangeMembershipRequest) Reset() {
 	*x = ChangeMembershipRequest{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[18]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1521,7 +2079,7 @@ func (x *ChangeMembershipRequest) String() string {
 func (*ChangeMembershipRequest) ProtoMessage() {}
 
 func (x *ChangeMembershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[18]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1534,7 +2092,7 @@ func (x *ChangeMembershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeMembershipRequest.ProtoReflect.Descriptor instead.
 func (*ChangeMembershipRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{18}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ChangeMembershipRequest) GetChange() isChangeMembershipRequest_Change {
@@ -1604,7 +2162,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[19]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1616,7 +2174,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[19]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1629,7 +2187,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{19}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Join) GetNodeId() string {
@@ -1655,7 +2213,7 @@ type ChangeMembershipResponse struct {
 
 func (x *ChangeMembershipResponse) Reset() {
 	*x = ChangeMembershipResponse{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[20]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1667,7 +2225,7 @@ func (x *ChangeMembershipResponse) String() string {
 func (*ChangeMembershipResponse) ProtoMessage() {}
 
 func (x *ChangeMembershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[20]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1680,7 +2238,7 @@ func (x *ChangeMembershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeMembershipResponse.ProtoReflect.Descriptor instead.
 func (*ChangeMembershipResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{20}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ChangeMembershipResponse) GetIndex() uint64 {
@@ -1694,7 +2252,7 @@ var File_callboard_node_v1_node_proto protoreflect.FileDescriptor
 
 const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x1ccallboard/node/v1/node.proto\x12\x11callboard.node.v1\x1a\x16callboard/v1/api.proto\x1a\x19callboard/v1/runner.proto\x1a\x18callboard/v1/types.proto\"\xbf\b\n" +
+	"\x1ccallboard/node/v1/node.proto\x12\x11callboard.node.v1\x1a\x16callboard/v1/api.proto\x1a\x19callboard/v1/runner.proto\x1a\x18callboard/v1/types.proto\"\xd8\t\n" +
 	"\aCommand\x12@\n" +
 	"\fcreate_actor\x18\x01 \x01(\v2\x1b.callboard.v1.CreateRequestH\x00R\vcreateActor\x12Q\n" +
 	"\x13get_or_create_actor\x18\x02 \x01(\v2 .callboard.v1.GetOrCreateRequestH\x00R\x10getOrCreateActor\x12:\n" +
@@ -1714,7 +2272,9 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\x0eundrain_runner\x18\f \x01(\v2\x1c.callboard.v1.UndrainRequestH\x00R\rundrainRunner\x12A\n" +
 	"\rpause_rollout\x18\r \x01(\v2\x1a.callboard.v1.PauseRequestH\x00R\fpauseRollout\x12D\n" +
 	"\x0eresume_rollout\x18\x0e \x01(\v2\x1b.callboard.v1.ResumeRequestH\x00R\rresumeRollout\x12G\n" +
-	"\rcreate_actors\x18\x1e \x01(\v2 .callboard.v1.CreateBatchRequestH\x00R\fcreateActorsB\t\n" +
+	"\rcreate_actors\x18\x1e \x01(\v2 .callboard.v1.CreateBatchRequestH\x00R\fcreateActors\x12I\n" +
+	"\x0ereport_request\x18( \x01(\v2 .callboard.node.v1.RequestReportH\x00R\rreportRequest\x12L\n" +
+	"\x0fendpoint_polled\x18) \x01(\v2!.callboard.node.v1.EndpointPolledH\x00R\x0eendpointPolledB\t\n" +
 	"\acommand\"a\n" +
 	"\aSuccess\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x18\n" +
@@ -1785,7 +2345,39 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	" \x01(\x04R\teventsSeq\x12A\n" +
 	"\x0erefused_events\x18\v \x03(\v2\x1a.callboard.v1.RefusedEventR\rrefusedEvents\x12\x18\n" +
 	"\aunknown\x18\f \x01(\bR\aunknown\x12\x1a\n" +
-	"\bwarnings\x18\r \x03(\tR\bwarnings\"\x11\n" +
+	"\bwarnings\x18\r \x03(\tR\bwarnings\"\x81\x02\n" +
+	"\rRequestReport\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\fR\trequestId\x12\x19\n" +
+	"\bstart_id\x18\x02 \x01(\fR\astartId\x124\n" +
+	"\x04sent\x18\x03 \x01(\v2\x1e.callboard.node.v1.RequestSentH\x00R\x04sent\x12=\n" +
+	"\aclaimed\x18\x04 \x01(\v2!.callboard.node.v1.RequestClaimedH\x00R\aclaimed\x127\n" +
+	"\x05ended\x18\x05 \x01(\v2\x1f.callboard.node.v1.RequestEndedH\x00R\x05endedB\b\n" +
+	"\x06report\"\r\n" +
+	"\vRequestSent\"1\n" +
+	"\x0eRequestClaimed\x12\x1f\n" +
+	"\vinstance_id\x18\x01 \x01(\tR\n" +
+	"instanceId\"i\n" +
+	"\fRequestEnded\x12\x14\n" +
+	"\x05clean\x18\x01 \x01(\bR\x05clean\x12\x18\n" +
+	"\aexpired\x18\x02 \x01(\bR\aexpired\x12)\n" +
+	"\x05error\x18\x03 \x01(\v2\x13.callboard.v1.ErrorR\x05error\"\xa3\x01\n" +
+	"\x0eEndpointPolled\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x1a\n" +
+	"\bendpoint\x18\x03 \x01(\x06R\bendpoint\x12\x10\n" +
+	"\x03seq\x18\x04 \x01(\x04R\x03seq\x121\n" +
+	"\x05check\x18\x05 \x01(\v2\x1b.callboard.v1.EndpointCheckR\x05check\"E\n" +
+	"\x14ReportCarrierRequest\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x19\n" +
+	"\bstart_id\x18\x02 \x01(\fR\astartId\"\x17\n" +
+	"\x15ReportCarrierResponse\"J\n" +
+	"\x16RefreshEndpointRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\"b\n" +
+	"\x17RefreshEndpointResponse\x121\n" +
+	"\x05check\x18\x01 \x01(\v2\x1b.callboard.v1.EndpointCheckR\x05check\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\x11\n" +
 	"\x0fDescribeRequest\"\xd2\x01\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
@@ -1806,13 +2398,15 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x1b\n" +
 	"\traft_addr\x18\x02 \x01(\tR\braftAddr\"0\n" +
 	"\x18ChangeMembershipResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index2\xd2\x03\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index2\xa0\x05\n" +
 	"\vNodeService\x12Y\n" +
 	"\n" +
 	"SubmitMany\x12$.callboard.node.v1.SubmitManyRequest\x1a%.callboard.node.v1.SubmitManyResponse\x12V\n" +
 	"\tReadIndex\x12#.callboard.node.v1.ReadIndexRequest\x1a$.callboard.node.v1.ReadIndexResponse\x12N\n" +
 	"\x05Relay\x12\x1f.callboard.node.v1.RelayRequest\x1a .callboard.node.v1.RelayResponse(\x010\x01\x12S\n" +
-	"\bDescribe\x12\".callboard.node.v1.DescribeRequest\x1a#.callboard.node.v1.DescribeResponse\x12k\n" +
+	"\bDescribe\x12\".callboard.node.v1.DescribeRequest\x1a#.callboard.node.v1.DescribeResponse\x12b\n" +
+	"\rReportCarrier\x12'.callboard.node.v1.ReportCarrierRequest\x1a(.callboard.node.v1.ReportCarrierResponse\x12h\n" +
+	"\x0fRefreshEndpoint\x12).callboard.node.v1.RefreshEndpointRequest\x1a*.callboard.node.v1.RefreshEndpointResponse\x12k\n" +
 	"\x10ChangeMembership\x12*.callboard.node.v1.ChangeMembershipRequest\x1a+.callboard.node.v1.ChangeMembershipResponseB?Z=github.com/callboard/callboard/proto/callboard/node/v1;nodev1b\x06proto3"
 
 var (
@@ -1827,7 +2421,7 @@ func file_callboard_node_v1_node_proto_rawDescGZIP() []byte {
 	return file_callboard_node_v1_node_proto_rawDescData
 }
 
-var file_callboard_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_callboard_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_callboard_node_v1_node_proto_goTypes = []any{
 	(*Command)(nil),                          // 0: callboard.node.v1.Command
 	(*Success)(nil),                          // 1: callboard.node.v1.Success
@@ -1845,87 +2439,109 @@ var file_callboard_node_v1_node_proto_goTypes = []any{
 	(*HelloReport)(nil),                      // 13: callboard.node.v1.HelloReport
 	(*Broken)(nil),                           // 14: callboard.node.v1.Broken
 	(*SessionAnswer)(nil),                    // 15: callboard.node.v1.SessionAnswer
-	(*DescribeRequest)(nil),                  // 16: callboard.node.v1.DescribeRequest
-	(*DescribeResponse)(nil),                 // 17: callboard.node.v1.DescribeResponse
-	(*ChangeMembershipRequest)(nil),          // 18: callboard.node.v1.ChangeMembershipRequest
-	(*Join)(nil),                             // 19: callboard.node.v1.Join
-	(*ChangeMembershipResponse)(nil),         // 20: callboard.node.v1.ChangeMembershipResponse
-	(*v1.CreateRequest)(nil),                 // 21: callboard.v1.CreateRequest
-	(*v1.GetOrCreateRequest)(nil),            // 22: callboard.v1.GetOrCreateRequest
-	(*v1.WakeRequest)(nil),                   // 23: callboard.v1.WakeRequest
-	(*v1.SleepRequest)(nil),                  // 24: callboard.v1.SleepRequest
-	(*v1.DestroyRequest)(nil),                // 25: callboard.v1.DestroyRequest
-	(*v1.PoolServicePutRequest)(nil),         // 26: callboard.v1.PoolServicePutRequest
-	(*v1.PoolServiceDeleteRequest)(nil),      // 27: callboard.v1.PoolServiceDeleteRequest
-	(*v1.NamespaceServiceCreateRequest)(nil), // 28: callboard.v1.NamespaceServiceCreateRequest
-	(*v1.PutSettingsRequest)(nil),            // 29: callboard.v1.PutSettingsRequest
-	(*v1.RescheduleRequest)(nil),             // 30: callboard.v1.RescheduleRequest
-	(*v1.DrainRequest)(nil),                  // 31: callboard.v1.DrainRequest
-	(*v1.UndrainRequest)(nil),                // 32: callboard.v1.UndrainRequest
-	(*v1.PauseRequest)(nil),                  // 33: callboard.v1.PauseRequest
-	(*v1.ResumeRequest)(nil),                 // 34: callboard.v1.ResumeRequest
-	(*v1.CreateBatchRequest)(nil),            // 35: callboard.v1.CreateBatchRequest
-	(*v1.Error)(nil),                         // 36: callboard.v1.Error
-	(*v1.Heartbeat)(nil),                     // 37: callboard.v1.Heartbeat
-	(*v1.ActorEvents)(nil),                   // 38: callboard.v1.ActorEvents
-	(*v1.Draining)(nil),                      // 39: callboard.v1.Draining
-	(*v1.Goodbye)(nil),                       // 40: callboard.v1.Goodbye
-	(*v1.ActorRef)(nil),                      // 41: callboard.v1.ActorRef
-	(*v1.Hello)(nil),                         // 42: callboard.v1.Hello
-	(*v1.RefusedEvent)(nil),                  // 43: callboard.v1.RefusedEvent
+	(*RequestReport)(nil),                    // 16: callboard.node.v1.RequestReport
+	(*RequestSent)(nil),                      // 17: callboard.node.v1.RequestSent
+	(*RequestClaimed)(nil),                   // 18: callboard.node.v1.RequestClaimed
+	(*RequestEnded)(nil),                     // 19: callboard.node.v1.RequestEnded
+	(*EndpointPolled)(nil),                   // 20: callboard.node.v1.EndpointPolled
+	(*ReportCarrierRequest)(nil),             // 21: callboard.node.v1.ReportCarrierRequest
+	(*ReportCarrierResponse)(nil),            // 22: callboard.node.v1.ReportCarrierResponse
+	(*RefreshEndpointRequest)(nil),           // 23: callboard.node.v1.RefreshEndpointRequest
+	(*RefreshEndpointResponse)(nil),          // 24: callboard.node.v1.RefreshEndpointResponse
+	(*DescribeRequest)(nil),                  // 25: callboard.node.v1.DescribeRequest
+	(*DescribeResponse)(nil),                 // 26: callboard.node.v1.DescribeResponse
+	(*ChangeMembershipRequest)(nil),          // 27: callboard.node.v1.ChangeMembershipRequest
+	(*Join)(nil),                             // 28: callboard.node.v1.Join
+	(*ChangeMembershipResponse)(nil),         // 29: callboard.node.v1.ChangeMembershipResponse
+	(*v1.CreateRequest)(nil),                 // 30: callboard.v1.CreateRequest
+	(*v1.GetOrCreateRequest)(nil),            // 31: callboard.v1.GetOrCreateRequest
+	(*v1.WakeRequest)(nil),                   // 32: callboard.v1.WakeRequest
+	(*v1.SleepRequest)(nil),                  // 33: callboard.v1.SleepRequest
+	(*v1.DestroyRequest)(nil),                // 34: callboard.v1.DestroyRequest
+	(*v1.PoolServicePutRequest)(nil),         // 35: callboard.v1.PoolServicePutRequest
+	(*v1.PoolServiceDeleteRequest)(nil),      // 36: callboard.v1.PoolServiceDeleteRequest
+	(*v1.NamespaceServiceCreateRequest)(nil), // 37: callboard.v1.NamespaceServiceCreateRequest
+	(*v1.PutSettingsRequest)(nil),            // 38: callboard.v1.PutSettingsRequest
+	(*v1.RescheduleRequest)(nil),             // 39: callboard.v1.RescheduleRequest
+	(*v1.DrainRequest)(nil),                  // 40: callboard.v1.DrainRequest
+	(*v1.UndrainRequest)(nil),                // 41: callboard.v1.UndrainRequest
+	(*v1.PauseRequest)(nil),                  // 42: callboard.v1.PauseRequest
+	(*v1.ResumeRequest)(nil),                 // 43: callboard.v1.ResumeRequest
+	(*v1.CreateBatchRequest)(nil),            // 44: callboard.v1.CreateBatchRequest
+	(*v1.Error)(nil),                         // 45: callboard.v1.Error
+	(*v1.Heartbeat)(nil),                     // 46: callboard.v1.Heartbeat
+	(*v1.ActorEvents)(nil),                   // 47: callboard.v1.ActorEvents
+	(*v1.Draining)(nil),                      // 48: callboard.v1.Draining
+	(*v1.Goodbye)(nil),                       // 49: callboard.v1.Goodbye
+	(*v1.ActorRef)(nil),                      // 50: callboard.v1.ActorRef
+	(*v1.Hello)(nil),                         // 51: callboard.v1.Hello
+	(*v1.RefusedEvent)(nil),                  // 52: callboard.v1.RefusedEvent
+	(*v1.EndpointCheck)(nil),                 // 53: callboard.v1.EndpointCheck
 }
 var file_callboard_node_v1_node_proto_depIdxs = []int32{
-	21, // 0: callboard.node.v1.Command.create_actor:type_name -> callboard.v1.CreateRequest
-	22, // 1: callboard.node.v1.Command.get_or_create_actor:type_name -> callboard.v1.GetOrCreateRequest
-	23, // 2: callboard.node.v1.Command.wake_actor:type_name -> callboard.v1.WakeRequest
-	24, // 3: callboard.node.v1.Command.sleep_actor:type_name -> callboard.v1.SleepRequest
-	25, // 4: callboard.node.v1.Command.destroy_actor:type_name -> callboard.v1.DestroyRequest
-	26, // 5: callboard.node.v1.Command.put_pool:type_name -> callboard.v1.PoolServicePutRequest
-	27, // 6: callboard.node.v1.Command.delete_pool:type_name -> callboard.v1.PoolServiceDeleteRequest
-	28, // 7: callboard.node.v1.Command.create_namespace:type_name -> callboard.v1.NamespaceServiceCreateRequest
-	29, // 8: callboard.node.v1.Command.put_settings:type_name -> callboard.v1.PutSettingsRequest
-	30, // 9: callboard.node.v1.Command.reschedule_actor:type_name -> callboard.v1.RescheduleRequest
-	31, // 10: callboard.node.v1.Command.drain_runner:type_name -> callboard.v1.DrainRequest
-	32, // 11: callboard.node.v1.Command.undrain_runner:type_name -> callboard.v1.UndrainRequest
-	33, // 12: callboard.node.v1.Command.pause_rollout:type_name -> callboard.v1.PauseRequest
-	34, // 13: callboard.node.v1.Command.resume_rollout:type_name -> callboard.v1.ResumeRequest
-	35, // 14: callboard.node.v1.Command.create_actors:type_name -> callboard.v1.CreateBatchRequest
-	0,  // 15: callboard.node.v1.SubmitRequest.command:type_name -> callboard.node.v1.Command
-	1,  // 16: callboard.node.v1.SubmitResponse.success:type_name -> callboard.node.v1.Success
-	36, // 17: callboard.node.v1.SubmitResponse.refusal:type_name -> callboard.v1.Error
-	2,  // 18: callboard.node.v1.SubmitManyRequest.requests:type_name -> callboard.node.v1.SubmitRequest
-	6,  // 19: callboard.node.v1.SubmitManyResponse.answers:type_name -> callboard.node.v1.Submitted
-	3,  // 20: callboard.node.v1.Submitted.response:type_name -> callboard.node.v1.SubmitResponse
-	36, // 21: callboard.node.v1.Submitted.error:type_name -> callboard.v1.Error
-	11, // 22: callboard.node.v1.RelayRequest.reports:type_name -> callboard.node.v1.SessionReport
-	15, // 23: callboard.node.v1.RelayResponse.answers:type_name -> callboard.node.v1.SessionAnswer
-	13, // 24: callboard.node.v1.SessionReport.hello:type_name -> callboard.node.v1.HelloReport
-	37, // 25: callboard.node.v1.SessionReport.heartbeat:type_name -> callboard.v1.Heartbeat
-	38, // 26: callboard.node.v1.SessionReport.events:type_name -> callboard.v1.ActorEvents
-	12, // 27: callboard.node.v1.SessionReport.receipt:type_name -> callboard.node.v1.EvictionsReceived
-	39, // 28: callboard.node.v1.SessionReport.draining:type_name -> callboard.v1.Draining
-	40, // 29: callboard.node.v1.SessionReport.goodbye:type_name -> callboard.v1.Goodbye
-	14, // 30: callboard.node.v1.SessionReport.broken:type_name -> callboard.node.v1.Broken
-	41, // 31: callboard.node.v1.EvictionsReceived.refs:type_name -> callboard.v1.ActorRef
-	42, // 32: callboard.node.v1.HelloReport.hello:type_name -> callboard.v1.Hello
-	36, // 33: callboard.node.v1.SessionAnswer.refusal:type_name -> callboard.v1.Error
-	43, // 34: callboard.node.v1.SessionAnswer.refused_events:type_name -> callboard.v1.RefusedEvent
-	19, // 35: callboard.node.v1.ChangeMembershipRequest.join:type_name -> callboard.node.v1.Join
-	4,  // 36: callboard.node.v1.NodeService.SubmitMany:input_type -> callboard.node.v1.SubmitManyRequest
-	7,  // 37: callboard.node.v1.NodeService.ReadIndex:input_type -> callboard.node.v1.ReadIndexRequest
-	9,  // 38: callboard.node.v1.NodeService.Relay:input_type -> callboard.node.v1.RelayRequest
-	16, // 39: callboard.node.v1.NodeService.Describe:input_type -> callboard.node.v1.DescribeRequest
-	18, // 40: callboard.node.v1.NodeService.ChangeMembership:input_type -> callboard.node.v1.ChangeMembershipRequest
-	5,  // 41: callboard.node.v1.NodeService.SubmitMany:output_type -> callboard.node.v1.SubmitManyResponse
-	8,  // 42: callboard.node.v1.NodeService.ReadIndex:output_type -> callboard.node.v1.ReadIndexResponse
-	10, // 43: callboard.node.v1.NodeService.Relay:output_type -> callboard.node.v1.RelayResponse
-	17, // 44: callboard.node.v1.NodeService.Describe:output_type -> callboard.node.v1.DescribeResponse
-	20, // 45: callboard.node.v1.NodeService.ChangeMembership:output_type -> callboard.node.v1.ChangeMembershipResponse
-	41, // [41:46] is the sub-list for method output_type
-	36, // [36:41] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	30, // 0: callboard.node.v1.Command.create_actor:type_name -> callboard.v1.CreateRequest
+	31, // 1: callboard.node.v1.Command.get_or_create_actor:type_name -> callboard.v1.GetOrCreateRequest
+	32, // 2: callboard.node.v1.Command.wake_actor:type_name -> callboard.v1.WakeRequest
+	33, // 3: callboard.node.v1.Command.sleep_actor:type_name -> callboard.v1.SleepRequest
+	34, // 4: callboard.node.v1.Command.destroy_actor:type_name -> callboard.v1.DestroyRequest
+	35, // 5: callboard.node.v1.Command.put_pool:type_name -> callboard.v1.PoolServicePutRequest
+	36, // 6: callboard.node.v1.Command.delete_pool:type_name -> callboard.v1.PoolServiceDeleteRequest
+	37, // 7: callboard.node.v1.Command.create_namespace:type_name -> callboard.v1.NamespaceServiceCreateRequest
+	38, // 8: callboard.node.v1.Command.put_settings:type_name -> callboard.v1.PutSettingsRequest
+	39, // 9: callboard.node.v1.Command.reschedule_actor:type_name -> callboard.v1.RescheduleRequest
+	40, // 10: callboard.node.v1.Command.drain_runner:type_name -> callboard.v1.DrainRequest
+	41, // 11: callboard.node.v1.Command.undrain_runner:type_name -> callboard.v1.UndrainRequest
+	42, // 12: callboard.node.v1.Command.pause_rollout:type_name -> callboard.v1.PauseRequest
+	43, // 13: callboard.node.v1.Command.resume_rollout:type_name -> callboard.v1.ResumeRequest
+	44, // 14: callboard.node.v1.Command.create_actors:type_name -> callboard.v1.CreateBatchRequest
+	16, // 15: callboard.node.v1.Command.report_request:type_name -> callboard.node.v1.RequestReport
+	20, // 16: callboard.node.v1.Command.endpoint_polled:type_name -> callboard.node.v1.EndpointPolled
+	0,  // 17: callboard.node.v1.SubmitRequest.command:type_name -> callboard.node.v1.Command
+	1,  // 18: callboard.node.v1.SubmitResponse.success:type_name -> callboard.node.v1.Success
+	45, // 19: callboard.node.v1.SubmitResponse.refusal:type_name -> callboard.v1.Error
+	2,  // 20: callboard.node.v1.SubmitManyRequest.requests:type_name -> callboard.node.v1.SubmitRequest
+	6,  // 21: callboard.node.v1.SubmitManyResponse.answers:type_name -> callboard.node.v1.Submitted
+	3,  // 22: callboard.node.v1.Submitted.response:type_name -> callboard.node.v1.SubmitResponse
+	45, // 23: callboard.node.v1.Submitted.error:type_name -> callboard.v1.Error
+	11, // 24: callboard.node.v1.RelayRequest.reports:type_name -> callboard.node.v1.SessionReport
+	15, // 25: callboard.node.v1.RelayResponse.answers:type_name -> callboard.node.v1.SessionAnswer
+	13, // 26: callboard.node.v1.SessionReport.hello:type_name -> callboard.node.v1.HelloReport
+	46, // 27: callboard.node.v1.SessionReport.heartbeat:type_name -> callboard.v1.Heartbeat
+	47, // 28: callboard.node.v1.SessionReport.events:type_name -> callboard.v1.ActorEvents
+	12, // 29: callboard.node.v1.SessionReport.receipt:type_name -> callboard.node.v1.EvictionsReceived
+	48, // 30: callboard.node.v1.SessionReport.draining:type_name -> callboard.v1.Draining
+	49, // 31: callboard.node.v1.SessionReport.goodbye:type_name -> callboard.v1.Goodbye
+	14, // 32: callboard.node.v1.SessionReport.broken:type_name -> callboard.node.v1.Broken
+	50, // 33: callboard.node.v1.EvictionsReceived.refs:type_name -> callboard.v1.ActorRef
+	51, // 34: callboard.node.v1.HelloReport.hello:type_name -> callboard.v1.Hello
+	45, // 35: callboard.node.v1.SessionAnswer.refusal:type_name -> callboard.v1.Error
+	52, // 36: callboard.node.v1.SessionAnswer.refused_events:type_name -> callboard.v1.RefusedEvent
+	17, // 37: callboard.node.v1.RequestReport.sent:type_name -> callboard.node.v1.RequestSent
+	18, // 38: callboard.node.v1.RequestReport.claimed:type_name -> callboard.node.v1.RequestClaimed
+	19, // 39: callboard.node.v1.RequestReport.ended:type_name -> callboard.node.v1.RequestEnded
+	45, // 40: callboard.node.v1.RequestEnded.error:type_name -> callboard.v1.Error
+	53, // 41: callboard.node.v1.EndpointPolled.check:type_name -> callboard.v1.EndpointCheck
+	53, // 42: callboard.node.v1.RefreshEndpointResponse.check:type_name -> callboard.v1.EndpointCheck
+	28, // 43: callboard.node.v1.ChangeMembershipRequest.join:type_name -> callboard.node.v1.Join
+	4,  // 44: callboard.node.v1.NodeService.SubmitMany:input_type -> callboard.node.v1.SubmitManyRequest
+	7,  // 45: callboard.node.v1.NodeService.ReadIndex:input_type -> callboard.node.v1.ReadIndexRequest
+	9,  // 46: callboard.node.v1.NodeService.Relay:input_type -> callboard.node.v1.RelayRequest
+	25, // 47: callboard.node.v1.NodeService.Describe:input_type -> callboard.node.v1.DescribeRequest
+	21, // 48: callboard.node.v1.NodeService.ReportCarrier:input_type -> callboard.node.v1.ReportCarrierRequest
+	23, // 49: callboard.node.v1.NodeService.RefreshEndpoint:input_type -> callboard.node.v1.RefreshEndpointRequest
+	27, // 50: callboard.node.v1.NodeService.ChangeMembership:input_type -> callboard.node.v1.ChangeMembershipRequest
+	5,  // 51: callboard.node.v1.NodeService.SubmitMany:output_type -> callboard.node.v1.SubmitManyResponse
+	8,  // 52: callboard.node.v1.NodeService.ReadIndex:output_type -> callboard.node.v1.ReadIndexResponse
+	10, // 53: callboard.node.v1.NodeService.Relay:output_type -> callboard.node.v1.RelayResponse
+	26, // 54: callboard.node.v1.NodeService.Describe:output_type -> callboard.node.v1.DescribeResponse
+	22, // 55: callboard.node.v1.NodeService.ReportCarrier:output_type -> callboard.node.v1.ReportCarrierResponse
+	24, // 56: callboard.node.v1.NodeService.RefreshEndpoint:output_type -> callboard.node.v1.RefreshEndpointResponse
+	29, // 57: callboard.node.v1.NodeService.ChangeMembership:output_type -> callboard.node.v1.ChangeMembershipResponse
+	51, // [51:58] is the sub-list for method output_type
+	44, // [44:51] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_callboard_node_v1_node_proto_init() }
@@ -1949,6 +2565,8 @@ func file_callboard_node_v1_node_proto_init() {
 		(*Command_PauseRollout)(nil),
 		(*Command_ResumeRollout)(nil),
 		(*Command_CreateActors)(nil),
+		(*Command_ReportRequest)(nil),
+		(*Command_EndpointPolled)(nil),
 	}
 	file_callboard_node_v1_node_proto_msgTypes[3].OneofWrappers = []any{
 		(*SubmitResponse_Success)(nil),
@@ -1967,7 +2585,12 @@ func file_callboard_node_v1_node_proto_init() {
 		(*SessionReport_Goodbye)(nil),
 		(*SessionReport_Broken)(nil),
 	}
-	file_callboard_node_v1_node_proto_msgTypes[18].OneofWrappers = []any{
+	file_callboard_node_v1_node_proto_msgTypes[16].OneofWrappers = []any{
+		(*RequestReport_Sent)(nil),
+		(*RequestReport_Claimed)(nil),
+		(*RequestReport_Ended)(nil),
+	}
+	file_callboard_node_v1_node_proto_msgTypes[27].OneofWrappers = []any{
 		(*ChangeMembershipRequest_Join)(nil),
 		(*ChangeMembershipRequest_RemoveNodeId)(nil),
 		(*ChangeMembershipRequest_PromoteNodeId)(nil),
@@ -1978,7 +2601,7 @@ func file_callboard_node_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_node_v1_node_proto_rawDesc), len(file_callboard_node_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,8 @@ const (
 	NodeService_ReadIndex_FullMethodName        = "/callboard.node.v1.NodeService/ReadIndex"
 	NodeService_Relay_FullMethodName            = "/callboard.node.v1.NodeService/Relay"
 	NodeService_Describe_FullMethodName         = "/callboard.node.v1.NodeService/Describe"
+	NodeService_ReportCarrier_FullMethodName    = "/callboard.node.v1.NodeService/ReportCarrier"
+	NodeService_RefreshEndpoint_FullMethodName  = "/callboard.node.v1.NodeService/RefreshEndpoint"
 	NodeService_ChangeMembership_FullMethodName = "/callboard.node.v1.NodeService/ChangeMembership"
 )
 
@@ -42,6 +44,10 @@ type NodeServiceClient interface {
 	Relay(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RelayRequest, RelayResponse], error)
 	// Describe tells about this node, for the list of peers.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
+	// ReportCarrier tells the leader that a node's process can carry requests to serverless pools.
+	ReportCarrier(ctx context.Context, in *ReportCarrierRequest, opts ...grpc.CallOption) (*ReportCarrierResponse, error)
+	// RefreshEndpoint has the leader ask a serverless pool's endpoint for its metadata now.
+	RefreshEndpoint(ctx context.Context, in *RefreshEndpointRequest, opts ...grpc.CallOption) (*RefreshEndpointResponse, error)
 	// ChangeMembership changes the Raft configuration; leader only.
 	ChangeMembership(ctx context.Context, in *ChangeMembershipRequest, opts ...grpc.CallOption) (*ChangeMembershipResponse, error)
 }
@@ -97,6 +103,26 @@ func (c *nodeServiceClient) Describe(ctx context.Context, in *DescribeRequest, o
 	return out, nil
 }
 
+func (c *nodeServiceClient) ReportCarrier(ctx context.Context, in *ReportCarrierRequest, opts ...grpc.CallOption) (*ReportCarrierResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReportCarrierResponse)
+	err := c.cc.Invoke(ctx, NodeService_ReportCarrier_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeServiceClient) RefreshEndpoint(ctx context.Context, in *RefreshEndpointRequest, opts ...grpc.CallOption) (*RefreshEndpointResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RefreshEndpointResponse)
+	err := c.cc.Invoke(ctx, NodeService_RefreshEndpoint_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *nodeServiceClient) ChangeMembership(ctx context.Context, in *ChangeMembershipRequest, opts ...grpc.CallOption) (*ChangeMembershipResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ChangeMembershipResponse)
@@ -121,6 +147,10 @@ type NodeServiceServer interface {
 	Relay(grpc.BidiStreamingServer[RelayRequest, RelayResponse]) error
 	// Describe tells about this node, for the list of peers.
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
+	// ReportCarrier tells the leader that a node's process can carry requests to serverless pools.
+	ReportCarrier(context.Context, *ReportCarrierRequest) (*ReportCarrierResponse, error)
+	// RefreshEndpoint has the leader ask a serverless pool's endpoint for its metadata now.
+	RefreshEndpoint(context.Context, *RefreshEndpointRequest) (*RefreshEndpointResponse, error)
 	// ChangeMembership changes the Raft configuration; leader only.
 	ChangeMembership(context.Context, *ChangeMembershipRequest) (*ChangeMembershipResponse, error)
 	mustEmbedUnimplementedNodeServiceServer()
@@ -144,6 +174,12 @@ func (UnimplementedNodeServiceServer) Relay(grpc.BidiStreamingServer[RelayReques
 }
 func (UnimplementedNodeServiceServer) Describe(context.Context, *DescribeRequest) (*DescribeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Describe not implemented")
+}
+func (UnimplementedNodeServiceServer) ReportCarrier(context.Context, *ReportCarrierRequest) (*ReportCarrierResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReportCarrier not implemented")
+}
+func (UnimplementedNodeServiceServer) RefreshEndpoint(context.Context, *RefreshEndpointRequest) (*RefreshEndpointResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RefreshEndpoint not implemented")
 }
 func (UnimplementedNodeServiceServer) ChangeMembership(context.Context, *ChangeMembershipRequest) (*ChangeMembershipResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ChangeMembership not implemented")
@@ -230,6 +266,42 @@ func _NodeService_Describe_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NodeService_ReportCarrier_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReportCarrierRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).ReportCarrier(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_ReportCarrier_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).ReportCarrier(ctx, req.(*ReportCarrierRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NodeService_RefreshEndpoint_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RefreshEndpointRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).RefreshEndpoint(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_RefreshEndpoint_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).RefreshEndpoint(ctx, req.(*RefreshEndpointRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _NodeService_ChangeMembership_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ChangeMembershipRequest)
 	if err := dec(in); err != nil {
@@ -266,6 +338,14 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Describe",
 			Handler:    _NodeService_Describe_Handler,
+		},
+		{
+			MethodName: "ReportCarrier",
+			Handler:    _NodeService_ReportCarrier_Handler,
+		},
+		{
+			MethodName: "RefreshEndpoint",
+			Handler:    _NodeService_RefreshEndpoint_Handler,
 		},
 		{
 			MethodName: "ChangeMembership",
