@@ -105,8 +105,8 @@ func (l *loop) start(now time.Duration, w *waitingStart) {
 	case len(l.actors) >= int(l.cfg.Slots):
 		l.refuseStart(ref, "the runner has no free slot")
 	case reg == nil:
-		l.log.Error("no handler is registered for an actor's name", "name", s.GetName(), "actor_id", id)
-		l.settle(nil, ending{ref: ref, message: fmt.Sprintf("this runner has no handler for actors named %q", cut(s.GetName(), 100))})
+		// Nothing ran, so that nothing went wrong with the actor: whatever its crash policy, it goes to a runner that has the code.
+		l.refuseStart(ref, fmt.Sprintf("this runner has no handler for actors named %q", cut(s.GetName(), 100)))
 	default:
 		l.launch(s, reg)
 	}

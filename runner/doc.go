@@ -15,6 +15,9 @@
 //		runner.Main(cfg)
 //	}
 //
+// A Start for a name that has no handler is refused: nothing has run, so that the actor moves to another runner, whatever its crash
+// policy.
+//
 // # What it owns
 //
 // One runner is one loop (loop.go) which owns all of a runner's state: the lease, the streams, the table of actors, what has not

@@ -80,7 +80,7 @@ func TestUnknownNameAndNoSlot(t *testing.T) {
 		stranger := startOf("x", 1)
 		stranger.Name = "stranger"
 		s.desire(&callboardv1.Desired{Start: []*callboardv1.StartActor{stranger}})
-		e.expect("stopped x/1 crashed")
+		e.expect("stopped x/1 refused")
 		s.start("a", "b")
 		e.expectSet("running a/1", "stopped b/1 refused")
 	})
