@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,21 +107,35 @@ func TestTheVoteFloorIsKept(t *testing.T) {
 	}
 }
 
-// What is on the disk is never ahead of the log, and at most markSyncEvery behind while Run runs.
+// The mark is synced while the node runs: once for all that was written within markSyncEvery. A vote waits for a sync of its own.
 func TestTheMarkIsSyncedWhileTheNodeRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		stores, err := Open(dir, Options{Log: quiet})
+		stores, err := Open(t.TempDir(), Options{Log: quiet})
 		must(t, err)
+		var syncs atomic.Int64
+		stores.marks.(*markFile).syncFile = func(*os.File) error { syncs.Add(1); return nil }
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- stores.Run(ctx) }()
+		want := func(n int64, after string) {
+			t.Helper()
+			time.Sleep(2 * markSyncEvery)
+			synctest.Wait()
+			if got := syncs.Swap(0); got != n {
+				t.Errorf("after %s it was synced %d times, want %d", after, got, n)
+			}
+		}
+		want(1, "the start")
+		want(0, "nothing")
 		must(t, stores.Log.StoreLogs(entries(1, 3)))
-		unsynced := stores.marks.(*markFile).unsynced
-		time.Sleep(2 * markSyncEvery)
-		synctest.Wait()
-		if len(unsynced) != 0 {
-			t.Error("a mark waits for its sync")
+		want(1, "an append")
+		for i := uint64(4); i < 40; i++ {
+			must(t, stores.Log.StoreLogs(entries(i, i)))
+		}
+		want(2, "many at once: at their first, and for all the others")
+		must(t, stores.Stable.SetUint64(keyTerm, 2))
+		if syncs.Load() != 1 {
+			t.Error("a term is saved before its mark is synced")
 		}
 		cancel()
 		must(t, <-ended)

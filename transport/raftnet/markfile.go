@@ -23,6 +23,8 @@ type markFile struct {
 	mu       sync.Mutex
 	mark     Mark
 	unsynced chan struct{} // room for one
+
+	syncFile func(*os.File) error // syncData, but in a test that counts
 }
 
 // createMark makes the mark anew, on the disk with its directory when it returns. An existing file is written over, so that it keeps its birth.
@@ -48,7 +50,7 @@ func createMark(dir string, mark Mark) (*markFile, error) {
 }
 
 func newMarkFile(path string, file *os.File, mark Mark) *markFile {
-	return &markFile{path: path, file: file, mark: mark, unsynced: make(chan struct{}, 1)}
+	return &markFile{path: path, file: file, mark: mark, unsynced: make(chan struct{}, 1), syncFile: syncData}
 }
 
 // openMark opens the mark of an earlier start.
@@ -102,7 +104,7 @@ func (m *markFile) putNow(change func(*Mark)) error {
 }
 
 func (m *markFile) sync() error {
-	if err := syncData(m.file); err != nil {
+	if err := m.syncFile(m.file); err != nil {
 		return fmt.Errorf("sync the mark of the log: %w", err)
 	}
 	return nil
