@@ -45,7 +45,8 @@ type Actor struct {
 	localStop bool          // asked to stop by this runner, not by the engine
 	abandonAt time.Duration // when it is given up; 0: not killed
 	evictAt   time.Time     // when its stop is planned, as the engine told ahead; zero: not told
-	successor *waitingStart // a newer generation which waits for the end of this one
+	successor *waitingStart // a newer generation which waits for the end of this one, or for its code
+	heldUntil time.Duration // how long the successor waits for abandoned code
 	ending    *ending
 }
 
@@ -60,6 +61,7 @@ type shared struct {
 	killed    error // why it has no say any more
 	settled   bool  // its code had returned before that, so its own end counts
 	abandoned bool
+	late      bool // it has returned after all
 
 	sleepAsked bool
 	hooks      []func(ctx context.Context)

@@ -104,6 +104,8 @@ func (l *loop) start(now time.Duration, w *waitingStart) {
 		l.refuseStart(ref, "the runner shuts down")
 	case len(l.actors) >= int(l.cfg.Slots):
 		l.refuseStart(ref, "the runner has no free slot")
+	case l.lingering[id] != nil:
+		l.holdStart(now, l.lingering[id], w)
 	case reg == nil:
 		// Nothing ran, so that nothing went wrong with the actor: whatever its crash policy, it goes to a runner that has the code.
 		l.refuseStart(ref, fmt.Sprintf("this runner has no handler for actors named %q", cut(s.GetName(), 100)))
@@ -176,8 +178,10 @@ func (l *loop) stop(now time.Duration, m linkMessage, s *callboardv1.StopActor) 
 			break
 		}
 	}
-	if a := l.actors[id]; a != nil && a.successor != nil && a.successor.start.GetRef().GetGeneration() == generation {
-		a.successor = nil
+	for _, a := range []*Actor{l.actors[id], l.lingering[id]} {
+		if a != nil && a.successor != nil && a.successor.start.GetRef().GetGeneration() == generation {
+			a.successor = nil
+		}
 	}
 	// Nothing of it runs here. Say so, again if need be: the engine holds a slot until it knows.
 	if l.unsettled[keyOf(ref)] == nil {

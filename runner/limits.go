@@ -79,6 +79,8 @@ const (
 	clockJumpLimit = time.Second
 	// fenceMinimum is what fenced code has to return even when the fence came late (the process was suspended).
 	fenceMinimum = 100 * time.Millisecond
+	// startHold is how long a Start waits for the abandoned code of an earlier life of its actor before it is refused.
+	startHold = 5 * time.Second
 	// endFlush is how long the end of Run waits until its last log lines are written.
 	endFlush = time.Second
 	// exitFlush is the same for OnStuck: ExitProcess, which may not be late.

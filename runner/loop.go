@@ -47,6 +47,7 @@ type loop struct {
 	actors       map[string]*Actor
 	ended        *endedMemory
 	fenced       map[*Actor]struct{} // cancelled without a stop, not returned yet
+	lingering    map[string]*Actor   // abandoned, and its code has not returned
 	unsettled    map[endKey]*ending  // ends without acknowledgement
 	events       eventQueue
 	waiting      []*waitingStart // Starts of the current stream while a Hello is out
@@ -101,6 +102,7 @@ type (
 		actor *Actor
 		end   ending
 	}
+	codeReturned struct{ actor *Actor } // abandoned code
 )
 
 // inbox is the side of the loop that links and actors see.
@@ -124,6 +126,7 @@ func newLoop(cfg Config, r *Runner) *loop {
 		actors:        make(map[string]*Actor),
 		ended:         newEndedMemory(maxEndedMemory),
 		fenced:        make(map[*Actor]struct{}),
+		lingering:     make(map[string]*Actor),
 		unsettled:     make(map[endKey]*ending),
 		stopThreshold: 30 * time.Second,
 		woken:         make(chan struct{}, 1),
@@ -233,6 +236,8 @@ func (l *loop) handle(now time.Duration, m message) {
 		l.actorAsks(m)
 	case actorEnded:
 		l.actorHasEnded(now, m)
+	case codeReturned:
+		l.codeHasReturned(now, m.actor)
 	default:
 		panic("runner: unknown message")
 	}
@@ -243,6 +248,7 @@ func (l *loop) tick(now time.Duration) {
 	l.wake = now + maxSleep
 	l.checkLease(now)
 	l.abandonFenced(now)
+	l.refuseHeld(now)
 	l.minds(now)
 	l.endings(now)
 }

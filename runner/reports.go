@@ -67,9 +67,10 @@ func (l *loop) actorHasEnded(now time.Duration, m actorEnded) {
 		}
 	}
 	l.settle(a, end)
-	if a.successor != nil {
-		l.mayStart(now, a.successor)
+	if end.abandoned && !a.returned() {
+		l.lingering[a.ID()] = a
 	}
+	l.succeed(now, a)
 }
 
 // settle makes an end known: to the memory that refuses older Starts, and to the engine until it acknowledges.

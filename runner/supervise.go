@@ -292,7 +292,12 @@ func (a *Actor) update(change func(*shared)) {
 	change(&a.shared)
 	first := !a.shared.supervising
 	a.shared.supervising = true
+	late := a.shared.abandoned && !a.shared.late && a.shared.returned()
+	a.shared.late = a.shared.late || late
 	a.mu.Unlock()
+	if late {
+		a.loop.post(codeReturned{actor: a})
+	}
 	if first {
 		go a.supervise()
 		return
