@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +43,8 @@ const (
 func TestMutantsAreCaught(t *testing.T) {
 	chosen := os.Getenv("CALLBOARD_MUTANTS")
 	tried, deadline := 0, deadlineOf(t)
-	for i, m := range mutants {
+	all := slices.Concat(mutants, sessionMutants)
+	for i, m := range all {
 		files, err := m.files()
 		if err != nil {
 			t.Errorf("%s: %v", m.name, err)
@@ -56,12 +58,12 @@ func TestMutantsAreCaught(t *testing.T) {
 			t.Errorf("%s: not tried, %v are left of the time: run it alone with CALLBOARD_MUTANTS, or give -timeout more", m.name, left.Round(time.Second))
 			continue
 		}
-		t.Logf("mutant %d of %d: %s", i+1, len(mutants), m.name)
+		t.Logf("mutant %d of %d: %s", i+1, len(all), m.name)
 		t.Run(m.name, func(t *testing.T) { m.try(t, files) })
 	}
 	switch {
 	case chosen == "":
-		t.Logf("!!! SKIPPED: whether the tests of %d mutants go red is not tried: run `make mutants`", len(mutants))
+		t.Logf("!!! SKIPPED: whether the tests of %d mutants go red is not tried: run `make mutants`", len(all))
 	case tried == 0:
 		t.Errorf("CALLBOARD_MUTANTS=%s: no mutant begins like that", chosen)
 	}

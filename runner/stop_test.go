@@ -353,3 +353,32 @@ func TestOwnEndIsFinal(t *testing.T) {
 		})
 	}
 }
+
+// The time of a Stop is the engine's: it counts from when the Stop came, also when the loop was busy then.
+func TestTheTimeOfAStopCountsFromItsReceipt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNet{}
+		e := newFakeEngine(t, n, "a:1")
+		release := make(chan struct{})
+		begun := make(chan *Actor, 1)
+		startRunner(t, n, Config{}, func(_ context.Context, a *Actor) error {
+			begun <- a
+			<-release
+			return nil
+		})
+		s := e.session(0)
+		s.start("x")
+		e.expect("running x/1")
+		goOn := holdLoop(<-begun)
+		synctest.Wait()
+		s.stop("x", 1, evict)
+		received := time.Now()
+		sleepUntil(received.Add(7 * second))
+		goOn()
+		sleepUntil(received.Add(testStop - stopMargin - time.Millisecond))
+		e.expect()
+		sleepUntil(received.Add(testStop - stopMargin))
+		e.expect("stopped x/1 crashed abandoned")
+		close(release)
+	})
+}

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -52,7 +53,11 @@ func holdLoop(a *Actor) (release func()) {
 	ended := &Actor{ending: &ending{}, calls: make(chan struct{}, 1)}
 	ended.calls <- struct{}{}
 	a.loop.post(actorSays{actor: ended, reply: answers})
-	return func() { _ = <-answers }
+	return func() {
+		if err := <-answers; !errors.Is(err, ErrEnded) {
+			panic(err)
+		}
+	}
 }
 
 // Actors are fenced when the lease ends, also when the program's log takes nothing any more: they may be started elsewhere at T.
