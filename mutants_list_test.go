@@ -285,7 +285,8 @@ var mutants = []mutant{
 	{
 		"pace: a move waits for no room",
 		[]edit{
-			{"scheduler/evict.go", "		if room == nil && !next.runner.Drain.Force {\n", "		if false {\n"},
+			{"scheduler/evict.go", "	if to.runner == nil && st.PoolStats(p).Forceful == 0 {\n", "	if false {\n"},
+			{"scheduler/evict.go", "	return next.runner.Drain.Force || to.takes(st, next)\n", "	return true\n"},
 			{"fsm/evict.go", "		if !from.Drain.Force {\n", "		if false {\n"},
 		},
 		[]suite{{inScheduler, "^TestRandomWorlds$"}, {inScheduler, "^TestStories$/^rollout$"}},
