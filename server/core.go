@@ -54,6 +54,7 @@ type core struct {
 	relay      *peer.Relay
 	sessions   *session.Host
 	reporter   *reporter
+	comparer   *comparer
 }
 
 // newCore starts Raft on what the stores hold. Run must follow.
@@ -95,6 +96,7 @@ func newCore(p parts) (*core, error) {
 	c.relay = peer.NewRelay(peers, p.name, where, c.replica, p.log)
 	c.reporter = &reporter{engine: c.engine, relay: c.relay}
 	c.sessions = session.NewHost(session.Config{Node: p.name, EngineAddrs: p.addrs, Logger: p.log}, c.replica, c.reporter)
+	c.comparer = newComparer(c)
 	p.registry.MustRegister(newStateMetrics(c.replica, c.sessions), newRaftMetrics(r, voting, box))
 	return c, nil
 }
@@ -117,10 +119,12 @@ func (c *core) run(ctx context.Context) error {
 	tasks.Go(func() error { return c.watchDisk(ctx) })
 	tasks.Go(func() error { return c.voting.Ask(ctx, c.timing.Heartbeat, c.configuration) })
 	tasks.Go(func() error { return c.voting.Save(ctx) })
+	tasks.Go(func() error { return c.comparer.run(ctx) })
 	if w, ok := c.transport.(witness); ok {
 		heirs := &succession{log: c.log, self: raft.ServerID(c.id), raft: c.raft, voters: c.voters, mayStand: c.voting.MayStand, witness: w}
 		tasks.Go(func() error { return heirs.run(ctx) })
 	}
+	defer c.engine.peers.Close()
 	err := tasks.Wait()
 	if errors.Is(err, errStuck) || c.stores.Held() {
 		return err // Raft would hand over and shut down when its disk answers, which is never: the end of the process is all there is
@@ -133,7 +137,6 @@ func (c *core) run(ctx context.Context) error {
 	if err == nil || !ended {
 		err = stop
 	}
-	c.engine.peers.Close()
 	return err
 }
 

@@ -38,6 +38,9 @@ func (n *node) advise(err error) error {
 	case errors.Is(err, raftnet.ErrDiverged):
 		return fmt.Errorf("%w. It stops, so that it does not take back what it has acknowledged: compare the nodes with `callboard operator raft list-peers` "+
 			"before one of them is wiped", err)
+	case errors.Is(err, errStateDiffers):
+		return fmt.Errorf("%w. It stops, so that it answers nobody wrongly. The others go on: wipe and rejoin: start it once with `callboard server --rejoin-blank` "+
+			"and the rest of its line", err)
 	case errors.Is(err, raftnet.ErrDamaged) && n.alone():
 		return fmt.Errorf("%w. This node cannot prove that its log is whole, so it does not answer. Put an undamaged copy of %s back, or see what is lost with "+
 			"`callboard operator raft accept-loss --data-dir %s`, and start the node again", err, n.cfg.DataDir, n.cfg.DataDir)

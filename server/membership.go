@@ -48,6 +48,7 @@ func (n *node) Describe(context.Context) (*nodev1.DescribeResponse, error) {
 	}
 	return &nodev1.DescribeResponse{
 		Name: n.cfg.Name, NodeId: n.id.NodeID, AppliedIndex: v.Index(), State: state, Version: n.cfg.Version, ClusterId: v.Cluster().String(),
+		StateHash: v.StateHash().String(), StateDiffers: n.core.comparer.differs(),
 	}, nil
 }
 
@@ -79,6 +80,7 @@ func (n *node) peer(ctx context.Context, s raft.Server) *callboardv1.Peer {
 		return p
 	}
 	p.State, p.AppliedIndex, p.Version, p.LastContactMs = d.GetState(), d.GetAppliedIndex(), d.GetVersion(), 0
+	p.StateHash, p.StateDiffers = d.GetStateHash(), d.GetStateDiffers()
 	return p
 }
 

@@ -134,7 +134,7 @@ func (n *node) open() (err error) {
 	api := grpcapi.New(n.core.engine, n)
 	api.Register(n.grpc)
 	session.Register(n.grpc, n.core.sessions)
-	peer.Register(n.grpc, n.core.replica.cluster, peerLeader{n.core.engine}, n)
+	peer.Register(n.grpc, n.core.replica.cluster, peerLeader{n.core.engine}, n, n.core)
 	n.http = n.httpServer(api)
 	return nil
 }

@@ -26,6 +26,9 @@ type replica struct {
 	milestones *milestones
 	runners    watchers[uint32] // by number: their sessions
 	actors     watchers[fsm.ActorID]
+
+	hashes    hashRing
+	snapshots chan struct{} // has a token after a snapshot was taken or installed
 }
 
 // published is a View, and the signal that it is no longer the newest.
@@ -41,7 +44,7 @@ type applied struct {
 }
 
 func newReplica(log *slog.Logger) *replica {
-	r := &replica{log: log, milestones: newMilestones()}
+	r := &replica{log: log, milestones: newMilestones(), snapshots: make(chan struct{}, 1)}
 	r.current.Store(&published{view: fsm.NewView(), superseded: make(chan struct{})})
 	return r
 }
@@ -137,12 +140,23 @@ func (r *replica) Apply(entry *raft.Log) any {
 			"state_epoch", before.Epoch(), "state_base", before.Base())
 		return applied{}
 	}
+	r.hashes.add(next.Index(), next.StateHash())
 	r.publish(next)
 	return applied{results: results, accepted: true}
 }
 
 // Snapshot hands out the current View: it never changes, so that writing it stalls nobody.
-func (r *replica) Snapshot() (raft.FSMSnapshot, error) { return viewSnapshot{r.Current()}, nil }
+func (r *replica) Snapshot() (raft.FSMSnapshot, error) {
+	return viewSnapshot{r.Current(), r.noteSnapshot}, nil
+}
+
+// noteSnapshot has the states of the members compared.
+func (r *replica) noteSnapshot() {
+	select {
+	case r.snapshots <- struct{}{}:
+	default: // it is noted already
+	}
+}
 
 // Restore replaces the state. Whoever watches looks at it anew.
 func (r *replica) Restore(from io.ReadCloser) error {
@@ -151,13 +165,18 @@ func (r *replica) Restore(from io.ReadCloser) error {
 	if err != nil {
 		return fmt.Errorf("restore snapshot: %w", err)
 	}
+	r.hashes.restart(v.Index(), v.StateHash())
 	r.publish(v)
 	r.runners.wakeAll()
 	r.actors.wakeAll()
+	r.noteSnapshot()
 	return nil
 }
 
-type viewSnapshot struct{ view *fsm.View }
+type viewSnapshot struct {
+	view *fsm.View
+	done func() // called when it is written
+}
 
 // Persist writes the View to Raft's snapshot store.
 func (s viewSnapshot) Persist(sink raft.SnapshotSink) error {
@@ -165,7 +184,11 @@ func (s viewSnapshot) Persist(sink raft.SnapshotSink) error {
 		_ = sink.Cancel()
 		return fmt.Errorf("write snapshot at index %d: %w", s.view.Index(), err)
 	}
-	return sink.Close()
+	if err := sink.Close(); err != nil {
+		return err
+	}
+	s.done()
+	return nil
 }
 
 // polite lets whoever waits for this processor have his turn after each piece of a snapshot, which is made in less than a millisecond. Without

@@ -40,7 +40,7 @@ func TestASnapshotMakesRoom(t *testing.T) {
 		}
 	})
 	began := time.Now()
-	if err := (viewSnapshot{v}).Persist(discarded{io.Discard}); err != nil {
+	if err := (viewSnapshot{v, func() {}}).Persist(discarded{io.Discard}); err != nil {
 		t.Fatal(err)
 	}
 	took, got := time.Since(began), turns.Load()

@@ -123,6 +123,8 @@ type peerJSON struct {
 	AppliedIndex  uint64 `json:"applied_index"`
 	LastContactMs *int64 `json:"last_contact_ms"` // null: unknown
 	Version       string `json:"version"`
+	StateHash     string `json:"state_hash"`    // at applied_index
+	StateDiffers  string `json:"state_differs"` // what its last comparison with the others found; empty: nothing
 }
 
 func peersOf(peers []*callboardv1.Peer) []peerJSON {
@@ -131,6 +133,7 @@ func peersOf(peers []*callboardv1.Peer) []peerJSON {
 		j := peerJSON{
 			Name: p.GetName(), NodeID: p.GetNodeId(), State: p.GetState(), Voter: p.GetVoter(), RaftAddr: p.GetRaftAddr(),
 			GRPCAddr: p.GetGrpcAddr(), HTTPAddr: p.GetHttpAddr(), AppliedIndex: p.GetAppliedIndex(), Version: p.GetVersion(),
+			StateHash: p.GetStateHash(), StateDiffers: p.GetStateDiffers(),
 		}
 		if p.GetLastContactMs() >= 0 {
 			j.LastContactMs = &p.LastContactMs
@@ -140,8 +143,11 @@ func peersOf(peers []*callboardv1.Peer) []peerJSON {
 	return list
 }
 
+// shownOfHash is how many digits of a state hash a table shows: enough to see whether two are the same.
+const shownOfHash = 8
+
 func peerRows(t *table, peers []peerJSON) {
-	t.row("NODE", "STATE", "VOTER", "RAFT ADDRESS", "GRPC ADDRESS", "APPLIED", "LAST CONTACT", "VERSION", "NODE ID")
+	t.row("NODE", "STATE", "VOTER", "RAFT ADDRESS", "GRPC ADDRESS", "APPLIED", "STATE HASH", "LAST CONTACT", "VERSION", "NODE ID")
 	for _, p := range peers {
 		contact := "unknown"
 		switch {
@@ -154,7 +160,14 @@ func peerRows(t *table, peers []peerJSON) {
 		if p.Voter {
 			voter = "yes"
 		}
-		t.row(p.Name, p.State, voter, p.RaftAddr, p.GRPCAddr, p.AppliedIndex, contact, p.Version, p.NodeID)
+		t.row(p.Name, p.State, voter, p.RaftAddr, p.GRPCAddr, p.AppliedIndex, p.StateHash[:min(len(p.StateHash), shownOfHash)], contact, p.Version, p.NodeID)
+	}
+	for _, p := range peers {
+		if p.StateDiffers != "" {
+			t.line("")
+			t.line("The states of the members differ, says %s: %s.", p.Name, p.StateDiffers)
+			t.line("See `docs/failure-modes.md`: a state that differs.")
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ func (s *clusterService) Get(ctx context.Context, req *callboardv1.ClusterServic
 	answer := &callboardv1.ClusterServiceGetResponse{
 		Node: node, Leader: leader, Version: version, Peers: peers,
 		Index: view.Index(), Epoch: view.Epoch(), ClockMs: view.ClockMs(),
-		LiveActors: view.LiveActors(),
+		LiveActors: view.LiveActors(), StateHash: view.StateHash().String(),
 	}
 	if id := view.Cluster(); !fsm.ID(id).IsZero() {
 		answer.ClusterId = id.String()

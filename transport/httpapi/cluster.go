@@ -37,6 +37,8 @@ type peerBody struct {
 	AppliedIndex  uint64 `json:"applied_index"`
 	LastContactMs *int64 `json:"last_contact_ms" nullable:"true" doc:"Null: unknown."`
 	Version       string `json:"version"`
+	StateHash     string `json:"state_hash" doc:"At applied_index: of two nodes at one index it must be the same."`
+	StateDiffers  string `json:"state_differs" doc:"What its last comparison with the others' states found; empty: nothing."`
 }
 
 func (a *api) registerCluster() {
@@ -57,6 +59,7 @@ func (a *api) getCluster(ctx context.Context, in *ReadParams) (*answer[clusterBo
 		peer := peerBody{
 			Name: p.GetName(), NodeID: p.GetNodeId(), State: p.GetState(), Voter: p.GetVoter(), RaftAddr: p.GetRaftAddr(), GRPCAddr: p.GetGrpcAddr(),
 			HTTPAddr: p.GetHttpAddr(), AppliedIndex: p.GetAppliedIndex(), Version: p.GetVersion(),
+			StateHash: p.GetStateHash(), StateDiffers: p.GetStateDiffers(),
 		}
 		if p.GetLastContactMs() >= 0 {
 			peer.LastContactMs = &p.LastContactMs

@@ -63,6 +63,11 @@ func (c *Client) Describe(ctx context.Context, address string) (*nodev1.Describe
 	return call(ctx, c, address, &nodev1.DescribeRequest{}, nodev1.NodeServiceClient.Describe)
 }
 
+// StateHashes asks any node for the hashes of its recent states.
+func (c *Client) StateHashes(ctx context.Context, address string) (*nodev1.StateHashesResponse, error) {
+	return call(ctx, c, address, &nodev1.StateHashesRequest{}, nodev1.NodeServiceClient.StateHashes)
+}
+
 // ChangeMembership asks the leader to change the Raft configuration. Errors are those of Submit.
 func (c *Client) ChangeMembership(ctx context.Context, address string, request *nodev1.ChangeMembershipRequest) (*nodev1.ChangeMembershipResponse, error) {
 	return call(ctx, c, address, request, nodev1.NodeServiceClient.ChangeMembership)

@@ -89,7 +89,7 @@ func (w *town) serve(address string, leader Leader) (kill func()) {
 	w.listeners[address] = listener
 	w.mu.Unlock()
 	server := grpc.NewServer(ServerOptions()...)
-	Register(server, func() string { return "cluster-1" }, leader, describer{})
+	Register(server, func() string { return "cluster-1" }, leader, describer{}, describer{})
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	return sync.OnceFunc(func() {
@@ -133,6 +133,10 @@ type describer struct{}
 
 func (describer) Describe(context.Context) (*nodev1.DescribeResponse, error) {
 	return &nodev1.DescribeResponse{Name: "n1", AppliedIndex: 7}, nil
+}
+
+func (describer) StateHashes() *nodev1.StateHashesResponse {
+	return &nodev1.StateHashesResponse{Name: "n1", Form: 1, Hashes: []*nodev1.StateHash{{Index: 7, High: 1, Low: 2}}}
 }
 
 func (describer) ChangeMembership(context.Context, *nodev1.ChangeMembershipRequest) (*nodev1.ChangeMembershipResponse, error) {

@@ -30,9 +30,14 @@ type Node interface {
 	ChangeMembership(ctx context.Context, request *nodev1.ChangeMembershipRequest) (*nodev1.ChangeMembershipResponse, error)
 }
 
+// States tells the hashes of a node's recent states.
+type States interface {
+	StateHashes() *nodev1.StateHashesResponse
+}
+
 // Register offers NodeService on a gRPC server, which should have been made with ServerOptions, to the nodes of this cluster.
-func Register(server grpc.ServiceRegistrar, cluster Cluster, leader Leader, node Node) {
-	nodev1.RegisterNodeServiceServer(server, &service{cluster: cluster, leader: leader, node: node})
+func Register(server grpc.ServiceRegistrar, cluster Cluster, leader Leader, node Node, states States) {
+	nodev1.RegisterNodeServiceServer(server, &service{cluster: cluster, leader: leader, node: node, states: states})
 }
 
 const (
@@ -60,6 +65,7 @@ type service struct {
 	cluster Cluster
 	leader  Leader
 	node    Node
+	states  States
 }
 
 func (s *service) ReadIndex(ctx context.Context, _ *nodev1.ReadIndexRequest) (*nodev1.ReadIndexResponse, error) {
@@ -76,6 +82,13 @@ func (s *service) Describe(ctx context.Context, _ *nodev1.DescribeRequest) (*nod
 	}
 	response, err := s.node.Describe(ctx)
 	return response, toStatus(err)
+}
+
+func (s *service) StateHashes(ctx context.Context, _ *nodev1.StateHashesRequest) (*nodev1.StateHashesResponse, error) {
+	if err := s.cluster.strange(ctx); err != nil {
+		return nil, toStatus(err)
+	}
+	return s.states.StateHashes(), nil
 }
 
 func (s *service) ChangeMembership(ctx context.Context, request *nodev1.ChangeMembershipRequest) (*nodev1.ChangeMembershipResponse, error) {

@@ -3843,7 +3843,7 @@ type ClusterServiceGetResponse struct {
 	ConnectedRunners uint32                 `protobuf:"varint,10,opt,name=connected_runners,json=connectedRunners,proto3" json:"connected_runners,omitempty"`
 	TotalSlots       uint64                 `protobuf:"varint,11,opt,name=total_slots,json=totalSlots,proto3" json:"total_slots,omitempty"`
 	FreeSlots        uint64                 `protobuf:"varint,12,opt,name=free_slots,json=freeSlots,proto3" json:"free_slots,omitempty"`
-	StateHash        string                 `protobuf:"bytes,13,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"` // empty unless asked for
+	StateHash        string                 `protobuf:"bytes,13,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"` // at index
 	Peers            []*Peer                `protobuf:"bytes,14,rep,name=peers,proto3" json:"peers,omitempty"`
 	PacedActors      uint64                 `protobuf:"varint,15,opt,name=paced_actors,json=pacedActors,proto3" json:"paced_actors,omitempty"` // they were on a lost runner, and wait for their turn before they are pending
 	unknownFields    protoimpl.UnknownFields
@@ -3997,6 +3997,8 @@ type Peer struct {
 	AppliedIndex  uint64                 `protobuf:"varint,8,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
 	LastContactMs int64                  `protobuf:"varint,9,opt,name=last_contact_ms,json=lastContactMs,proto3" json:"last_contact_ms,omitempty"` // -1: unknown
 	Version       string                 `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"`
+	StateHash     string                 `protobuf:"bytes,11,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`          // at applied_index: of two nodes at one index it must be the same
+	StateDiffers  string                 `protobuf:"bytes,12,opt,name=state_differs,json=stateDiffers,proto3" json:"state_differs,omitempty"` // what its last comparison with the others' states found; empty: nothing
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4097,6 +4099,20 @@ func (x *Peer) GetLastContactMs() int64 {
 func (x *Peer) GetVersion() string {
 	if x != nil {
 		return x.Version
+	}
+	return ""
+}
+
+func (x *Peer) GetStateHash() string {
+	if x != nil {
+		return x.StateHash
+	}
+	return ""
+}
+
+func (x *Peer) GetStateDiffers() string {
+	if x != nil {
+		return x.StateDiffers
 	}
 	return ""
 }
@@ -4934,7 +4950,7 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"state_hash\x18\r \x01(\tR\tstateHash\x12(\n" +
 	"\x05peers\x18\x0e \x03(\v2\x12.callboard.v1.PeerR\x05peers\x12!\n" +
-	"\fpaced_actors\x18\x0f \x01(\x04R\vpacedActors\"\x9d\x02\n" +
+	"\fpaced_actors\x18\x0f \x01(\x04R\vpacedActors\"\xe1\x02\n" +
 	"\x04Peer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x14\n" +
@@ -4946,7 +4962,10 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"\rapplied_index\x18\b \x01(\x04R\fappliedIndex\x12&\n" +
 	"\x0flast_contact_ms\x18\t \x01(\x03R\rlastContactMs\x12\x18\n" +
 	"\aversion\x18\n" +
-	" \x01(\tR\aversion\"\x12\n" +
+	" \x01(\tR\aversion\x12\x1d\n" +
+	"\n" +
+	"state_hash\x18\v \x01(\tR\tstateHash\x12#\n" +
+	"\rstate_differs\x18\f \x01(\tR\fstateDiffers\"\x12\n" +
 	"\x10ListPeersRequest\"S\n" +
 	"\x11ListPeersResponse\x12(\n" +
 	"\x05peers\x18\x01 \x03(\v2\x12.callboard.v1.PeerR\x05peers\x12\x14\n" +

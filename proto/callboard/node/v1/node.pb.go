@@ -1969,7 +1969,8 @@ type DescribeResponse struct {
 	State         string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
 	Version       string                 `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
 	ClusterId     string                 `protobuf:"bytes,6,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
-	StateHash     uint64                 `protobuf:"varint,7,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
+	StateHash     string                 `protobuf:"bytes,8,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`          // at applied_index
+	StateDiffers  string                 `protobuf:"bytes,9,opt,name=state_differs,json=stateDiffers,proto3" json:"state_differs,omitempty"` // what its last comparison with the others found; empty: nothing
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2046,9 +2047,181 @@ func (x *DescribeResponse) GetClusterId() string {
 	return ""
 }
 
-func (x *DescribeResponse) GetStateHash() uint64 {
+func (x *DescribeResponse) GetStateHash() string {
 	if x != nil {
 		return x.StateHash
+	}
+	return ""
+}
+
+func (x *DescribeResponse) GetStateDiffers() string {
+	if x != nil {
+		return x.StateDiffers
+	}
+	return ""
+}
+
+type StateHashesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateHashesRequest) Reset() {
+	*x = StateHashesRequest{}
+	mi := &file_callboard_node_v1_node_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateHashesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateHashesRequest) ProtoMessage() {}
+
+func (x *StateHashesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_node_v1_node_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateHashesRequest.ProtoReflect.Descriptor instead.
+func (*StateHashesRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{27}
+}
+
+type StateHashesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	NodeId        string                 `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	Form          uint32                 `protobuf:"varint,3,opt,name=form,proto3" json:"form,omitempty"`    // fsm.HashForm: hashes of two forms say nothing about each other
+	Hashes        []*StateHash           `protobuf:"bytes,4,rep,name=hashes,proto3" json:"hashes,omitempty"` // by index
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateHashesResponse) Reset() {
+	*x = StateHashesResponse{}
+	mi := &file_callboard_node_v1_node_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateHashesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateHashesResponse) ProtoMessage() {}
+
+func (x *StateHashesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_node_v1_node_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateHashesResponse.ProtoReflect.Descriptor instead.
+func (*StateHashesResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *StateHashesResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *StateHashesResponse) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *StateHashesResponse) GetForm() uint32 {
+	if x != nil {
+		return x.Form
+	}
+	return 0
+}
+
+func (x *StateHashesResponse) GetHashes() []*StateHash {
+	if x != nil {
+		return x.Hashes
+	}
+	return nil
+}
+
+// StateHash is the hash of the state that the entry at an index led to.
+type StateHash struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	High          uint64                 `protobuf:"fixed64,2,opt,name=high,proto3" json:"high,omitempty"`
+	Low           uint64                 `protobuf:"fixed64,3,opt,name=low,proto3" json:"low,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateHash) Reset() {
+	*x = StateHash{}
+	mi := &file_callboard_node_v1_node_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateHash) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateHash) ProtoMessage() {}
+
+func (x *StateHash) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_node_v1_node_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateHash.ProtoReflect.Descriptor instead.
+func (*StateHash) Descriptor() ([]byte, []int) {
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *StateHash) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *StateHash) GetHigh() uint64 {
+	if x != nil {
+		return x.High
+	}
+	return 0
+}
+
+func (x *StateHash) GetLow() uint64 {
+	if x != nil {
+		return x.Low
 	}
 	return 0
 }
@@ -2067,7 +2240,7 @@ type ChangeMembershipRequest struct {
 
 func (x *ChangeMembershipRequest) Reset() {
 	*x = ChangeMembershipRequest{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[27]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2079,7 +2252,7 @@ func (x *ChangeMembershipRequest) String() string {
 func (*ChangeMembershipRequest) ProtoMessage() {}
 
 func (x *ChangeMembershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[27]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2092,7 +2265,7 @@ func (x *ChangeMembershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeMembershipRequest.ProtoReflect.Descriptor instead.
 func (*ChangeMembershipRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ChangeMembershipRequest) GetChange() isChangeMembershipRequest_Change {
@@ -2162,7 +2335,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[28]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2174,7 +2347,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[28]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2187,7 +2360,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Join) GetNodeId() string {
@@ -2213,7 +2386,7 @@ type ChangeMembershipResponse struct {
 
 func (x *ChangeMembershipResponse) Reset() {
 	*x = ChangeMembershipResponse{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[29]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2225,7 +2398,7 @@ func (x *ChangeMembershipResponse) String() string {
 func (*ChangeMembershipResponse) ProtoMessage() {}
 
 func (x *ChangeMembershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[29]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2238,7 +2411,7 @@ func (x *ChangeMembershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeMembershipResponse.ProtoReflect.Descriptor instead.
 func (*ChangeMembershipResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ChangeMembershipResponse) GetIndex() uint64 {
@@ -2378,7 +2551,7 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\x17RefreshEndpointResponse\x121\n" +
 	"\x05check\x18\x01 \x01(\v2\x1b.callboard.v1.EndpointCheckR\x05check\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\"\x11\n" +
-	"\x0fDescribeRequest\"\xd2\x01\n" +
+	"\x0fDescribeRequest\"\xfd\x01\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12#\n" +
@@ -2388,7 +2561,18 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"cluster_id\x18\x06 \x01(\tR\tclusterId\x12\x1d\n" +
 	"\n" +
-	"state_hash\x18\a \x01(\x04R\tstateHash\"\xa4\x01\n" +
+	"state_hash\x18\b \x01(\tR\tstateHash\x12#\n" +
+	"\rstate_differs\x18\t \x01(\tR\fstateDiffersJ\x04\b\a\x10\b\"\x14\n" +
+	"\x12StateHashesRequest\"\x8c\x01\n" +
+	"\x13StateHashesResponse\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
+	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x12\n" +
+	"\x04form\x18\x03 \x01(\rR\x04form\x124\n" +
+	"\x06hashes\x18\x04 \x03(\v2\x1c.callboard.node.v1.StateHashR\x06hashes\"G\n" +
+	"\tStateHash\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04high\x18\x02 \x01(\x06R\x04high\x12\x10\n" +
+	"\x03low\x18\x03 \x01(\x06R\x03low\"\xa4\x01\n" +
 	"\x17ChangeMembershipRequest\x12-\n" +
 	"\x04join\x18\x01 \x01(\v2\x17.callboard.node.v1.JoinH\x00R\x04join\x12&\n" +
 	"\x0eremove_node_id\x18\x02 \x01(\tH\x00R\fremoveNodeId\x12(\n" +
@@ -2398,7 +2582,7 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x1b\n" +
 	"\traft_addr\x18\x02 \x01(\tR\braftAddr\"0\n" +
 	"\x18ChangeMembershipResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index2\xa0\x05\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index2\xfe\x05\n" +
 	"\vNodeService\x12Y\n" +
 	"\n" +
 	"SubmitMany\x12$.callboard.node.v1.SubmitManyRequest\x1a%.callboard.node.v1.SubmitManyResponse\x12V\n" +
@@ -2406,7 +2590,8 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\x05Relay\x12\x1f.callboard.node.v1.RelayRequest\x1a .callboard.node.v1.RelayResponse(\x010\x01\x12S\n" +
 	"\bDescribe\x12\".callboard.node.v1.DescribeRequest\x1a#.callboard.node.v1.DescribeResponse\x12b\n" +
 	"\rReportCarrier\x12'.callboard.node.v1.ReportCarrierRequest\x1a(.callboard.node.v1.ReportCarrierResponse\x12h\n" +
-	"\x0fRefreshEndpoint\x12).callboard.node.v1.RefreshEndpointRequest\x1a*.callboard.node.v1.RefreshEndpointResponse\x12k\n" +
+	"\x0fRefreshEndpoint\x12).callboard.node.v1.RefreshEndpointRequest\x1a*.callboard.node.v1.RefreshEndpointResponse\x12\\\n" +
+	"\vStateHashes\x12%.callboard.node.v1.StateHashesRequest\x1a&.callboard.node.v1.StateHashesResponse\x12k\n" +
 	"\x10ChangeMembership\x12*.callboard.node.v1.ChangeMembershipRequest\x1a+.callboard.node.v1.ChangeMembershipResponseB?Z=github.com/callboard/callboard/proto/callboard/node/v1;nodev1b\x06proto3"
 
 var (
@@ -2421,7 +2606,7 @@ func file_callboard_node_v1_node_proto_rawDescGZIP() []byte {
 	return file_callboard_node_v1_node_proto_rawDescData
 }
 
-var file_callboard_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_callboard_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_callboard_node_v1_node_proto_goTypes = []any{
 	(*Command)(nil),                          // 0: callboard.node.v1.Command
 	(*Success)(nil),                          // 1: callboard.node.v1.Success
@@ -2450,98 +2635,104 @@ var file_callboard_node_v1_node_proto_goTypes = []any{
 	(*RefreshEndpointResponse)(nil),          // 24: callboard.node.v1.RefreshEndpointResponse
 	(*DescribeRequest)(nil),                  // 25: callboard.node.v1.DescribeRequest
 	(*DescribeResponse)(nil),                 // 26: callboard.node.v1.DescribeResponse
-	(*ChangeMembershipRequest)(nil),          // 27: callboard.node.v1.ChangeMembershipRequest
-	(*Join)(nil),                             // 28: callboard.node.v1.Join
-	(*ChangeMembershipResponse)(nil),         // 29: callboard.node.v1.ChangeMembershipResponse
-	(*v1.CreateRequest)(nil),                 // 30: callboard.v1.CreateRequest
-	(*v1.GetOrCreateRequest)(nil),            // 31: callboard.v1.GetOrCreateRequest
-	(*v1.WakeRequest)(nil),                   // 32: callboard.v1.WakeRequest
-	(*v1.SleepRequest)(nil),                  // 33: callboard.v1.SleepRequest
-	(*v1.DestroyRequest)(nil),                // 34: callboard.v1.DestroyRequest
-	(*v1.PoolServicePutRequest)(nil),         // 35: callboard.v1.PoolServicePutRequest
-	(*v1.PoolServiceDeleteRequest)(nil),      // 36: callboard.v1.PoolServiceDeleteRequest
-	(*v1.NamespaceServiceCreateRequest)(nil), // 37: callboard.v1.NamespaceServiceCreateRequest
-	(*v1.PutSettingsRequest)(nil),            // 38: callboard.v1.PutSettingsRequest
-	(*v1.RescheduleRequest)(nil),             // 39: callboard.v1.RescheduleRequest
-	(*v1.DrainRequest)(nil),                  // 40: callboard.v1.DrainRequest
-	(*v1.UndrainRequest)(nil),                // 41: callboard.v1.UndrainRequest
-	(*v1.PauseRequest)(nil),                  // 42: callboard.v1.PauseRequest
-	(*v1.ResumeRequest)(nil),                 // 43: callboard.v1.ResumeRequest
-	(*v1.CreateBatchRequest)(nil),            // 44: callboard.v1.CreateBatchRequest
-	(*v1.Error)(nil),                         // 45: callboard.v1.Error
-	(*v1.Heartbeat)(nil),                     // 46: callboard.v1.Heartbeat
-	(*v1.ActorEvents)(nil),                   // 47: callboard.v1.ActorEvents
-	(*v1.Draining)(nil),                      // 48: callboard.v1.Draining
-	(*v1.Goodbye)(nil),                       // 49: callboard.v1.Goodbye
-	(*v1.ActorRef)(nil),                      // 50: callboard.v1.ActorRef
-	(*v1.Hello)(nil),                         // 51: callboard.v1.Hello
-	(*v1.RefusedEvent)(nil),                  // 52: callboard.v1.RefusedEvent
-	(*v1.EndpointCheck)(nil),                 // 53: callboard.v1.EndpointCheck
+	(*StateHashesRequest)(nil),               // 27: callboard.node.v1.StateHashesRequest
+	(*StateHashesResponse)(nil),              // 28: callboard.node.v1.StateHashesResponse
+	(*StateHash)(nil),                        // 29: callboard.node.v1.StateHash
+	(*ChangeMembershipRequest)(nil),          // 30: callboard.node.v1.ChangeMembershipRequest
+	(*Join)(nil),                             // 31: callboard.node.v1.Join
+	(*ChangeMembershipResponse)(nil),         // 32: callboard.node.v1.ChangeMembershipResponse
+	(*v1.CreateRequest)(nil),                 // 33: callboard.v1.CreateRequest
+	(*v1.GetOrCreateRequest)(nil),            // 34: callboard.v1.GetOrCreateRequest
+	(*v1.WakeRequest)(nil),                   // 35: callboard.v1.WakeRequest
+	(*v1.SleepRequest)(nil),                  // 36: callboard.v1.SleepRequest
+	(*v1.DestroyRequest)(nil),                // 37: callboard.v1.DestroyRequest
+	(*v1.PoolServicePutRequest)(nil),         // 38: callboard.v1.PoolServicePutRequest
+	(*v1.PoolServiceDeleteRequest)(nil),      // 39: callboard.v1.PoolServiceDeleteRequest
+	(*v1.NamespaceServiceCreateRequest)(nil), // 40: callboard.v1.NamespaceServiceCreateRequest
+	(*v1.PutSettingsRequest)(nil),            // 41: callboard.v1.PutSettingsRequest
+	(*v1.RescheduleRequest)(nil),             // 42: callboard.v1.RescheduleRequest
+	(*v1.DrainRequest)(nil),                  // 43: callboard.v1.DrainRequest
+	(*v1.UndrainRequest)(nil),                // 44: callboard.v1.UndrainRequest
+	(*v1.PauseRequest)(nil),                  // 45: callboard.v1.PauseRequest
+	(*v1.ResumeRequest)(nil),                 // 46: callboard.v1.ResumeRequest
+	(*v1.CreateBatchRequest)(nil),            // 47: callboard.v1.CreateBatchRequest
+	(*v1.Error)(nil),                         // 48: callboard.v1.Error
+	(*v1.Heartbeat)(nil),                     // 49: callboard.v1.Heartbeat
+	(*v1.ActorEvents)(nil),                   // 50: callboard.v1.ActorEvents
+	(*v1.Draining)(nil),                      // 51: callboard.v1.Draining
+	(*v1.Goodbye)(nil),                       // 52: callboard.v1.Goodbye
+	(*v1.ActorRef)(nil),                      // 53: callboard.v1.ActorRef
+	(*v1.Hello)(nil),                         // 54: callboard.v1.Hello
+	(*v1.RefusedEvent)(nil),                  // 55: callboard.v1.RefusedEvent
+	(*v1.EndpointCheck)(nil),                 // 56: callboard.v1.EndpointCheck
 }
 var file_callboard_node_v1_node_proto_depIdxs = []int32{
-	30, // 0: callboard.node.v1.Command.create_actor:type_name -> callboard.v1.CreateRequest
-	31, // 1: callboard.node.v1.Command.get_or_create_actor:type_name -> callboard.v1.GetOrCreateRequest
-	32, // 2: callboard.node.v1.Command.wake_actor:type_name -> callboard.v1.WakeRequest
-	33, // 3: callboard.node.v1.Command.sleep_actor:type_name -> callboard.v1.SleepRequest
-	34, // 4: callboard.node.v1.Command.destroy_actor:type_name -> callboard.v1.DestroyRequest
-	35, // 5: callboard.node.v1.Command.put_pool:type_name -> callboard.v1.PoolServicePutRequest
-	36, // 6: callboard.node.v1.Command.delete_pool:type_name -> callboard.v1.PoolServiceDeleteRequest
-	37, // 7: callboard.node.v1.Command.create_namespace:type_name -> callboard.v1.NamespaceServiceCreateRequest
-	38, // 8: callboard.node.v1.Command.put_settings:type_name -> callboard.v1.PutSettingsRequest
-	39, // 9: callboard.node.v1.Command.reschedule_actor:type_name -> callboard.v1.RescheduleRequest
-	40, // 10: callboard.node.v1.Command.drain_runner:type_name -> callboard.v1.DrainRequest
-	41, // 11: callboard.node.v1.Command.undrain_runner:type_name -> callboard.v1.UndrainRequest
-	42, // 12: callboard.node.v1.Command.pause_rollout:type_name -> callboard.v1.PauseRequest
-	43, // 13: callboard.node.v1.Command.resume_rollout:type_name -> callboard.v1.ResumeRequest
-	44, // 14: callboard.node.v1.Command.create_actors:type_name -> callboard.v1.CreateBatchRequest
+	33, // 0: callboard.node.v1.Command.create_actor:type_name -> callboard.v1.CreateRequest
+	34, // 1: callboard.node.v1.Command.get_or_create_actor:type_name -> callboard.v1.GetOrCreateRequest
+	35, // 2: callboard.node.v1.Command.wake_actor:type_name -> callboard.v1.WakeRequest
+	36, // 3: callboard.node.v1.Command.sleep_actor:type_name -> callboard.v1.SleepRequest
+	37, // 4: callboard.node.v1.Command.destroy_actor:type_name -> callboard.v1.DestroyRequest
+	38, // 5: callboard.node.v1.Command.put_pool:type_name -> callboard.v1.PoolServicePutRequest
+	39, // 6: callboard.node.v1.Command.delete_pool:type_name -> callboard.v1.PoolServiceDeleteRequest
+	40, // 7: callboard.node.v1.Command.create_namespace:type_name -> callboard.v1.NamespaceServiceCreateRequest
+	41, // 8: callboard.node.v1.Command.put_settings:type_name -> callboard.v1.PutSettingsRequest
+	42, // 9: callboard.node.v1.Command.reschedule_actor:type_name -> callboard.v1.RescheduleRequest
+	43, // 10: callboard.node.v1.Command.drain_runner:type_name -> callboard.v1.DrainRequest
+	44, // 11: callboard.node.v1.Command.undrain_runner:type_name -> callboard.v1.UndrainRequest
+	45, // 12: callboard.node.v1.Command.pause_rollout:type_name -> callboard.v1.PauseRequest
+	46, // 13: callboard.node.v1.Command.resume_rollout:type_name -> callboard.v1.ResumeRequest
+	47, // 14: callboard.node.v1.Command.create_actors:type_name -> callboard.v1.CreateBatchRequest
 	16, // 15: callboard.node.v1.Command.report_request:type_name -> callboard.node.v1.RequestReport
 	20, // 16: callboard.node.v1.Command.endpoint_polled:type_name -> callboard.node.v1.EndpointPolled
 	0,  // 17: callboard.node.v1.SubmitRequest.command:type_name -> callboard.node.v1.Command
 	1,  // 18: callboard.node.v1.SubmitResponse.success:type_name -> callboard.node.v1.Success
-	45, // 19: callboard.node.v1.SubmitResponse.refusal:type_name -> callboard.v1.Error
+	48, // 19: callboard.node.v1.SubmitResponse.refusal:type_name -> callboard.v1.Error
 	2,  // 20: callboard.node.v1.SubmitManyRequest.requests:type_name -> callboard.node.v1.SubmitRequest
 	6,  // 21: callboard.node.v1.SubmitManyResponse.answers:type_name -> callboard.node.v1.Submitted
 	3,  // 22: callboard.node.v1.Submitted.response:type_name -> callboard.node.v1.SubmitResponse
-	45, // 23: callboard.node.v1.Submitted.error:type_name -> callboard.v1.Error
+	48, // 23: callboard.node.v1.Submitted.error:type_name -> callboard.v1.Error
 	11, // 24: callboard.node.v1.RelayRequest.reports:type_name -> callboard.node.v1.SessionReport
 	15, // 25: callboard.node.v1.RelayResponse.answers:type_name -> callboard.node.v1.SessionAnswer
 	13, // 26: callboard.node.v1.SessionReport.hello:type_name -> callboard.node.v1.HelloReport
-	46, // 27: callboard.node.v1.SessionReport.heartbeat:type_name -> callboard.v1.Heartbeat
-	47, // 28: callboard.node.v1.SessionReport.events:type_name -> callboard.v1.ActorEvents
+	49, // 27: callboard.node.v1.SessionReport.heartbeat:type_name -> callboard.v1.Heartbeat
+	50, // 28: callboard.node.v1.SessionReport.events:type_name -> callboard.v1.ActorEvents
 	12, // 29: callboard.node.v1.SessionReport.receipt:type_name -> callboard.node.v1.EvictionsReceived
-	48, // 30: callboard.node.v1.SessionReport.draining:type_name -> callboard.v1.Draining
-	49, // 31: callboard.node.v1.SessionReport.goodbye:type_name -> callboard.v1.Goodbye
+	51, // 30: callboard.node.v1.SessionReport.draining:type_name -> callboard.v1.Draining
+	52, // 31: callboard.node.v1.SessionReport.goodbye:type_name -> callboard.v1.Goodbye
 	14, // 32: callboard.node.v1.SessionReport.broken:type_name -> callboard.node.v1.Broken
-	50, // 33: callboard.node.v1.EvictionsReceived.refs:type_name -> callboard.v1.ActorRef
-	51, // 34: callboard.node.v1.HelloReport.hello:type_name -> callboard.v1.Hello
-	45, // 35: callboard.node.v1.SessionAnswer.refusal:type_name -> callboard.v1.Error
-	52, // 36: callboard.node.v1.SessionAnswer.refused_events:type_name -> callboard.v1.RefusedEvent
+	53, // 33: callboard.node.v1.EvictionsReceived.refs:type_name -> callboard.v1.ActorRef
+	54, // 34: callboard.node.v1.HelloReport.hello:type_name -> callboard.v1.Hello
+	48, // 35: callboard.node.v1.SessionAnswer.refusal:type_name -> callboard.v1.Error
+	55, // 36: callboard.node.v1.SessionAnswer.refused_events:type_name -> callboard.v1.RefusedEvent
 	17, // 37: callboard.node.v1.RequestReport.sent:type_name -> callboard.node.v1.RequestSent
 	18, // 38: callboard.node.v1.RequestReport.claimed:type_name -> callboard.node.v1.RequestClaimed
 	19, // 39: callboard.node.v1.RequestReport.ended:type_name -> callboard.node.v1.RequestEnded
-	45, // 40: callboard.node.v1.RequestEnded.error:type_name -> callboard.v1.Error
-	53, // 41: callboard.node.v1.EndpointPolled.check:type_name -> callboard.v1.EndpointCheck
-	53, // 42: callboard.node.v1.RefreshEndpointResponse.check:type_name -> callboard.v1.EndpointCheck
-	28, // 43: callboard.node.v1.ChangeMembershipRequest.join:type_name -> callboard.node.v1.Join
-	4,  // 44: callboard.node.v1.NodeService.SubmitMany:input_type -> callboard.node.v1.SubmitManyRequest
-	7,  // 45: callboard.node.v1.NodeService.ReadIndex:input_type -> callboard.node.v1.ReadIndexRequest
-	9,  // 46: callboard.node.v1.NodeService.Relay:input_type -> callboard.node.v1.RelayRequest
-	25, // 47: callboard.node.v1.NodeService.Describe:input_type -> callboard.node.v1.DescribeRequest
-	21, // 48: callboard.node.v1.NodeService.ReportCarrier:input_type -> callboard.node.v1.ReportCarrierRequest
-	23, // 49: callboard.node.v1.NodeService.RefreshEndpoint:input_type -> callboard.node.v1.RefreshEndpointRequest
-	27, // 50: callboard.node.v1.NodeService.ChangeMembership:input_type -> callboard.node.v1.ChangeMembershipRequest
-	5,  // 51: callboard.node.v1.NodeService.SubmitMany:output_type -> callboard.node.v1.SubmitManyResponse
-	8,  // 52: callboard.node.v1.NodeService.ReadIndex:output_type -> callboard.node.v1.ReadIndexResponse
-	10, // 53: callboard.node.v1.NodeService.Relay:output_type -> callboard.node.v1.RelayResponse
-	26, // 54: callboard.node.v1.NodeService.Describe:output_type -> callboard.node.v1.DescribeResponse
-	22, // 55: callboard.node.v1.NodeService.ReportCarrier:output_type -> callboard.node.v1.ReportCarrierResponse
-	24, // 56: callboard.node.v1.NodeService.RefreshEndpoint:output_type -> callboard.node.v1.RefreshEndpointResponse
-	29, // 57: callboard.node.v1.NodeService.ChangeMembership:output_type -> callboard.node.v1.ChangeMembershipResponse
-	51, // [51:58] is the sub-list for method output_type
-	44, // [44:51] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	48, // 40: callboard.node.v1.RequestEnded.error:type_name -> callboard.v1.Error
+	56, // 41: callboard.node.v1.EndpointPolled.check:type_name -> callboard.v1.EndpointCheck
+	56, // 42: callboard.node.v1.RefreshEndpointResponse.check:type_name -> callboard.v1.EndpointCheck
+	29, // 43: callboard.node.v1.StateHashesResponse.hashes:type_name -> callboard.node.v1.StateHash
+	31, // 44: callboard.node.v1.ChangeMembershipRequest.join:type_name -> callboard.node.v1.Join
+	4,  // 45: callboard.node.v1.NodeService.SubmitMany:input_type -> callboard.node.v1.SubmitManyRequest
+	7,  // 46: callboard.node.v1.NodeService.ReadIndex:input_type -> callboard.node.v1.ReadIndexRequest
+	9,  // 47: callboard.node.v1.NodeService.Relay:input_type -> callboard.node.v1.RelayRequest
+	25, // 48: callboard.node.v1.NodeService.Describe:input_type -> callboard.node.v1.DescribeRequest
+	21, // 49: callboard.node.v1.NodeService.ReportCarrier:input_type -> callboard.node.v1.ReportCarrierRequest
+	23, // 50: callboard.node.v1.NodeService.RefreshEndpoint:input_type -> callboard.node.v1.RefreshEndpointRequest
+	27, // 51: callboard.node.v1.NodeService.StateHashes:input_type -> callboard.node.v1.StateHashesRequest
+	30, // 52: callboard.node.v1.NodeService.ChangeMembership:input_type -> callboard.node.v1.ChangeMembershipRequest
+	5,  // 53: callboard.node.v1.NodeService.SubmitMany:output_type -> callboard.node.v1.SubmitManyResponse
+	8,  // 54: callboard.node.v1.NodeService.ReadIndex:output_type -> callboard.node.v1.ReadIndexResponse
+	10, // 55: callboard.node.v1.NodeService.Relay:output_type -> callboard.node.v1.RelayResponse
+	26, // 56: callboard.node.v1.NodeService.Describe:output_type -> callboard.node.v1.DescribeResponse
+	22, // 57: callboard.node.v1.NodeService.ReportCarrier:output_type -> callboard.node.v1.ReportCarrierResponse
+	24, // 58: callboard.node.v1.NodeService.RefreshEndpoint:output_type -> callboard.node.v1.RefreshEndpointResponse
+	28, // 59: callboard.node.v1.NodeService.StateHashes:output_type -> callboard.node.v1.StateHashesResponse
+	32, // 60: callboard.node.v1.NodeService.ChangeMembership:output_type -> callboard.node.v1.ChangeMembershipResponse
+	53, // [53:61] is the sub-list for method output_type
+	45, // [45:53] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_callboard_node_v1_node_proto_init() }
@@ -2590,7 +2781,7 @@ func file_callboard_node_v1_node_proto_init() {
 		(*RequestReport_Claimed)(nil),
 		(*RequestReport_Ended)(nil),
 	}
-	file_callboard_node_v1_node_proto_msgTypes[27].OneofWrappers = []any{
+	file_callboard_node_v1_node_proto_msgTypes[30].OneofWrappers = []any{
 		(*ChangeMembershipRequest_Join)(nil),
 		(*ChangeMembershipRequest_RemoveNodeId)(nil),
 		(*ChangeMembershipRequest_PromoteNodeId)(nil),
@@ -2601,7 +2792,7 @@ func file_callboard_node_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_node_v1_node_proto_rawDesc), len(file_callboard_node_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,7 @@ const (
 	NodeService_Describe_FullMethodName         = "/callboard.node.v1.NodeService/Describe"
 	NodeService_ReportCarrier_FullMethodName    = "/callboard.node.v1.NodeService/ReportCarrier"
 	NodeService_RefreshEndpoint_FullMethodName  = "/callboard.node.v1.NodeService/RefreshEndpoint"
+	NodeService_StateHashes_FullMethodName      = "/callboard.node.v1.NodeService/StateHashes"
 	NodeService_ChangeMembership_FullMethodName = "/callboard.node.v1.NodeService/ChangeMembership"
 )
 
@@ -48,6 +49,8 @@ type NodeServiceClient interface {
 	ReportCarrier(ctx context.Context, in *ReportCarrierRequest, opts ...grpc.CallOption) (*ReportCarrierResponse, error)
 	// RefreshEndpoint has the leader ask a serverless pool's endpoint for its metadata now.
 	RefreshEndpoint(ctx context.Context, in *RefreshEndpointRequest, opts ...grpc.CallOption) (*RefreshEndpointResponse, error)
+	// StateHashes tells the hashes of this node's recent states: nodes compare them.
+	StateHashes(ctx context.Context, in *StateHashesRequest, opts ...grpc.CallOption) (*StateHashesResponse, error)
 	// ChangeMembership changes the Raft configuration; leader only.
 	ChangeMembership(ctx context.Context, in *ChangeMembershipRequest, opts ...grpc.CallOption) (*ChangeMembershipResponse, error)
 }
@@ -123,6 +126,16 @@ func (c *nodeServiceClient) RefreshEndpoint(ctx context.Context, in *RefreshEndp
 	return out, nil
 }
 
+func (c *nodeServiceClient) StateHashes(ctx context.Context, in *StateHashesRequest, opts ...grpc.CallOption) (*StateHashesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StateHashesResponse)
+	err := c.cc.Invoke(ctx, NodeService_StateHashes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *nodeServiceClient) ChangeMembership(ctx context.Context, in *ChangeMembershipRequest, opts ...grpc.CallOption) (*ChangeMembershipResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ChangeMembershipResponse)
@@ -151,6 +164,8 @@ type NodeServiceServer interface {
 	ReportCarrier(context.Context, *ReportCarrierRequest) (*ReportCarrierResponse, error)
 	// RefreshEndpoint has the leader ask a serverless pool's endpoint for its metadata now.
 	RefreshEndpoint(context.Context, *RefreshEndpointRequest) (*RefreshEndpointResponse, error)
+	// StateHashes tells the hashes of this node's recent states: nodes compare them.
+	StateHashes(context.Context, *StateHashesRequest) (*StateHashesResponse, error)
 	// ChangeMembership changes the Raft configuration; leader only.
 	ChangeMembership(context.Context, *ChangeMembershipRequest) (*ChangeMembershipResponse, error)
 	mustEmbedUnimplementedNodeServiceServer()
@@ -180,6 +195,9 @@ func (UnimplementedNodeServiceServer) ReportCarrier(context.Context, *ReportCarr
 }
 func (UnimplementedNodeServiceServer) RefreshEndpoint(context.Context, *RefreshEndpointRequest) (*RefreshEndpointResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RefreshEndpoint not implemented")
+}
+func (UnimplementedNodeServiceServer) StateHashes(context.Context, *StateHashesRequest) (*StateHashesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StateHashes not implemented")
 }
 func (UnimplementedNodeServiceServer) ChangeMembership(context.Context, *ChangeMembershipRequest) (*ChangeMembershipResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ChangeMembership not implemented")
@@ -302,6 +320,24 @@ func _NodeService_RefreshEndpoint_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NodeService_StateHashes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StateHashesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).StateHashes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_StateHashes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).StateHashes(ctx, req.(*StateHashesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _NodeService_ChangeMembership_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ChangeMembershipRequest)
 	if err := dec(in); err != nil {
@@ -346,6 +382,10 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RefreshEndpoint",
 			Handler:    _NodeService_RefreshEndpoint_Handler,
+		},
+		{
+			MethodName: "StateHashes",
+			Handler:    _NodeService_StateHashes_Handler,
 		},
 		{
 			MethodName: "ChangeMembership",
