@@ -62,7 +62,14 @@ func (tx *Tx) writeActor(old, next *Actor) {
 	if old.holdsKey() != next.holdsKey() {
 		moveKey(tx.actorsByKey, old.liveKey(), next.liveKey())
 	}
-	moveKey(tx.named, was.named, is.named)
+	if was.named != is.named {
+		moveKey(tx.named, was.named, is.named)
+		tx.lookAgain(either(old, next).pool)
+	}
+	if was, is := old.movedKey(), next.movedKey(); was != is {
+		tx.countMoved(was, -1)
+		tx.countMoved(is, +1)
+	}
 	moveKey(tx.turns, was.turn, is.turn)
 	moveKey(tx.unreceived, was.unreceived, is.unreceived)
 	if next != nil && (is.queue != was.queue || is.named != was.named || is.unreceived != was.unreceived) {
@@ -165,11 +172,16 @@ func (tx *Tx) hold(number uint32, by holding) {
 	tx.writeRunner(r, &next)
 }
 
-func (tx *Tx) countActor(old, next *Actor) {
-	row := next
-	if row == nil {
-		row = old
+// either returns the new row, or the old one if there is none.
+func either(old, next *Actor) *Actor {
+	if next != nil {
+		return next
 	}
+	return old
+}
+
+func (tx *Tx) countActor(old, next *Actor) {
+	row := either(old, next)
 	was, is := countsOf(old), countsOf(next)
 	if was != is {
 		tx.poolStats.Set(row.pool, tx.poolStats.Get(row.pool).plus(was, -1).plus(is, +1))

@@ -26,6 +26,7 @@ type longParts struct{ input, saved string }
 
 // actorAt unpacks a row; nil: there is none.
 func (s *State) actorAt(ordinal uint32) *Actor {
+	s.visit()
 	row := s.actors.Get(ordinal)
 	if row == "" {
 		return nil

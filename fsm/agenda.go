@@ -79,9 +79,16 @@ func (s *State) Due(limit int) []Due {
 	return due
 }
 
-// NextDueMs returns when the next thing falls due on the cluster clock.
+// NextDueMs returns when the next thing falls due on the cluster clock. Of the runners that are not silent it knows only the first that
+// will be: one that is silent later, and has less time then, is on the agenda long before it is lost.
 func (s *State) NextDueMs() (atMs int64, ok bool) {
 	key, ok := s.agenda.First(agendaKey{atMs: math.MinInt64})
+	if first, heard := s.heard.First(heardKey{}); heard {
+		r := s.runners.Get(first.number)
+		if lostMs := r.lostMs(s.seen.Get(r.Number)); !ok || lostMs < key.atMs {
+			return lostMs, true
+		}
+	}
 	return key.atMs, ok
 }
 

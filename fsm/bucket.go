@@ -143,4 +143,5 @@ func (tx *Tx) putBucket(p *Pool, b Bucket) {
 	tx.touchedBuckets = append(tx.touchedBuckets, p.ordinal)
 	tx.rehash(tx.buckets.Get(p.ordinal).hash(p.seed), b.hash(p.seed))
 	tx.buckets.Set(p.ordinal, b)
+	tx.lookAgain(p.ordinal)
 }

@@ -43,6 +43,7 @@ func (b *bulk) add(tx *Tx, a *Actor) {
 	b.named = collect(b.named, k.named)
 	b.turns = collect(b.turns, k.turn)
 	b.unread = collect(b.unread, k.unreceived)
+	tx.countMoved(a.movedKey(), +1)
 }
 
 // name counts an actor under its name.

@@ -3,9 +3,10 @@ package fsm
 import "iter"
 
 // candidateKey orders the runners of a pool that may be given an actor in the order of choice: those of last resort behind all others,
-// newest version first, then as the pool's placement says.
+// newest version first, then as the pool's placement says. Those that are silent, and are given none, come behind them.
 type candidateKey struct {
 	pool       uint32
+	silent     bool
 	lastResort bool
 	versionInv uint32 // ^version
 	load       uint32
@@ -16,6 +17,9 @@ type candidateKey struct {
 func candidateLess(a, b candidateKey) bool {
 	if a.pool != b.pool {
 		return a.pool < b.pool
+	}
+	if a.silent != b.silent {
+		return b.silent
 	}
 	if a.lastResort != b.lastResort {
 		return b.lastResort
@@ -40,7 +44,9 @@ func (s *State) candidateKey(r *Runner) candidateKey {
 	if s.pools.Get(r.pool).Placement() == Binpack {
 		load = loadScale - load
 	}
-	return candidateKey{pool: r.pool, lastResort: r.Draining(), versionInv: ^r.Version, load: load, freeInv: ^r.FreeSlots(), number: r.Number}
+	return candidateKey{
+		pool: r.pool, silent: s.silent(r), lastResort: r.Draining(), versionInv: ^r.Version, load: load, freeInv: ^r.FreeSlots(), number: r.Number,
+	}
 }
 
 // candidate tells whether it may be given an actor, but for its silence.
@@ -158,7 +164,7 @@ func (s *State) RegisteredBefore(r *Runner, version uint32) bool {
 func (s *State) PoolRunners(p *Pool) iter.Seq[*Runner] {
 	return func(yield func(*Runner) bool) {
 		for k := range s.poolRunners.From(poolRunnerKey{pool: p.ordinal}) {
-			if k.pool != p.ordinal || !yield(s.runners.Get(k.number)) {
+			if k.pool != p.ordinal || !yield(s.runnerAt(k.number)) {
 				return
 			}
 		}
@@ -182,6 +188,11 @@ func (tx *Tx) writeRunner(old, next *Runner) {
 	moveKey(tx.poolRunners, was.pool, is.pool)
 	moveKey(tx.candidates, was.candidate, is.candidate)
 	moveKey(tx.evictables, was.evictable, is.evictable)
+	moveKey(tx.delays, was.delay, is.delay)
+	moveKey(tx.heard, was.heard, is.heard)
+	if was.evictable != is.evictable {
+		tx.lookAgain(row.pool)
+	}
 	moveKey(tx.endedRunners, was.ended, is.ended)
 	if by := count(is.ended.seq != 0) - count(was.ended.seq != 0); by != 0 {
 		namespace := tx.pools.Get(row.pool).namespace
@@ -208,8 +219,10 @@ type runnerKeys struct {
 	candidate        candidateKey
 	evictable        evictableKey
 	ended            endedRunnerKey
-	drainWork        uint32
 	idle             idleRunnerKey
+	delay            delayKey
+	heard            heardKey
+	drainWork        drainWorkKey
 	deadline, agenda agendaKey
 	version          versionKey
 	counts           PoolStats
@@ -219,7 +232,12 @@ func (s *State) runnerKeysOf(r *Runner) (k runnerKeys) {
 	if r == nil {
 		return k
 	}
-	k.agenda, k.version, k.counts = s.runnerAgenda(r), r.versionCounts(), r.counts()
+	k.version, k.counts = r.versionCounts(), r.counts()
+	if r.End == NotEnded && !s.silent(r) {
+		k.heard = s.heardKey(r)
+	} else {
+		k.agenda = s.runnerAgenda(r)
+	}
 	if r.End == NotEnded {
 		k.pool = poolRunnerKey{r.pool, r.Version, r.Number}
 	} else {
@@ -229,10 +247,10 @@ func (s *State) runnerKeysOf(r *Runner) (k runnerKeys) {
 		k.candidate = s.candidateKey(r)
 	}
 	if r.evictable() {
-		k.evictable = r.evictableKey()
+		k.evictable, k.delay = s.evictableKey(r), r.delayKey()
 	}
 	if r.drainWork() {
-		k.drainWork = r.Number
+		k.drainWork = s.drainWorkKey(r)
 	}
 	if r.idle() {
 		k.idle = idleRunnerKey{r.pool, r.Seq, r.Number}
@@ -263,7 +281,7 @@ func (r *Runner) counts() PoolStats {
 	}
 }
 
-// runnerAgenda says when a runner falls due: its silence; after its end at once while actors are left to release; then its forgetting.
+// runnerAgenda says when a runner that has ended or is silent falls due: its silence; after its end at once while actors are left to release; then its forgetting.
 func (s *State) runnerAgenda(r *Runner) agendaKey {
 	switch {
 	case r.End == NotEnded:
@@ -293,17 +311,6 @@ func (tx *Tx) countVersion(is versionKey, by int) {
 	}
 }
 
-// poolCandidates yields the runners of a pool with a free slot, in the order of choice.
-func (s *State) poolCandidates(p *Pool) iter.Seq[*Runner] {
-	return func(yield func(*Runner) bool) {
-		for k := range s.candidates.From(candidateKey{pool: p.ordinal}) {
-			if k.pool != p.ordinal || !yield(s.runners.Get(k.number)) {
-				return
-			}
-		}
-	}
-}
-
 // Candidates yields the runners of a pool that may be given an actor in the order of choice: newest version first, then as the pool's
 // placement says; those that drain for a newer version behind all others. Among equals the seed says who is first.
 func (s *State) Candidates(p *Pool, seed uint32) iter.Seq[*Runner] {
@@ -311,7 +318,7 @@ func (s *State) Candidates(p *Pool, seed uint32) iter.Seq[*Runner] {
 		from := candidateKey{pool: p.ordinal}
 		for {
 			head, ok := s.candidates.First(from)
-			if !ok || head.pool != p.ordinal {
+			if !ok || head.pool != p.ordinal || head.silent {
 				return
 			}
 			// All that differ only in their number are equals: begin among them where the seed points, and wrap around.
@@ -332,14 +339,13 @@ func (s *State) Candidates(p *Pool, seed uint32) iter.Seq[*Runner] {
 	}
 }
 
-// yieldEquals yields the candidates from one key to another, both included, that are not silent.
+// yieldEquals yields the candidates from one key to another, both included.
 func (s *State) yieldEquals(from, to candidateKey, yield func(*Runner) bool) bool {
 	for k := range s.candidates.From(from) {
 		if candidateLess(to, k) {
 			return true
 		}
-		r := s.runners.Get(k.number)
-		if s.SilentMs(r) < s.EligibleThresholdMs(r) && !yield(r) {
+		if !yield(s.runnerAt(k.number)) {
 			return false
 		}
 	}
@@ -362,6 +368,6 @@ func successor(k candidateKey) candidateKey {
 		k.lastResort = true
 		return k
 	}
-	k.pool, k.lastResort = k.pool+1, false
+	k.silent, k.lastResort = true, false // nobody is behind them who is asked for
 	return k
 }

@@ -127,8 +127,10 @@ func (r *Runner) drainDueMs() int64 {
 }
 
 // evictableKey orders the runners of a pool that are emptied at its pace: earliest deadline, then oldest version, then fewest actors left.
+// Those whose delay is not over come behind all others.
 type evictableKey struct {
 	pool       uint32
+	delayed    bool
 	deadlineMs int64
 	version    uint32
 	left       uint32
@@ -139,6 +141,8 @@ func evictableLess(a, b evictableKey) bool {
 	switch {
 	case a.pool != b.pool:
 		return a.pool < b.pool
+	case a.delayed != b.delayed:
+		return b.delayed
 	case a.deadlineMs != b.deadlineMs:
 		return a.deadlineMs < b.deadlineMs
 	case a.version != b.version:
@@ -149,53 +153,57 @@ func evictableLess(a, b evictableKey) bool {
 	return a.number < b.number
 }
 
-func (r *Runner) evictableKey() evictableKey {
+func (s *State) evictableKey(r *Runner) evictableKey {
 	k := evictableKey{pool: r.pool, deadlineMs: r.Drain.DeadlineMs, version: r.Version, left: r.left(), number: r.Number}
+	k.delayed = s.pools.Get(r.pool).EvictionBeginsMs(r) > s.clockMs
 	if k.deadlineMs == 0 {
 		k.deadlineMs = math.MaxInt64
 	}
 	return k
 }
 
+// EmptiedBefore tells whether one of two runners that give up their actors is emptied before the other.
+func (s *State) EmptiedBefore(a, b *Runner) bool {
+	x, y := s.evictableKey(a), s.evictableKey(b)
+	x.delayed, y.delayed = false, false
+	return evictableLess(x, y)
+}
+
 // Evictable yields the runners of a pool that its pace may take an actor from, in the order in which they are emptied: first the one
-// that is being emptied already.
-func (s *State) Evictable(p *Pool) iter.Seq[*Runner] {
+// that is being emptied already, and last those whose delay is not over.
+func (s *State) Evictable(p *Pool) iter.Seq[*Runner] { return s.evictable(p, true) }
+
+// Ready yields the runners that Evictable yields, but for those whose delay is not over.
+func (s *State) Ready(p *Pool) iter.Seq[*Runner] { return s.evictable(p, false) }
+
+func (s *State) evictable(p *Pool, delayed bool) iter.Seq[*Runner] {
 	return func(yield func(*Runner) bool) {
 		emptying := s.runners.Get(s.buckets.Get(p.ordinal).Emptying)
-		if emptying != nil && (emptying.pool != p.ordinal || !emptying.evictable()) {
+		if emptying != nil && (emptying.pool != p.ordinal || !emptying.evictable() || !delayed && p.EvictionBeginsMs(emptying) > s.clockMs) {
 			emptying = nil
 		}
 		if emptying != nil && !yield(emptying) {
 			return
 		}
 		for k := range s.evictables.From(evictableKey{pool: p.ordinal, deadlineMs: math.MinInt64}) {
-			if k.pool != p.ordinal {
+			if k.pool != p.ordinal || k.delayed && !delayed {
 				return
 			}
 			if emptying != nil && k.number == emptying.Number {
 				continue
 			}
-			if !yield(s.runners.Get(k.number)) {
+			if !yield(s.runnerAt(k.number)) {
 				return
 			}
 		}
 	}
 }
 
-// PoolsToEvict returns the pools that have something to be evicted at their pace, by the names of their namespaces and their own: a
-// restore changes ordinals, and must not change the order of decisions.
-func (s *State) PoolsToEvict() []*Pool {
-	var pools []*Pool
-	from := evictableKey{deadlineMs: math.MinInt64}
-	for {
-		k, ok := s.evictables.First(from)
-		if !ok {
-			break
-		}
-		pools = append(pools, s.pools.Get(k.pool))
-		from.pool = k.pool + 1
-	}
-	slices.SortFunc(pools, s.compareNames)
+// PoolsToEvict returns the pools that have something to be evicted at their pace and that changed in this Tx, or whose time has come with
+// it, by the names of their namespaces and their own: a restore changes ordinals, and must not change the order of decisions.
+func (tx *Tx) PoolsToEvict() []*Pool {
+	pools := slices.DeleteFunc(tx.DirtyPools(), func(p *Pool) bool { return tx.PoolStats(p).Evictable == 0 })
+	slices.SortFunc(pools, tx.compareNames)
 	return pools
 }
 
@@ -204,15 +212,43 @@ func (s *State) compareNames(a, b *Pool) int {
 	return cmp.Or(cmp.Compare(s.PoolNamespace(a).Name, s.PoolNamespace(b).Name), cmp.Compare(a.ID.Name, b.ID.Name))
 }
 
-// DrainWork yields the runners whose drain has something to be done whatever the pace, by number.
+// drainWorkKey orders the runners whose drain has something to be done whatever the pool's pace, by when it is to be done.
+type drainWorkKey struct {
+	atMs   int64
+	number uint32
+}
+
+func drainWorkLess(a, b drainWorkKey) bool {
+	if a.atMs != b.atMs {
+		return a.atMs < b.atMs
+	}
+	return a.number < b.number
+}
+
+// drainWorkKey is when that is: the turn of its next forced move, or at once.
+func (s *State) drainWorkKey(r *Runner) drainWorkKey {
+	k := drainWorkKey{number: r.Number}
+	if r.Held > 0 && r.Moves.Total > 0 {
+		k.atMs = s.ForcedTurnMs(r)
+	}
+	return k
+}
+
+// DrainWork yields the runners whose drain has something to be done now whatever the pace, the longest due first.
 func (s *State) DrainWork() iter.Seq[*Runner] {
 	return func(yield func(*Runner) bool) {
-		for number := range s.drainWork.All() {
-			if !yield(s.runners.Get(number)) {
+		for k := range s.drainWork.From(drainWorkKey{atMs: math.MinInt64}) {
+			if k.atMs > s.clockMs || !yield(s.runnerAt(k.number)) {
 				return
 			}
 		}
 	}
+}
+
+// NextDrainWorkMs returns when a drain has something to be done whatever the pace, if not now.
+func (s *State) NextDrainWorkMs() (atMs int64, ok bool) {
+	k, ok := s.drainWork.First(drainWorkKey{atMs: s.clockMs + 1})
+	return k.atMs, ok
 }
 
 func (tx *Tx) startDrain(op *logv1.StartDrain) Result {

@@ -74,6 +74,17 @@ func (s *State) NamedActors(p *Pool) iter.Seq[*Actor] {
 	}
 }
 
+// NamedTurns yields the turns of the named actors of a pool, the last one first.
+func (s *State) NamedTurns(p *Pool) iter.Seq[int64] {
+	return func(yield func(int64) bool) {
+		for k := range s.named.DownFrom(namedKey{pool: p.ordinal, atMs: math.MaxInt64, seq: math.MaxUint64}) {
+			if k.pool != p.ordinal || !yield(k.atMs) {
+				return
+			}
+		}
+	}
+}
+
 // UnreceivedSinceMs returns when the oldest planned eviction was decided that a runner has not acknowledged; ok is false when there is none.
 func (s *State) UnreceivedSinceMs(r *Runner) (clockMs int64, ok bool) {
 	k, ok := s.unreceived.First(unreceivedKey{runner: r.Number, atMs: math.MinInt64})

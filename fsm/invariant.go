@@ -47,14 +47,21 @@ func (s *State) CheckAll() error {
 				}
 			}
 		})
-	idle := 0
+	idle, looks := 0, 0
 	for ordinal := range s.poolOrdinals.next {
 		c.checkPool(ordinal)
 		c.checkBucket(ordinal)
+		looks += c.checkLook(ordinal)
 		idle += count(s.pools.Get(ordinal) != nil && s.idle(s.pools.Get(ordinal)))
 	}
 	if got := s.idlePools.Len(); got != idle {
 		c.differ("the state", "index of pools to be forgotten", idle, got)
+	}
+	if got := s.looks.Len(); got != looks {
+		c.differ("the state", "index of pools to be looked at", looks, got)
+	}
+	if got := s.moved.Len(); got != len(c.delta.moved) {
+		c.differ("the state", "index of the actors that rollouts have moved", len(c.delta.moved), got)
 	}
 	c.checkRollouts(s.rollouts.All())
 	for ordinal := range s.namespaceCount {
@@ -108,6 +115,7 @@ func (tx *Tx) Check() error {
 	for _, ordinal := range tx.touchedBuckets {
 		c.checkPool(ordinal)
 		c.checkBucket(ordinal)
+		c.checkLook(ordinal)
 	}
 	c.checkRollouts(slices.Values(tx.touchedRolls))
 	c.checkRequests(slices.Values(tx.touchedRequests))
@@ -134,7 +142,7 @@ type checker struct {
 func newChecker(s, before *State) *checker {
 	return &checker{State: s, before: before, delta: tally{
 		held: map[uint32]heldSlots{}, pools: map[uint32]PoolStats{}, versions: map[versionKey]versionKey{}, names: map[nameCountKey]int{}, ended: map[uint32]int{},
-		endedRunners: map[uint32]int{}, moving: map[rolloutKey]int{}, over: map[uint32]int{}, orphansOf: map[ActorID]int{},
+		endedRunners: map[uint32]int{}, moving: map[rolloutKey]int{}, moved: map[movedKey]int{}, over: map[uint32]int{}, orphansOf: map[ActorID]int{},
 	}}
 }
 
@@ -190,6 +198,8 @@ func (c *checker) checkChanges(runners iter.Seq2[*Runner, *Runner], actors iter.
 		c.checkCounts(now)
 		c.checkMoving(old)
 		c.checkMoving(now)
+		c.checkMoved(old)
+		c.checkMoved(now)
 		c.checkOrphans(now)
 	}
 	for _, id := range c.delta.waiting {

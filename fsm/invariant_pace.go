@@ -32,6 +32,23 @@ func (c *checker) checkBucket(ordinal uint32) {
 	}
 }
 
+// checkLook holds that a pool is on the agenda at the next time at which its pace is to be looked at, and counts it there.
+func (c *checker) checkLook(ordinal uint32) int {
+	p, want := c.pools.Get(ordinal), int64(0)
+	if p != nil {
+		want = c.nextLookMs(p)
+	}
+	name := fmt.Sprint("pool ordinal ", ordinal)
+	if got := c.lookAt.Get(ordinal); got != want {
+		c.differ(name, "when it is to be looked at", want, got)
+	}
+	if want == 0 {
+		return 0
+	}
+	in(c, c.looks, "pools to be looked at", name, lookKey{want, ordinal})
+	return 1
+}
+
 // checkMoving compares how many actors a rollout says it is moving. It may be forgotten while they stop.
 func (c *checker) checkMoving(a *Actor) {
 	if a != nil && a.Eviction&evictionByRollout != 0 {

@@ -61,7 +61,20 @@ func TestEveryBrokenInvariantOfADrainIsSeen(t *testing.T) {
 	}{
 		{"a runner is lost from its pool", "runners of the pool", func(tx *Tx) { tx.poolRunners.Delete(poolRunnerKey{1, 1, 1}); runner(tx, 1, nothing) }},
 		{"a stray runner of a pool", "growth of the indexes", func(tx *Tx) { tx.poolRunners.Put(poolRunnerKey{1, 1, 9}) }},
-		{"a runner is never emptied", "runners to be emptied", func(tx *Tx) { tx.evictables.Delete(tx.runners.Get(1).evictableKey()); runner(tx, 1, nothing) }},
+		{"a runner is never emptied", "runners to be emptied", func(tx *Tx) { tx.evictables.Delete(tx.evictableKey(tx.runners.Get(1))); runner(tx, 1, nothing) }},
+		{"a delay never ends", "delays", func(tx *Tx) { tx.delays.Delete(tx.runners.Get(1).delayKey()); runner(tx, 1, nothing) }},
+		{"a pool is never looked at", "when it is to be looked at", func(tx *Tx) { bucket(tx, func(*Bucket) {}); tx.settleLooks(); tx.lookAt.Set(1, 0) }},
+		{"a pool is not on the agenda", "pools to be looked at", func(tx *Tx) {
+			bucket(tx, func(*Bucket) {})
+			tx.settleLooks()
+			tx.looks.Delete(lookKey{tx.lookAt.Get(1), 1})
+		}},
+		{"what a rollout has moved counts wrong", "has moved: should be 1, is 5", func(tx *Tx) {
+			row(tx, "a2", func(a *Actor) { a.MovedIn = 1 })
+			k := actor(tx, "a2").movedKey()
+			k.actors = 5
+			tx.moved.Put(k)
+		}},
 		{"a stray runner to be emptied", "growth of the indexes", func(tx *Tx) { tx.evictables.Put(evictableKey{pool: 7}) }},
 		{"a deadline never comes", "what falls due", func(tx *Tx) { tx.agenda.Delete(tx.runners.Get(3).drainAgenda()); runner(tx, 3, nothing) }},
 		{"versions count wrong", "counts of its version", func(tx *Tx) {

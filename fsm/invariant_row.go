@@ -47,7 +47,8 @@ func (c *checker) checkRunner(r *Runner) {
 		in(c, c.endedRunners, "ended runners", name, c.endedRunnerKey(r))
 	}
 	if r.evictable() {
-		in(c, c.evictables, "runners to be emptied", name, r.evictableKey())
+		in(c, c.evictables, "runners to be emptied", name, c.evictableKey(r))
+		in(c, c.delays, "delays", name, r.delayKey())
 	}
 	if r.drainDue() {
 		in(c, c.agenda, "what falls due", name, r.drainAgenda())
@@ -59,7 +60,7 @@ func (c *checker) checkRunner(r *Runner) {
 		in(c, c.idleRunners, "idle runners", name, idleRunnerKey{r.pool, r.Seq, r.Number})
 	}
 	if r.drainWork() {
-		in(c, c.drainWork, "drain work", name, r.Number)
+		in(c, c.drainWork, "drain work", name, c.drainWorkKey(r))
 	}
 	switch {
 	case p.ID != r.Pool:
@@ -87,6 +88,10 @@ func (c *checker) checkRunner(r *Runner) {
 
 func (c *checker) checkDue(r *Runner) {
 	if r == nil {
+		return
+	}
+	if r.End == NotEnded && !c.silent(r) {
+		in(c, c.heard, "runners that are not silent", row[*Runner]{r}, c.heardKey(r))
 		return
 	}
 	in(c, c.agenda, "what falls due", row[*Runner]{r}, c.runnerAgenda(r))

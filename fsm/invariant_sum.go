@@ -20,6 +20,7 @@ type tally struct {
 	names    map[nameCountKey]int      // without hash and count
 	ended    map[uint32]int            // by namespace ordinal
 	moving   map[rolloutKey]int        // without rows
+	moved    map[movedKey]int          // without counts
 	over     map[uint32]int            // ended rollouts by namespace ordinal
 
 	endedRunners map[uint32]int // by namespace ordinal
@@ -30,7 +31,7 @@ type tally struct {
 
 // lens are the lengths of the indexes that rows of actors and runners are found under.
 type lens struct {
-	runnersByID, runnersByKey, runnersBySeq, candidates, drainWork, poolRunners, evictables, endedRunners                   int
+	runnersByID, runnersByKey, runnersBySeq, candidates, drainWork, poolRunners, evictables, delays, endedRunners           int
 	actorsByID, actorsByName, actorsByKey, queue, assigned, alarms, backoffs, endedActors, agenda, named, turns, unreceived int
 	rollouts, endedRollouts, requestsByID, poolRequests, idleRunners                                                        int
 }
@@ -39,10 +40,12 @@ func (s *State) lens() lens {
 	return lens{
 		runnersByID: s.runnersByID.Len(), runnersByKey: s.runnersByKey.Len(), runnersBySeq: s.runnersBySeq.Len(),
 		candidates: s.candidates.Len(), drainWork: s.drainWork.Len(), poolRunners: s.poolRunners.Len(), evictables: s.evictables.Len(),
+		delays:       s.delays.Len(),
 		endedRunners: s.endedRunners.Len(),
 		actorsByID:   s.actorsByID.Len(), actorsByName: s.actorsByName.Len(), actorsByKey: s.actorsByKey.Len(), queue: s.queue.Len(),
 		assigned: s.assigned.Len(), alarms: s.alarms.Len(), backoffs: s.backoffs.Len(), endedActors: s.endedActors.Len(),
-		agenda: s.agenda.Len(), named: s.named.Len(), turns: s.turns.Len(), unreceived: s.unreceived.Len(), rollouts: s.rollouts.Len(), endedRollouts: s.endedRollouts.Len(),
+		agenda: s.agenda.Len() + s.heard.Len(), // time alone moves runners from one to the other
+		named:  s.named.Len(), turns: s.turns.Len(), unreceived: s.unreceived.Len(), rollouts: s.rollouts.Len(), endedRollouts: s.endedRollouts.Len(),
 		requestsByID: s.requestsByID.Len(), poolRequests: s.poolRequests.Len(), idleRunners: s.idleRunners.Len(),
 	}
 }
@@ -51,7 +54,7 @@ func (s *State) lens() lens {
 func (l lens) minus(o lens) lens {
 	return lens{
 		l.runnersByID - o.runnersByID, l.runnersByKey - o.runnersByKey, l.runnersBySeq - o.runnersBySeq, l.candidates - o.candidates,
-		l.drainWork - o.drainWork, l.poolRunners - o.poolRunners, l.evictables - o.evictables, l.endedRunners - o.endedRunners, l.actorsByID - o.actorsByID, l.actorsByName - o.actorsByName, l.actorsByKey - o.actorsByKey,
+		l.drainWork - o.drainWork, l.poolRunners - o.poolRunners, l.evictables - o.evictables, l.delays - o.delays, l.endedRunners - o.endedRunners, l.actorsByID - o.actorsByID, l.actorsByName - o.actorsByName, l.actorsByKey - o.actorsByKey,
 		l.queue - o.queue, l.assigned - o.assigned, l.alarms - o.alarms, l.backoffs - o.backoffs, l.endedActors - o.endedActors, l.agenda - o.agenda,
 		l.named - o.named, l.turns - o.turns, l.unreceived - o.unreceived, l.rollouts - o.rollouts, l.endedRollouts - o.endedRollouts,
 		l.requestsByID - o.requestsByID, l.poolRequests - o.poolRequests, l.idleRunners - o.idleRunners,
@@ -71,6 +74,7 @@ func (c *checker) addRunner(s *State, r *Runner, by int) {
 	}
 	d.lens.candidates += by * count(r.candidate())
 	d.lens.evictables += by * count(r.evictable())
+	d.lens.delays += by * count(r.evictable())
 	d.lens.drainWork += by * count(r.drainWork())
 	d.lens.idleRunners += by * count(r.idle())
 	d.lens.agenda += by * count(r.drainDue())
@@ -110,6 +114,9 @@ func (c *checker) addActor(a *Actor, by int) {
 		return
 	}
 	d.lens.named += by * count(a.Named())
+	if k := a.movedKey(); k != (movedKey{}) {
+		d.moved[k] += by
+	}
 	d.lens.turns += by * count(a.awaitsTurn())
 	d.lens.unreceived += by * count(a.Eviction&evictionUnreceived != 0)
 	if a.Eviction&evictionByRollout != 0 {
@@ -230,6 +237,19 @@ func (c *checker) checkPool(ordinal uint32) {
 	is, want := c.poolStats.Get(ordinal), c.before.poolStats.Get(ordinal).plus(c.delta.pools[ordinal], 1)
 	if is != want {
 		c.differ(fmt.Sprintf("pool %q", p.ID.Name), "counts", fmt.Sprintf("%+v", want), fmt.Sprintf("%+v", is))
+	}
+}
+
+// checkMoved compares how many actors of a runner a rollout has moved already.
+func (c *checker) checkMoved(a *Actor) {
+	k := a.movedKey()
+	if k == (movedKey{}) {
+		return
+	}
+	was, _ := c.before.moved.Get(k)
+	is, found := c.moved.Get(k)
+	if want := int(was.actors) + c.delta.moved[k]; want != int(is.actors) || found != (want > 0) {
+		c.differ(fmt.Sprintf("runner number %d", k.runner), fmt.Sprint("actors that the rollout ", k.rollout, " has moved"), want, is.actors)
 	}
 }
 

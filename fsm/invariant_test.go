@@ -108,10 +108,20 @@ func TestEveryBrokenInvariantIsSeen(t *testing.T) {
 		}},
 		{"an actor never falls due", "what falls due", "tx", func(tx *Tx) { note(tx, "a2"); tx.agenda.Delete(keysOf(actor(&tx.State, "a2")).agenda) }},
 		{"something falls due for nobody", "growth of the indexes", "tx", func(tx *Tx) { tx.agenda.Put(agendaKey{atMs: 5, kind: DueStart, row: 77}) }},
-		{"a runner never falls due", "what falls due", "tx", func(tx *Tx) {
-			key := tx.runnerAgenda(runner(&tx.State, "r5"))
-			tx.agenda.Delete(key)
+		{"a runner never falls silent", "runners that are not silent", "tx", func(tx *Tx) {
+			tx.heard.Delete(tx.heardKey(runner(&tx.State, "r5")))
 			tx.touchRunner(5)
+		}},
+		{"a runner is said to be silent", "candidates", "tx", func(tx *Tx) {
+			key := tx.candidateKey(runner(&tx.State, "r2"))
+			tx.candidates.Delete(key)
+			key.silent = true
+			tx.candidates.Put(key)
+			runnerRow(tx, "r2", func(*Runner) {})
+		}},
+		{"an ended runner never falls due", "what falls due", "tx", func(tx *Tx) {
+			tx.endRunner(runner(&tx.State, "r5"), EndStopped)
+			tx.agenda.Delete(tx.runnerAgenda(runner(&tx.State, "r5")))
 		}},
 		{"a phase counts wrong", "actors that are running: should be 1, is 2", "tx", func(tx *Tx) { tx.phases[Running]++ }},
 		{"stored bytes are wrong", "bytes of inputs and saved states: should be 10, is 11", "tx", func(tx *Tx) { tx.storedBytes++ }},
@@ -193,7 +203,7 @@ func TestEveryBrokenInvariantIsSeen(t *testing.T) {
 			runnerRow(tx, "r2", func(*Runner) {})
 		}},
 		{"a stray candidate", "growth of the indexes", "tx", func(tx *Tx) { tx.candidates.Put(tx.candidateKey(runner(&tx.State, "r3"))) }},
-		{"drain work is lost", "drain work", "tx", func(tx *Tx) { tx.drainWork.Delete(3); runnerRow(tx, "r3", func(*Runner) {}) }},
+		{"drain work is lost", "drain work", "tx", func(tx *Tx) { tx.drainWork.Delete(drainWorkKey{number: 3}); runnerRow(tx, "r3", func(*Runner) {}) }},
 		{"versions count wrong", "counts of its version: should be {pool:1 version:2 registered:1 connected:1 outdated:0}, is {pool:1 version:2 registered:9 connected:0 outdated:0}", "tx", func(tx *Tx) {
 			tx.versions.Put(versionKey{pool: 1, version: 2, registered: 9})
 			runnerRow(tx, "r2", func(*Runner) {})

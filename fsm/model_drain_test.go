@@ -77,6 +77,15 @@ func (m *model) drainWork(id string) bool {
 	return r.forced() && m.left(id) > 0
 }
 
+// drainWorkMs is when it is to be done: at once, or at the turn of the next forced move.
+func (m *model) drainWorkMs(id string) int64 {
+	r := m.runners[id]
+	if slots, _ := m.held(id); slots == 0 || r.moves.Total == 0 {
+		return 0
+	}
+	return r.moves.FromMs + m.movesOf(m.pools[r.inPool()], r)(int64(r.moves.Done))
+}
+
 func (m *model) drainDue(id string) bool {
 	r := m.runners[id]
 	if r.end != "" || r.drain.deadlineMs == 0 {
@@ -101,12 +110,20 @@ func (m *model) evictables(pool string) []string {
 			return -1
 		case b == emptying:
 			return 1
+		case m.delayed(a) != m.delayed(b):
+			return count(m.delayed(a)) - count(m.delayed(b))
 		case (ra.drain.deadlineMs == 0) != (rb.drain.deadlineMs == 0):
 			return cmp.Compare(rb.drain.deadlineMs, ra.drain.deadlineMs)
 		}
 		return cmp.Or(cmp.Compare(ra.drain.deadlineMs, rb.drain.deadlineMs), cmp.Compare(ra.version, rb.version), m.left(a)-m.left(b), ra.number-rb.number)
 	})
 	return ids
+}
+
+// delayed tells whether the eviction delay of a runner is not over.
+func (m *model) delayed(id string) bool {
+	r := m.runners[id]
+	return r.drain.startMs+m.pools[r.inPool()].delayMs > m.clockMs
 }
 
 // named lists the actors of a pool that have a turn, in the order of their turns.

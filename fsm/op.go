@@ -43,6 +43,12 @@ func (tx *Tx) Do(op *logv1.Op) Result {
 	if unknown := opShape.unknown(op.ProtoReflect()); unknown != "" {
 		panic("fsm: an op cannot be applied: " + unknown + ": it was written by a newer build; upgrade this node")
 	}
+	res := tx.apply(op)
+	tx.settleLooks()
+	return res
+}
+
+func (tx *Tx) apply(op *logv1.Op) Result {
 	switch o := op.GetOp().(type) {
 	case *logv1.Op_LeaderEstablished:
 		return tx.leaderEstablished(o.LeaderEstablished)

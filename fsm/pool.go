@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"iter"
+	"slices"
 
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 )
@@ -185,7 +186,7 @@ func (tx *Tx) listServerless(p *Pool) {
 	tx.setEndpoint(p, nil)
 }
 
-// replacePool writes a pool's row and re-orders its candidates when the placement changed.
+// replacePool writes a pool's row, and moves its runners to where they belong by the new one.
 func (tx *Tx) replacePool(old, next *Pool) {
 	tx.dirtyPool(next.ordinal)
 	// What was saved up at the old rate counts on, and never for more than the new one would have saved up.
@@ -195,21 +196,11 @@ func (tx *Tx) replacePool(old, next *Pool) {
 	if old.EndpointFingerprint() != next.EndpointFingerprint() {
 		tx.setEndpoint(next, nil) // another one: nothing is known of it
 	}
-	if old.Placement() == next.Placement() {
+	if old.Placement() == next.Placement() && old.EvictionDelayMs() == next.EvictionDelayMs() && !old.paceChanges(next) {
 		tx.setPool(next.ordinal, next)
 		return
 	}
-	var runners []*Runner
-	for r := range tx.poolCandidates(old) {
-		runners = append(runners, r)
-	}
-	for _, r := range runners {
-		tx.candidates.Delete(tx.candidateKey(r))
-	}
-	tx.setPool(next.ordinal, next)
-	for _, r := range runners {
-		tx.candidates.Put(tx.candidateKey(r))
-	}
+	tx.rekeyRunners(slices.Collect(tx.PoolRunners(old)), func() { tx.setPool(next.ordinal, next) })
 }
 
 // setPool writes a pool's row; nil: it is forgotten.

@@ -248,6 +248,7 @@ var (
 		"namespaceCount", "namespacesByName", "namespacesByID", "poolOrdinals", "idlePools", "poolStats", "poolsByName", "versions",
 		"runnersByID", "runnersByKey", "runnersBySeq", "runnerNumbers", "candidates", "poolRunners", "evictables", "drainWork", "endedRunners", "endedRunnerCount",
 		"requestOrdinals", "requestsByID", "poolRequests", "idleRunners", "serverlessPools", "endedRollouts", "endedRolloutCount", "named", "turns", "unreceived",
+		"looks", "lookAt", "delays", "moved", "heard", "visited", // the last of a Tx alone
 		"actorOrdinals", "actorsByID", "actorsByName", "actorsByKey", "actorNames", "endedActors", "bodies", "queue", "assigned", "alarms", "backoffs", "agenda",
 		"outcomesByKey", "outcomeSeq", "outcomeLongBytes", "phases", "storedBytes", "endedCount", "sum",
 	}

@@ -130,6 +130,7 @@ func (r *Restorer) View() (*View, error) {
 	}
 	for _, p := range r.pools {
 		r.tx.settleDeleted(p.ordinal)
+		r.tx.settleLook(p.ordinal)
 	}
 	view := r.tx.Seal(r.tx.index)
 	view.base = r.base

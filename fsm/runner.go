@@ -169,6 +169,12 @@ func (s *State) Runner(id RunnerID) *Runner {
 // RunnerByNumber finds a runner by its dense number; nil: there is none.
 func (s *State) RunnerByNumber(number uint32) *Runner { return s.runners.Get(number) }
 
+// runnerAt returns the runner that an index names.
+func (s *State) runnerAt(number uint32) *Runner {
+	s.visit()
+	return s.runners.Get(number)
+}
+
 // RunnersByKey yields the runners that had a key in a pool, newest first, ended ones included.
 func (s *State) RunnersByKey(p *Pool, key string) iter.Seq[*Runner] {
 	return func(yield func(*Runner) bool) {

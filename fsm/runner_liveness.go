@@ -15,6 +15,26 @@ func (s *State) LastSeenMs(r *Runner) int64 { return s.seen.Get(r.Number) }
 // SilentMs returns how long a runner has been silent on the cluster clock.
 func (s *State) SilentMs(r *Runner) int64 { return s.clockMs - s.seen.Get(r.Number) }
 
+// silent tells whether a runner has been silent for too long to be given actors.
+func (s *State) silent(r *Runner) bool { return s.SilentMs(r) >= s.EligibleThresholdMs(r) }
+
+// heardKey orders the runners that are not silent by when they will be if nothing is heard of them.
+type heardKey struct {
+	atMs   int64
+	number uint32
+}
+
+func heardLess(a, b heardKey) bool {
+	if a.atMs != b.atMs {
+		return a.atMs < b.atMs
+	}
+	return a.number < b.number
+}
+
+func (s *State) heardKey(r *Runner) heardKey {
+	return heardKey{s.seen.Get(r.Number) + s.EligibleThresholdMs(r), r.Number}
+}
+
 // EligibleThresholdMs returns how long a runner may be silent and still get actors.
 func (s *State) EligibleThresholdMs(r *Runner) int64 {
 	two3 := r.ThresholdMs * 2 / 3
@@ -53,9 +73,32 @@ func (tx *Tx) seenAt(r *Runner, clockMs int64) {
 		tx.replaceRunner(r, &next)
 		r = &next
 	}
-	tx.agenda.Delete(agendaKey{atMs: r.lostMs(was), kind: DueLost, row: r.Number})
-	tx.setSeen(r.Number, clockMs)
-	tx.agenda.Put(agendaKey{atMs: r.lostMs(clockMs), kind: DueLost, row: r.Number})
+	if !tx.silent(r) && tx.EligibleThresholdMs(r) > 0 {
+		old := tx.heardKey(r)
+		tx.setSeen(r.Number, clockMs)
+		moveKey(tx.heard, old, tx.heardKey(r))
+		return
+	}
+	tx.rekeyRunner(r, func() { tx.setSeen(r.Number, clockMs) })
+}
+
+// rekeyRunner moves a runner in the indexes that something else than its row has a part in, while that changes.
+func (tx *Tx) rekeyRunner(r *Runner, change func()) { tx.rekeyRunners([]*Runner{r}, change) }
+
+func (tx *Tx) rekeyRunners(runners []*Runner, change func()) {
+	was := make([]runnerKeys, len(runners))
+	for i, r := range runners {
+		was[i] = tx.runnerKeysOf(r)
+	}
+	change()
+	for i, r := range runners {
+		is := tx.runnerKeysOf(r)
+		moveKey(tx.candidates, was[i].candidate, is.candidate)
+		moveKey(tx.evictables, was[i].evictable, is.evictable)
+		moveKey(tx.heard, was[i].heard, is.heard)
+		moveKey(tx.agenda, was[i].agenda, is.agenda)
+		moveKey(tx.drainWork, was[i].drainWork, is.drainWork)
+	}
 }
 
 // setSeen writes the cluster clock of a runner's last heartbeat.
@@ -82,7 +125,7 @@ func (r *Runner) lostMs(seenMs int64) int64 { return max(seenMs+r.ThresholdMs, r
 // VerdictHeld tells whether this silence of a runner has been given more time already.
 func (s *State) VerdictHeld(r *Runner) bool { return r.VerdictMs > s.LastSeenMs(r)+r.ThresholdMs }
 
-// SilentUntil yields the runners that will be lost by a cluster clock if nothing is heard of them, the longest silent first.
+// SilentUntil yields the silent runners that will be lost by a cluster clock if nothing is heard of them, the longest silent first.
 func (s *State) SilentUntil(clockMs int64) iter.Seq[*Runner] {
 	return func(yield func(*Runner) bool) {
 		for key := range s.agenda.From(agendaKey{atMs: math.MinInt64}) {

@@ -69,11 +69,13 @@ type settings struct {
 }
 
 // Setting returns the effective value.
-func (s *State) Setting(which Setting) int64 {
-	if !s.settings.set[which] {
+func (s *State) Setting(which Setting) int64 { return s.settings.of(which) }
+
+func (s *settings) of(which Setting) int64 {
+	if !s.set[which] {
 		return settingInfos[which].Default
 	}
-	return s.settings.values[which]
+	return s.values[which]
 }
 
 // SettingIsSet tells whether the value was set, and is not the default.
@@ -89,12 +91,23 @@ func (tx *Tx) putSettings(op *logv1.PutSettings) Result {
 			return refuse(CodeMalformed)
 		}
 	}
+	next := tx.settings
 	for _, v := range op.GetValues() {
 		info, _ := SettingByName(v.GetName())
-		tx.settings.set[info.Setting], tx.settings.values[info.Setting] = true, v.GetValue()
+		next.set[info.Setting], next.values[info.Setting] = true, v.GetValue()
 		if v.GetReset_() {
-			tx.settings.set[info.Setting], tx.settings.values[info.Setting] = false, 0
+			next.set[info.Setting], next.values[info.Setting] = false, 0
 		}
 	}
+	changes := func(which Setting) bool { return next.of(which) != tx.Setting(which) }
+	if !changes(RunnerEligibleThreshold) && !changes(ActorStopThreshold) {
+		tx.settings = next
+		return Result{}
+	}
+	var runners []*Runner
+	for k := range tx.poolRunners.All() {
+		runners = append(runners, tx.runners.Get(k.number))
+	}
+	tx.rekeyRunners(runners, func() { tx.settings = next })
 	return Result{}
 }

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/big"
@@ -167,7 +168,7 @@ func (w *walk) compareDrains() {
 	var want, got []string
 	pools := map[string]bool{}
 	for id, r := range m.runners {
-		if m.drainWork(id) {
+		if m.drainWork(id) && m.drainWorkMs(id) <= m.clockMs {
 			want = append(want, id)
 		}
 		if m.evictable(id) {
@@ -179,20 +180,19 @@ func (w *walk) compareDrains() {
 			w.same("oldest missing receipt of "+id, since, sinceMs)
 		}
 	}
-	slices.SortFunc(want, func(a, b string) int { return m.runners[a].number - m.runners[b].number })
+	slices.SortFunc(want, func(a, b string) int {
+		return cmp.Or(cmp.Compare(m.drainWorkMs(a), m.drainWorkMs(b)), m.runners[a].number-m.runners[b].number)
+	})
 	for r := range s.DrainWork() {
 		got = append(got, textOf(ID(r.ID)))
 	}
 	w.same("drain work", want, got)
-	want, got = nil, nil
+	want = nil
 	for pool := range pools {
 		want = append(want, pool)
 	}
 	slices.Sort(want)
-	for _, p := range s.PoolsToEvict() {
-		got = append(got, s.PoolNamespace(p).Name+"/"+p.ID.Name)
-	}
-	w.same("pools to evict from", want, got)
+	w.same("pools to evict from", want, poolsToEvict(w.view))
 	for id, a := range m.actors {
 		w.same("missing receipt of "+id, a.unreceived, s.AwaitsReceipt(Ref{ActorID(idOf(id)), a.generation}))
 	}

@@ -199,12 +199,19 @@ func (w *walk) sameOrder(live, restored *View) {
 		}
 		return ids
 	}
-	w.same("pools to evict from", poolNames(live.PoolsToEvict()), poolNames(restored.PoolsToEvict()))
+	w.same("pools to evict from", poolsToEvict(live), poolsToEvict(restored))
 	for pool := range w.model.pools {
 		for seed := range uint32(5) {
 			w.same(fmt.Sprint("candidates of the restored ", pool, " with the seed ", seed), order(live, pool, seed), order(restored, pool, seed))
 		}
 	}
+}
+
+// poolsToEvict lists the pools that an election has looked at.
+func poolsToEvict(v *View) []string {
+	tx := v.Begin(v.ClockMs(), v.WallMs())
+	tx.DirtyAllPools()
+	return poolNames(tx.PoolsToEvict())
 }
 
 // Views are read and begun on from many goroutines: with -race this fails unless the lock in Begin holds.

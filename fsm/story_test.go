@@ -93,7 +93,9 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) string {
 		return words(out)
 	case "pools-to-evict":
 		var out []string
-		for _, p := range s.view.PoolsToEvict() {
+		tx := s.view.Begin(s.view.ClockMs(), s.view.WallMs())
+		tx.DirtyAllPools()
+		for _, p := range tx.PoolsToEvict() {
 			out = append(out, s.view.PoolNamespace(p).Name+"/"+p.ID.Name)
 		}
 		return words(out)

@@ -1,6 +1,9 @@
 package fsm
 
-import "math"
+import (
+	"math"
+	"sort"
+)
 
 // The turns of forced moves. They are counted from the first one, by the pool's pace; a change of the pace moves those that are still to come.
 
@@ -30,6 +33,18 @@ func (s *State) ForcedTurnMs(r *Runner) int64 {
 	return r.Moves.FromMs + s.forcedOffsetMs(s.RunnerPool(r), r, int64(r.Moves.Done))
 }
 
+// ForcedTurnsDue returns how many forced moves of a runner are due, at most limit. Of those that have not begun it is the first: with it
+// they begin.
+func (s *State) ForcedTurnsDue(r *Runner, limit int) int {
+	if r.Moves.Total == 0 {
+		return min(1, limit)
+	}
+	p := s.RunnerPool(r)
+	return sort.Search(limit, func(n int) bool {
+		return r.Moves.FromMs+s.forcedOffsetMs(p, r, int64(r.Moves.Done)+int64(n)) > s.clockMs
+	})
+}
+
 // awaitsTurn tells whether an actor was moved off a lost runner and its turn has not come: it is pending, or backs off until then.
 func (a *Actor) awaitsTurn() bool { return a.Paced() || a.Eviction&evictionForced != 0 }
 
@@ -39,9 +54,14 @@ func (tx *Tx) sinceLastMs(dueMs, intervalMs, nextIntervalMs int64) int64 {
 	return max(tx.clockMs, dueMs-intervalMs+nextIntervalMs)
 }
 
+// paceChanges tells whether forced moves come at other times by another config.
+func (p *Pool) paceChanges(next *Pool) bool {
+	return p.EvictionRateMicros() != next.EvictionRateMicros() || p.EvictionPeriodMs() != next.EvictionPeriodMs()
+}
+
 // repace moves the turns of a pool's forced moves when its pace has changed.
 func (tx *Tx) repace(old, next *Pool) {
-	if old.EvictionRateMicros() == next.EvictionRateMicros() && old.EvictionPeriodMs() == next.EvictionPeriodMs() {
+	if !old.paceChanges(next) {
 		return
 	}
 	var moving []*Runner

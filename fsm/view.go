@@ -40,6 +40,8 @@ type State struct {
 	poolsByName  table.Index[poolKey]
 	buckets      table.Rows[Bucket]
 	versions     table.Index[versionKey]
+	looks        table.Index[lookKey]
+	lookAt       table.Rows[int64] // by pool, what looks has; 0: nothing
 
 	runners          table.Rows[*Runner] // by number, from 1
 	runnersByID      table.Index[idKey]
@@ -50,9 +52,12 @@ type State struct {
 	candidates       table.Index[candidateKey]
 	poolRunners      table.Index[poolRunnerKey]
 	evictables       table.Index[evictableKey]
+	delays           table.Index[delayKey]
+	moved            table.Index[movedKey]
+	heard            table.Index[heardKey] // runners that are not silent
 	endedRunners     table.Index[endedRunnerKey]
-	endedRunnerCount table.Rows[uint32]  // by namespace
-	drainWork        table.Index[uint32] // numbers of runners
+	endedRunnerCount table.Rows[uint32] // by namespace
+	drainWork        table.Index[drainWorkKey]
 
 	rollouts          table.Index[rolloutKey]
 	endedRollouts     table.Index[endedRolloutKey]
@@ -95,7 +100,8 @@ type State struct {
 	outcomeLongBytes int64              // what longOutcomes holds
 	endedCount       table.Rows[uint32] // ended actors by namespace
 
-	sum StateHash // of all rows
+	sum     StateHash // of all rows
+	visited *uint64   // of the Tx whose state it is
 }
 
 // View is one version of the state. It never changes.
@@ -124,7 +130,11 @@ func NewView() *View {
 		poolRunners:      table.NewIndex(poolRunnerLess),
 		evictables:       table.NewIndex(evictableLess),
 		endedRunners:     table.NewIndex(endedRunnerLess),
-		drainWork:        table.NewIndex(func(a, b uint32) bool { return a < b }),
+		drainWork:        table.NewIndex(drainWorkLess),
+		delays:           table.NewIndex(delayLess),
+		moved:            table.NewIndex(movedLess),
+		heard:            table.NewIndex(heardLess),
+		looks:            table.NewIndex(lookLess),
 		rollouts:         table.NewIndex(rolloutLess),
 		endedRollouts:    table.NewIndex(endedRolloutLess),
 		requestOrdinals:  newNumbers(),
@@ -167,6 +177,8 @@ type Tx struct {
 	touchedRequests []uint32 // ordinals, some more than once
 	dirtyPools      []uint32 // pools whose queue or capacity changed
 	dirtySet        map[uint32]bool
+	unsettled       []uint32 // pools that settleLooks looks at
+	visits          uint64
 }
 
 // Begin opens a private copy at the given cluster clock and wall clock (ms). A clock that is behind the state's is the state's:
@@ -178,6 +190,8 @@ func (v *View) Begin(clockMs, wallMs int64) *Tx {
 	v.begin.Unlock()
 	tx.clockMs = max(tx.clockMs, clockMs)
 	tx.wallMs = max(tx.wallMs, wallMs)
+	tx.passTime()
+	tx.visited = &tx.visits
 	return tx
 }
 
@@ -195,6 +209,7 @@ func (s *State) clone() State {
 	c.requests, c.requestsByID, c.poolRequests = s.requests.Clone(), s.requestsByID.Clone(), s.poolRequests.Clone()
 	c.requestOrdinals, c.endpoints, c.idleRunners = s.requestOrdinals.clone(), s.endpoints.Clone(), s.idleRunners.Clone()
 	c.serverlessPools = s.serverlessPools.Clone()
+	c.delays, c.moved, c.heard, c.looks, c.lookAt = s.delays.Clone(), s.moved.Clone(), s.heard.Clone(), s.looks.Clone(), s.lookAt.Clone()
 	c.named, c.turns, c.unreceived = s.named.Clone(), s.turns.Clone(), s.unreceived.Clone()
 	c.endedRunners, c.endedRunnerCount = s.endedRunners.Clone(), s.endedRunnerCount.Clone()
 	c.candidates, c.actorsByID, c.actorsByName = s.candidates.Clone(), s.actorsByID.Clone(), s.actorsByName.Clone()
@@ -208,9 +223,20 @@ func (s *State) clone() State {
 // ElapsedMs returns how far the Tx has moved the cluster clock.
 func (tx *Tx) ElapsedMs() int64 { return tx.clockMs - tx.before.clockMs }
 
+// Visited returns how many rows of actors and runners were found through indexes since the Tx began: what its ops and whoever decided
+// them looked at.
+func (tx *Tx) Visited() uint64 { return tx.visits }
+
+// visit counts a row that is looked at. Views count nothing: many read them at a time.
+func (s *State) visit() {
+	if s.visited != nil {
+		*s.visited++
+	}
+}
+
 // Seal turns the Tx into the View that the entry at index made. The Tx must not be used afterwards.
 func (tx *Tx) Seal(index uint64) *View {
-	tx.index, tx.base = index, index
+	tx.index, tx.base, tx.visited = index, index, nil
 	touched := slices.DeleteFunc(tx.touchedRunners, func(number uint32) bool {
 		return tx.runners.Get(number) == tx.before.runners.Get(number) // a heartbeat is nothing that its session must look at
 	})

@@ -16,13 +16,17 @@ type costly struct {
 	w    *world
 	turn uint64
 	made int // actors
+
+	visited uint64        // rows, by all Steps
+	longest time.Duration // of a Step and its check
+	busy    string        // pool to create actors in
 }
 
 func newCostly(t testing.TB) *costly {
 	t.Helper()
 	w := newWorld(t)
 	w.clockMs = 1_000
-	return &costly{t: t, w: w}
+	return &costly{t: t, w: w, busy: "p"}
 }
 
 func (c *costly) ns() *fsm.Namespace { return c.w.defaultNamespace() }
@@ -48,8 +52,9 @@ func (c *costly) runners(pool, prefix string, n int, version, slots uint32, thre
 	})
 }
 
-func (c *costly) runner(pool, prefix string, i int) *fsm.Runner {
-	return c.w.view.Runner(fsm.RunnerID(idOf(fmt.Sprintf("%s %s %d", pool, prefix, i))))
+// runner finds a runner of the pool p.
+func (c *costly) runner(prefix string, i int) *fsm.Runner {
+	return c.w.view.Runner(fsm.RunnerID(idOf(fmt.Sprintf("p %s %d", prefix, i))))
 }
 
 // actors makes running actors, so many on each of n runners.
@@ -95,29 +100,28 @@ func (c *costly) pending(pool string, n int) {
 	})
 }
 
-// step runs one Step with its check, commits, and returns how long it took.
-func (c *costly) step(in Input) (time.Duration, Output) {
+// step runs one Step with its check, and commits.
+func (c *costly) step(in Input) Output {
 	c.turn++
 	binary.LittleEndian.PutUint64(in.Seed[:], c.turn)
 	began := time.Now()
 	tx := c.w.view.Begin(c.w.clockMs, c.w.wallMs())
 	out := Step(tx, in)
+	c.visited += tx.Visited()
 	err := tx.Check()
-	took := time.Since(began)
+	c.longest = max(c.longest, time.Since(began))
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	c.w.view = tx.Seal(c.w.view.Index() + 1)
-	return took, out
+	return out
 }
 
-// idleSteps returns the least cost of Steps with no input, 1 ms apart.
-func (c *costly) idleSteps(n int) time.Duration {
-	best := time.Hour
-	for range n {
-		c.w.clockMs++
-		took, _ := c.step(Input{})
-		best = min(best, took)
+// settle runs Steps as after an election, until nothing is left to be done at once.
+func (c *costly) settle() {
+	for out := c.step(Input{Sweep: true}); out.Unfinished; {
+		out = c.step(Input{Sweep: true})
 	}
-	return best
+	c.w.clockMs += 10
+	c.step(Input{})
 }

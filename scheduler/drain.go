@@ -35,27 +35,47 @@ func (s *step) stopByMs(r *fsm.Runner) int64 {
 
 // moveAll has a runner give up the actors whose turn has come.
 func (s *step) moveAll(r *fsm.Runner) {
-	var left []*fsm.Actor
-	for a := range s.tx.ActorsOf(r, 0) { // those that are stopping have the newest revisions: they are not looked at again and again
-		if a.Phase != fsm.Stopping {
-			left = append(left, a)
-		}
-		if len(left) > maxStopsPerStep {
-			break
-		}
-	}
-	for _, a := range left {
-		if s.budget.stops == maxStopsPerStep || s.full() {
+	for {
+		if s.budget.stops >= maxForcedPerStep || s.full() {
 			s.out.Unfinished = true
 			return
 		}
-		if at := s.tx.ForcedTurnMs(s.tx.RunnerByNumber(r.Number)); at > s.tx.ClockMs() {
-			s.wakeAt(at)
+		due := s.tx.ForcedTurnsDue(r, maxForcedPerStep-s.budget.stops)
+		if due == 0 {
 			return
 		}
-		s.budget.stops++
-		s.do(&logv1.Op{Op: &logv1.Op_EvictActor{EvictActor: &logv1.EvictActor{
-			Ref: refOp(a.Ref()), StopDeadlineMs: s.stopByMs(r), Forced: true,
-		}}})
+		for _, a := range s.unstopped(r, due) {
+			if s.full() {
+				return
+			}
+			s.budget.stops++
+			if !s.moveNow(r, a) {
+				return
+			}
+		}
+		if r = s.tx.RunnerByNumber(r.Number); r.Left() == 0 {
+			return
+		}
 	}
+}
+
+func (s *step) moveNow(r *fsm.Runner, a *fsm.Actor) bool {
+	return s.do(&logv1.Op{Op: &logv1.Op_EvictActor{EvictActor: &logv1.EvictActor{
+		Ref: refOp(a.Ref()), StopDeadlineMs: s.stopByMs(r), Forced: true,
+	}}}) == fsm.CodeOK
+}
+
+// unstopped returns the first actors of a runner that have not been told to stop, at most limit. Those that are stopping have the newest
+// revisions: they are not looked at again and again.
+func (s *step) unstopped(r *fsm.Runner, limit int) []*fsm.Actor {
+	var actors []*fsm.Actor
+	for a := range s.tx.ActorsOf(r, 0) {
+		if a.Phase != fsm.Stopping {
+			actors = append(actors, a)
+		}
+		if len(actors) == limit {
+			break
+		}
+	}
+	return actors
 }

@@ -12,14 +12,7 @@ const receiptOverdueMs = 2_000
 // together starts together, and waits for each other.
 const maxPlannedPerStep = 100
 
-// A pool whose rate is above what a cluster moves in a second anyway ("unlimited") is evicted a portion at a time, so that portions do not
-// pile up behind each other: each actor is away for its own move, not for everybody's.
-const (
-	portionsAboveMicros = 10_000_000_000
-	portionEveryMs      = 25
-)
-
-// evict has draining runners give up actors at the pace of their pools.
+// evict has draining runners give up actors at the pace of their pools: of those that changed, and of those whose time has come.
 func (s *step) evict() {
 	for _, p := range s.tx.PoolsToEvict() {
 		s.evictPool(p)
@@ -32,14 +25,10 @@ func (s *step) evictPool(p *fsm.Pool) {
 	for n := 0; ; n++ {
 		next := lookAhead(&s.tx.State, p)
 		if next.actor == nil {
-			if next.atMs > s.tx.ClockMs() {
-				s.wakeAt(next.atMs)
-			}
 			return
 		}
 		if n == maxPlannedPerStep {
-			s.wakeAt(s.tx.ClockMs() + 1)
-			return
+			return // the pool is looked at again a millisecond after its last eviction
 		}
 		if s.budget.stops == maxStopsPerStep || s.full() {
 			s.out.Unfinished = true
@@ -96,7 +85,7 @@ type outlook struct {
 // lookAhead finds the next planned eviction of a pool, but for whether there is room.
 func lookAhead(st *fsm.State, p *fsm.Pool) outlook {
 	bucket := st.Bucket(p)
-	if next := st.DrawnMs(p) + portionEveryMs; p.EvictionRateMicros() > portionsAboveMicros && next > st.ClockMs() && st.DrawnMs(p) < st.ClockMs() {
+	if next := st.DrawnMs(p) + fsm.PortionEveryMs; p.Portioned() && next > st.ClockMs() && st.DrawnMs(p) < st.ClockMs() {
 		return outlook{atMs: next, blocked: blockedRate}
 	}
 	switch {
@@ -135,7 +124,12 @@ func nextNamed(st *fsm.State, p *fsm.Pool) outlook {
 // nextUnnamed is lookAhead for a pool that does not name its actors.
 func nextUnnamed(st *fsm.State, p *fsm.Pool) outlook {
 	first := outlook{blocked: blockedDisconnected}
-	for r := range st.Evictable(p) {
+	instead := func(why outlook) {
+		if first.blocked == blockedDisconnected || first.blocked == blockedMoved || why.atMs != 0 && (first.atMs == 0 || why.atMs < first.atMs) {
+			first = why
+		}
+	}
+	for r := range st.Ready(p) {
 		why := passedOver(st, p, r)
 		if why.blocked == "" {
 			if a := firstOf(st, p, r); a != nil {
@@ -143,9 +137,11 @@ func nextUnnamed(st *fsm.State, p *fsm.Pool) outlook {
 			}
 			why = outlook{blocked: blockedMoved}
 		}
-		if first.blocked == blockedDisconnected || first.blocked == blockedMoved || why.atMs != 0 && (first.atMs == 0 || why.atMs < first.atMs) {
-			first = why
-		}
+		instead(why)
+	}
+	for r := range st.Delayed(p) { // the others wait longer
+		instead(passedOver(st, p, r))
+		break
 	}
 	return first
 }
@@ -178,12 +174,26 @@ func passedOver(st *fsm.State, p *fsm.Pool, r *fsm.Runner) outlook {
 
 // firstOf returns the actor that a runner gives up first; nil: there is none that may be moved.
 func firstOf(st *fsm.State, p *fsm.Pool, r *fsm.Runner) *fsm.Actor {
+	if toMove(st, p, r) == 0 {
+		return nil
+	}
 	for a := range st.ActorsOf(r, 0) {
 		if movable(st, p, r, a) {
 			return a
 		}
 	}
 	return nil
+}
+
+// toMove counts the actors of a draining runner that may be moved.
+func toMove(st *fsm.State, p *fsm.Pool, r *fsm.Runner) uint32 {
+	if r.Drain.Cause != fsm.DrainNewerVersion {
+		return r.Left()
+	}
+	if open := st.OpenRollout(p); open != nil {
+		return r.Left() - st.MovedOn(r, open.ID)
+	}
+	return 0
 }
 
 // movable tells whether an actor of a draining runner may be moved: it is not on its way already, and its rollout has not moved it before.

@@ -11,10 +11,15 @@ import (
 // A forecast runs the scheduler ahead in virtual time on a copy of the state, as if nothing else happened: nobody asks for anything,
 // runners live and answer at once, actors stop and start in no time. It is how rollouts are planned and their ends foretold.
 
-// How far a forecast goes. What is left then is extrapolated.
-const (
-	statusSteps = 500
-	planSteps   = 20_000
+// reach is how far a forecast goes step by step. From there on it goes in one stride: as fast as the pool's pace, as far as there is room.
+type reach struct {
+	steps, ops int
+}
+
+// The reaches, in which a core is busy for a tenth of a second or two.
+var (
+	statusReach = reach{steps: 300, ops: 3_000}
+	planReach   = reach{steps: 1_500, ops: 6_000}
 )
 
 // forecast is what a run ahead came to. Times are cluster clock.
@@ -25,17 +30,18 @@ type forecast struct {
 	left     uint32  // actors that are on outdated runners still
 	runners  uint32  // that drained
 	blocked  bool    // nothing moves any more, and something is left
-	estimate bool    // the end is extrapolated
+	estimate bool    // what is behind the reach was foretold in one stride
+	noRoom   bool    // that stride ended because there is no room for more
 	view     *fsm.View
 }
 
 // foretell runs ahead until every outdated runner of a pool has given up its actors, or nothing moves any more.
-func foretell(v *fsm.View, pool fsm.PoolID, steps int, setUp func(*fsm.Tx)) forecast {
+func foretell(v *fsm.View, pool fsm.PoolID, far reach, setUp func(*fsm.Tx)) forecast {
 	f := forecast{startMs: v.ClockMs(), endMs: v.ClockMs()}
 	at, wall := v.ClockMs(), v.WallMs()
 	seed := sha256.Sum256([]byte(pool.Name))
 	toAnswer := onTheWay(v, v.Pool(pool))
-	hearAt := at
+	hearAt, ops := at, 0
 	for n := 0; ; n++ {
 		tx := v.Begin(at, wall+at-f.startMs)
 		s := newStep(tx, seed)
@@ -54,29 +60,39 @@ func foretell(v *fsm.View, pool fsm.PoolID, steps int, setUp func(*fsm.Tx)) fore
 		s.endWait(p)
 		s.rollouts()
 		s.drain()
-		s.evict()
+		s.evictPool(tx.Pool(pool))
 		s.place()
-		toAnswer = f.count(s.out.Ops, at)
+		toAnswer, ops = f.count(s.out.Ops, at), ops+len(s.out.Ops)
 		v = tx.Seal(v.Index() + 1)
-		f.left = outdatedActors(v, v.Pool(pool))
 		switch waits := v.RolloutWaitMs(v.Pool(pool)); {
 		case len(toAnswer) > 0:
 			at++ // the next step answers
-		case f.left == 0 && !s.out.Unfinished:
+		case !s.out.Unfinished && upToDate(v, v.Pool(pool)):
 			f.view = v
 			return f
 		case s.out.Unfinished:
 			at++
-		case s.wakeMs > at:
-			at = s.wakeMs
-		case waits > at:
-			at = waits
 		default:
-			f.view, f.blocked = v, true
-			return f
+			next := int64(math.MaxInt64)
+			look, some := v.NextLookMs()
+			move, any := v.NextDrainWorkMs()
+			if some {
+				next = look
+			}
+			if any {
+				next = min(next, move)
+			}
+			if waits > at {
+				next = min(next, waits)
+			}
+			if next == math.MaxInt64 {
+				f.view, f.left, f.blocked = v, outdatedActors(v, v.Pool(pool)), true
+				return f
+			}
+			at = next
 		}
-		if n >= steps {
-			return f.extrapolate(v, pool)
+		if n >= far.steps || n > 0 && ops >= far.ops {
+			return f.stride(v, v.Pool(pool))
 		}
 	}
 }
@@ -96,12 +112,6 @@ func (f *forecast) count(ops []*logv1.Op, at int64) []fsm.ActorID {
 		}
 	}
 	return ids
-}
-
-func (f forecast) extrapolate(v *fsm.View, pool fsm.PoolID) forecast {
-	f.view, f.estimate = v, true
-	f.endMs = v.ClockMs() + int64(f.left)*1_000_000_000/int64(v.Pool(pool).EvictionRateMicros())
-	return f
 }
 
 // patienceMs is the lost threshold that runners have in a forecast: one that hears ten thousand of them every few seconds of its time
@@ -129,12 +139,15 @@ func (s *step) hearAll(p *fsm.Pool) {
 	s.seen(numbers)
 }
 
-// onTheWay lists the actors of a pool that are starting or stopping.
+// onTheWay lists the actors of a pool that are stopping.
 func onTheWay(v *fsm.View, p *fsm.Pool) []fsm.ActorID {
 	var ids []fsm.ActorID
 	for r := range v.PoolRunners(p) {
+		if r.Stopping == 0 {
+			continue
+		}
 		for a := range v.ActorsOf(r, 0) {
-			if a.Phase != fsm.Running {
+			if a.Phase == fsm.Stopping {
 				ids = append(ids, a.ID)
 			}
 		}
@@ -160,6 +173,16 @@ func (s *step) endWait(p *fsm.Pool) {
 	if until := s.tx.RolloutWaitMs(p); until != 0 && until <= s.tx.ClockMs() {
 		s.do(&logv1.Op{Op: &logv1.Op_EndRolloutWait{EndRolloutWait: &logv1.EndRolloutWait{NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name}}})
 	}
+}
+
+// upToDate tells whether no runner of a pool is outdated that has actors to give up.
+func upToDate(v *fsm.View, p *fsm.Pool) bool {
+	if v.PoolStats(p).Unfinished > 0 {
+		return false // none is that has nothing left: a Step has told it so
+	}
+	oldest, some := v.OldestVersion(p)
+	newest, _ := v.NewestVersion(p)
+	return !some || !p.DrainOn() || oldest >= newest || outdatedActors(v, p) == 0
 }
 
 // outdatedActors counts the actors on runners that drain for a newer version, or will when the pool has waited long enough.

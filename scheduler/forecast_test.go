@@ -54,7 +54,7 @@ func TestAPlanCostsWhatItMoves(t *testing.T) {
 		t.Errorf("with more slots than could be a plan takes %.0f allocations, else %.0f", huge, small)
 	}
 	// 300 s of its time: runners that were heard as often as they are would be 100 times.
-	end := foretell(w.view, pool.ID, planSteps, func(tx *fsm.Tx) { imagine(tx, pool, 1, actors) })
+	end := foretell(w.view, pool.ID, planReach, func(tx *fsm.Tx) { imagine(tx, pool, 1, actors) })
 	for r := range end.view.PoolRunners(end.view.Pool(pool.ID)) {
 		if heard := end.view.LastSeenMs(r) - end.startMs; heard > 1000 || end.view.Ineligible(r) == "silent" {
 			t.Fatalf("%s was heard %d ms after the beginning, and is %q at the end", r.Key, heard, end.view.Ineligible(r))

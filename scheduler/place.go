@@ -144,7 +144,7 @@ func (s *step) arrive(a *fsm.Actor, number uint32) {
 func (s *step) give(p *fsm.Pool, a *fsm.Actor, chosen, runnerUp *fsm.Runner, rule Rule) bool {
 	stats := s.tx.PoolStats(p)
 	if chosen.Draining() && p.WindowSize() > 0 {
-		s.wakeAt(s.tx.ClockMs() + 1) // as a last resort: it has to be given a turn
+		s.out.Unfinished = true // as a last resort: it has to be given a turn
 	}
 	decision := &logv1.Decision{
 		InPool: stats.Runners, Eligible: stats.Candidates, Newest: s.tx.RegisteredAt(p, chosen.Version),

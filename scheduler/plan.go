@@ -32,13 +32,10 @@ func Plan(v *fsm.View, p *fsm.Pool, version uint32, slots uint64) *callboardv1.R
 	}
 	// More slots than actors change nothing, but for the runners that would have to be imagined.
 	slots = min(plan.GetSlots(), uint64(max(v.PoolStats(p).Live, 1)))
-	f := foretell(v, p.ID, planSteps, func(tx *fsm.Tx) { imagine(tx, p, version, slots) })
+	f := foretell(v, p.ID, planReach, func(tx *fsm.Tx) { imagine(tx, p, version, slots) })
 	plan.Moves, plan.Stays, plan.Runners, plan.Estimate = uint32(len(f.turns)), 0, f.runners, f.estimate
-	switch {
-	case f.blocked:
+	if f.blocked {
 		plan.Stays = f.left
-	case f.estimate:
-		plan.Moves += f.left
 	}
 	if len(f.turns) > 0 {
 		plan.FirstMs, plan.DurationMs, plan.PeakPerS = f.turns[0]-f.startMs, f.endMs-f.startMs, peak(f.turns)
@@ -48,7 +45,12 @@ func Plan(v *fsm.View, p *fsm.Pool, version uint32, slots uint64) *callboardv1.R
 	if until := f.view.RolloutWaitMs(end); until != 0 { // it keeps rollouts from beginning, and no other drain
 		plan.BlockedBy = append(plan.BlockedBy, blocker(f.view, outlook{blocked: blockedCalledOff, atMs: until}))
 	}
-	plan.BlockedBy = append(plan.BlockedBy, poolBlockers(f.view, end)...)
+	switch {
+	case f.noRoom:
+		plan.BlockedBy = append(plan.BlockedBy, blocker(f.view, outlook{blocked: blockedNoCapacity}))
+	case !f.estimate || f.blocked:
+		plan.BlockedBy = append(plan.BlockedBy, poolBlockers(f.view, end)...)
+	}
 	plan.Binds = binds(end, plan.GetMoves(), plan.GetBlockedBy())
 	return plan
 }

@@ -39,7 +39,7 @@ func RolloutStatus(v *fsm.View, r *fsm.Rollout) *callboardv1.Rollout {
 	status.TokensMicros = v.Bucket(p).TokensMicros()
 	status.BlockedBy = poolBlockers(v, p)
 	status.Binds = binds(p, status.GetWaiting(), status.GetBlockedBy())
-	if f := foretell(v, p.ID, statusSteps, nil); !f.blocked {
+	if f := foretell(v, p.ID, statusReach, nil); !f.blocked {
 		status.EtaTs, status.EtaIsEstimate = v.WallAt(f.endMs), f.estimate
 	}
 	return status

@@ -69,6 +69,10 @@ func (s *step) rollOut(p *fsm.Pool) {
 			break
 		}
 		if !r.Draining() {
+			if len(older) == maxDrainsPerStep {
+				s.out.Unfinished = true // the others drain in the next Steps
+				break
+			}
 			older = append(older, r)
 			begin = begin || open == nil && !s.standsBy(r, target)
 		}
@@ -120,7 +124,8 @@ func (s *step) standsBy(r *fsm.Runner, target uint32) bool {
 // closeRollouts ends the rollouts that nothing is left of.
 func (s *step) closeRollouts() {
 	for _, p := range s.tx.DirtyPools() {
-		if s.tx.OpenRollout(p) != nil && s.tx.PoolStats(p).Unfinished == 0 {
+		open := s.tx.OpenRollout(p)
+		if oldest, some := s.tx.OldestVersion(p); open != nil && s.tx.PoolStats(p).Unfinished == 0 && (!some || oldest >= open.Version) {
 			s.closeRollout(p, fsm.RolloutDone, "")
 		}
 	}

@@ -16,8 +16,10 @@ import (
 const (
 	maxDuePerStep    = 2_000
 	maxStopsPerStep  = 2_000
+	maxForcedPerStep = maxStopsPerStep * 3 / 4 // the others are left to the planned ones
 	maxPlacedPerStep = 4_000
 	maxAlarmsPerStep = 1_000
+	maxDrainsPerStep = 2_000 // of one pool, for one newer version
 	// placedPerTurn is how many actors of one pool are placed before another pool has its turn.
 	placedPerTurn = 100
 )
@@ -138,8 +140,7 @@ type step struct {
 
 	endedRunners []*fsm.Namespace // where runners ended
 
-	held   map[uint32]bool // numbers of runners whose verdict waits
-	wakeMs int64           // cluster clock at which an eviction is due; 0: none is
+	held map[uint32]bool // numbers of runners whose verdict waits
 
 	freeRetries int // actors that crashed for the first time and were placed again at once
 
@@ -162,13 +163,6 @@ func (s *step) do(op *logv1.Op) fsm.Code {
 		s.bytes += proto.Size(op) + 8
 	}
 	return res.Code
-}
-
-// wakeAt asks for another Step at a cluster clock, if nothing else happens before.
-func (s *step) wakeAt(ms int64) {
-	if s.wakeMs == 0 || ms < s.wakeMs {
-		s.wakeMs = ms
-	}
 }
 
 // full tells that no more should be taken up by itself.
@@ -234,8 +228,11 @@ func (s *step) wake(in Input) int64 {
 	if due, ok := tx.NextDueMs(); ok {
 		at(due)
 	}
-	if s.wakeMs != 0 {
-		at(s.wakeMs)
+	if look, ok := tx.NextLookMs(); ok {
+		at(look)
+	}
+	if move, ok := tx.NextDrainWorkMs(); ok {
+		at(move)
 	}
 	if backoff, ok := tx.NextBackoffMs(); ok {
 		if backoff <= tx.ClockMs() { // more are over than may be taken up now

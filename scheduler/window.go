@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"math"
 	"slices"
 	"sort"
 
@@ -31,43 +32,60 @@ func (s *step) name(p *fsm.Pool) {
 		return // they are late, and go first
 	}
 	if left > 0 {
-		if s.unnamedBefore(p, bucket.TurnMs(bucket.WindowTurns-1)) {
-			s.fill(p, bucket, s.freeTurns(p, bucket, left), s.nameable(p))
+		if last, some := s.lastFreeTurn(p, bucket, left); some && s.unnamedBefore(p, last) {
+			s.fill(p, bucket, s.freeTurns(p, bucket, left))
 		}
 		return
 	}
-	runners := s.nameable(p)
-	if len(runners) == 0 {
+	begins, some := s.nameableFrom(p)
+	if !some || !s.unnamedBefore(p, math.MaxInt64) {
 		return
 	}
-	bucket.WindowFromMs = max(s.tx.ClockMs(), bucket.TokenMs(p.EvictionRateMicros()), 1) // a turn at 0 would be none
-	begins := runners[0].Drain.StartMs
-	for _, r := range runners {
-		begins = min(begins, r.Drain.StartMs)
-	}
-	bucket.WindowFromMs = max(bucket.WindowFromMs, begins+p.EvictionDelayMs())
+	bucket.WindowFromMs = max(begins, bucket.TokenMs(p.EvictionRateMicros()), 1) // a turn at 0 would be none
 	bucket.WindowTurns, bucket.WindowRateMicros = size, p.EvictionRateMicros()
 	turns := make([]int64, size)
 	for i := range turns {
 		turns[i] = bucket.TurnMs(uint32(i))
 	}
-	s.fill(p, bucket, turns, runners)
+	s.fill(p, bucket, turns)
+}
+
+// nameableFrom returns the cluster clock from which actors of a pool may be evicted; not some: there is none that may be named.
+func (s *step) nameableFrom(p *fsm.Pool) (clockMs int64, some bool) {
+	for r := range s.tx.Ready(p) {
+		if passedOver(&s.tx.State, p, r).blocked == "" {
+			return s.tx.ClockMs(), true
+		}
+	}
+	for r := range s.tx.Delayed(p) {
+		if passedOver(&s.tx.State, p, r).blocked == blockedDelay {
+			return p.EvictionBeginsMs(r), true
+		}
+	}
+	return 0, false
 }
 
 // unnamedBefore tells whether somebody may be left to be named for turns up to a clock. It counts, and looks through no actors: those
 // whose delay is not over by then, or whose rollout is paused, may be many and wait for long.
 func (s *step) unnamedBefore(p *fsm.Pool, lastMs int64) bool {
 	named, actors := s.tx.PoolStats(p).Named, uint32(0)
-	for r := range s.tx.Evictable(p) {
-		why := passedOver(&s.tx.State, p, r)
-		if why.blocked == "" || why.blocked == blockedDelay && why.atMs <= lastMs || why.blocked == blockedSilent {
-			actors += r.Left()
+	for r := range s.tx.Ready(p) {
+		if why := passedOver(&s.tx.State, p, r).blocked; why == "" || why == blockedSilent {
+			actors += toMove(&s.tx.State, p, r)
 		}
 		if actors > named {
 			return true
 		}
 	}
-	return false
+	for r := range s.tx.Delayed(p) {
+		if p.EvictionBeginsMs(r) > lastMs || actors > named {
+			break
+		}
+		if passedOver(&s.tx.State, p, r).blocked == blockedDelay {
+			actors += toMove(&s.tx.State, p, r)
+		}
+	}
+	return actors > named
 }
 
 // turnsAfter returns how many turns of a window lie ahead.
@@ -75,11 +93,23 @@ func turnsAfter(b fsm.Bucket, clockMs int64) int {
 	return int(b.WindowTurns) - sort.Search(int(b.WindowTurns), func(i int) bool { return b.TurnMs(uint32(i)) > clockMs })
 }
 
+// lastFreeTurn returns the last turn of a window that nobody has, of those that lie ahead.
+func (s *step) lastFreeTurn(p *fsm.Pool, b fsm.Bucket, ahead int) (atMs int64, some bool) {
+	turn := int(b.WindowTurns) - 1
+	for at := range s.tx.NamedTurns(p) {
+		if turn < int(b.WindowTurns)-ahead || b.TurnMs(uint32(turn)) != at {
+			break
+		}
+		turn--
+	}
+	return b.TurnMs(uint32(max(turn, 0))), turn >= int(b.WindowTurns)-ahead
+}
+
 // freeTurns returns the last turns of a window, as many as lie ahead, without those that somebody has.
 func (s *step) freeTurns(p *fsm.Pool, b fsm.Bucket, ahead int) []int64 {
 	taken := map[int64]int{}
-	for a := range s.tx.NamedActors(p) {
-		taken[a.EvictMs]++
+	for at := range s.tx.NamedTurns(p) {
+		taken[at]++
 	}
 	var free []int64
 	for turn := int(b.WindowTurns) - ahead; turn < int(b.WindowTurns); turn++ {
@@ -93,31 +123,19 @@ func (s *step) freeTurns(p *fsm.Pool, b fsm.Bucket, ahead int) []int64 {
 	return free
 }
 
-// nameable returns the runners whose actors may be named now, in the order in which they are emptied.
-func (s *step) nameable(p *fsm.Pool) []*fsm.Runner {
-	var runners []*fsm.Runner
-	for r := range s.tx.Evictable(p) {
-		if why := passedOver(&s.tx.State, p, r).blocked; why == "" || why == blockedDelay {
-			runners = append(runners, r)
-		}
-	}
-	return runners
-}
+// maxNamedPerStep bounds how many turns one entry gives. The rest of a window is given in the next ones.
+const maxNamedPerStep = 2_000
 
 // fill gives turns to the actors that come next.
-func (s *step) fill(p *fsm.Pool, bucket fsm.Bucket, turns []int64, runners []*fsm.Runner) {
-	op := &logv1.PlanEvictions{NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name, WindowFromMs: bucket.WindowFromMs, WindowTurns: bucket.WindowTurns}
-	unnamed := make([][]*fsm.Actor, len(runners))
-	for i, r := range runners {
-		unnamed[i] = s.unnamedOf(p, r, len(turns))
+func (s *step) fill(p *fsm.Pool, bucket fsm.Bucket, turns []int64) {
+	if len(turns) > maxNamedPerStep {
+		turns, s.out.Unfinished = turns[:maxNamedPerStep], true
 	}
+	op := &logv1.PlanEvictions{NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name, WindowFromMs: bucket.WindowFromMs, WindowTurns: bucket.WindowTurns}
+	n := s.nominees(p, turns)
 	for _, at := range turns {
-		for i, r := range runners {
-			if len(unnamed[i]) > 0 && at >= r.Drain.StartMs+p.EvictionDelayMs() {
-				op.Evictions = append(op.Evictions, &logv1.PlannedEviction{Ref: refOp(unnamed[i][0].Ref()), AtMs: at})
-				unnamed[i] = unnamed[i][1:]
-				break
-			}
+		if a := n.next(at); a != nil {
+			op.Evictions = append(op.Evictions, &logv1.PlannedEviction{Ref: refOp(a.Ref()), AtMs: at})
 		}
 	}
 	if len(op.GetEvictions()) > 0 {
@@ -128,6 +146,9 @@ func (s *step) fill(p *fsm.Pool, bucket fsm.Bucket, turns []int64, runners []*fs
 // unnamedOf returns the next actors of a runner that are not named, at most limit.
 func (s *step) unnamedOf(p *fsm.Pool, r *fsm.Runner, limit int) []*fsm.Actor {
 	var actors []*fsm.Actor
+	if toMove(&s.tx.State, p, r) == 0 {
+		return nil
+	}
 	for a := range s.tx.ActorsOf(r, 0) {
 		if len(actors) == limit {
 			break

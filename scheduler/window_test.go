@@ -44,29 +44,34 @@ func TestAWindowThatCannotBeFilledCostsNothing(t *testing.T) {
 			do(&logv1.Op{Op: &logv1.Op_StartDrain{StartDrain: &logv1.StartDrain{RunnerId: id[:], Cause: uint32(fsm.DrainOperator)}}})
 		})
 	}
-	step := func() Output {
+	step := func(in Input) Output {
 		tx := w.view.Begin(w.clockMs, w.wallMs())
-		out := Step(tx, Input{})
+		out := Step(tx, in)
 		w.view = tx.Seal(w.view.Index() + 1)
 		return out
+	}
+	settle := func() {
+		for out := step(Input{Sweep: true}); out.Unfinished; {
+			out = step(Input{Sweep: true})
+		}
 	}
 	named := func() uint32 {
 		return w.view.PoolStats(w.view.Pool(fsm.PoolID{Namespace: w.defaultNamespace().ID, Name: "p"})).Named
 	}
 	drain(0)
-	step()
+	settle()
 	if named() != actors {
 		t.Fatalf("%d are named, want all %d of the first runner", named(), actors)
 	}
 	w.clockMs += 1_000_000 // the delay of the second ends behind the window, which begins after 3 600 s and lasts 600 s
 	drain(1)
-	step()
+	settle()
 	left := named()
 	const steps = 20
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for range steps {
-		if out := step(); len(out.Ops) > 0 {
+		if out := step(Input{}); len(out.Ops) > 0 {
 			t.Fatalf("%d ops", len(out.Ops))
 		}
 	}
