@@ -168,7 +168,7 @@ var mutants = []mutant{
 	},
 	{
 		"the silent are given actors",
-		[]edit{{"fsm/candidate.go", "		if s.SilentMs(r) < s.EligibleThresholdMs(r) && !yield(r) {\n", "		if !yield(r) {\n"}},
+		[]edit{{"fsm/look.go", "		if r.candidate() {\n", "		if false {\n"}},
 		[]suite{{inScheduler, "^TestStories$/^placement$"}},
 	},
 	{
@@ -278,6 +278,7 @@ var mutants = []mutant{
 		"pace: nobody waits for the delay",
 		[]edit{
 			{"scheduler/evict.go", "begins > st.ClockMs() {\n", "false {\n		_ = begins\n"},
+			{"fsm/drain.go", "	k.delayed = s.pools.Get(r.pool).EvictionBeginsMs(r) > s.clockMs\n", ""},
 			{"fsm/evict.go", "	case tx.clockMs < r.Drain.StartMs+p.EvictionDelayMs(), ", "	case "},
 		},
 		[]suite{{inScheduler, "^TestPace$"}, {inScheduler, "^TestStories$/^rollout$"}},
@@ -300,6 +301,7 @@ var mutants = []mutant{
 		"pace: a rollout moves an actor again and again",
 		[]edit{
 			{"scheduler/evict.go", "open != nil && a.MovedIn != open.ID\n", "open != nil\n"},
+			{"scheduler/evict.go", "		return r.Left() - st.MovedOn(r, open.ID)\n", "		return r.Left()\n"},
 			{"fsm/evict.go", " || a.MovedIn == open.ID {\n", " {\n"},
 		},
 		[]suite{{inScheduler, "^TestStories$/^rollout$"}, {inFSM, "^TestStories$"}},
