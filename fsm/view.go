@@ -223,17 +223,6 @@ func (s *State) clone() State {
 // ElapsedMs returns how far the Tx has moved the cluster clock.
 func (tx *Tx) ElapsedMs() int64 { return tx.clockMs - tx.before.clockMs }
 
-// Visited returns how many rows of actors and runners were found through indexes since the Tx began: what its ops and whoever decided
-// them looked at.
-func (tx *Tx) Visited() uint64 { return tx.visits }
-
-// visit counts a row that is looked at. Views count nothing: many read them at a time.
-func (s *State) visit() {
-	if s.visited != nil {
-		*s.visited++
-	}
-}
-
 // Seal turns the Tx into the View that the entry at index made. The Tx must not be used afterwards.
 func (tx *Tx) Seal(index uint64) *View {
 	tx.index, tx.base, tx.visited = index, index, nil
