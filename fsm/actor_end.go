@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"slices"
+
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 )
 
@@ -35,11 +37,51 @@ func (c ErrorCode) String() string {
 type Trouble struct {
 	Code      ErrorCode
 	Message   string
-	Runner    RunnerID // where
-	Retries   uint32   // starts over by a clean stop or after retry_reset_duration
-	RetryMs   int64    // cluster clock of the last retry: the end of its back-off
-	CrashedMs int64    // cluster clock; the runner above is avoided for a while
-	Preferred RunnerID // where it was fenced and may return to
+	Runner    RunnerID                    // where
+	Retries   uint32                      // starts over by a clean stop or after retry_reset_duration
+	RetryMs   int64                       // cluster clock of the last retry: the end of its back-off
+	CrashedMs int64                       // cluster clock; the runner above is avoided for a while
+	Preferred RunnerID                    // where it was fenced and may return to
+	Earlier   [MaxRemembered - 1]RunnerID // where it had trouble before, the latest first; avoided as well
+}
+
+// MaxRemembered bounds how many runners an actor remembers that it had trouble on.
+const MaxRemembered = 4
+
+// On returns how many runners it had trouble on after the given one: 0 for the latest; ok is false when that is not remembered.
+func (t *Trouble) On(r RunnerID) (since int, ok bool) {
+	if t == nil || t.Code == ErrorNone {
+		return 0, false
+	}
+	if t.Runner == r {
+		return 0, true
+	}
+	i := slices.Index(t.Earlier[:], r)
+	return i + 1, i >= 0
+}
+
+// earlierIDs are the earlier runners as a record has them.
+func (t *Trouble) earlierIDs() (ids [][]byte) {
+	for i := range t.Earlier {
+		if ID(t.Earlier[i]).IsZero() {
+			break
+		}
+		ids = append(ids, t.Earlier[i][:])
+	}
+	return ids
+}
+
+// remember puts the runner of the trouble before among the earlier ones, if the next trouble is on another.
+func (t *Trouble) remember(next RunnerID) {
+	if t.Runner == next || ID(t.Runner).IsZero() {
+		return
+	}
+	at := slices.Index(t.Earlier[:], next)
+	if at < 0 {
+		at = len(t.Earlier) - 1 // the oldest is forgotten
+	}
+	copy(t.Earlier[1:at+1], t.Earlier[:at])
+	t.Earlier[0] = t.Runner
 }
 
 // troubleOrZero returns a copy of what went wrong, to be changed.
@@ -132,7 +174,11 @@ func (tx *Tx) recordTrouble(a, next *Actor, op *logv1.ActorStopped) {
 	answered := a.StopReason != StopNoResponse || op.GetCause() == logv1.StopCause_STOP_CAUSE_FINISHED
 	if op.GetClean() && !refused && answered {
 		t.Code, t.Message, t.Runner, t.Retries, t.RetryMs, t.CrashedMs = ErrorNone, "", RunnerID{}, 0, 0, 0
+		t.Earlier = [MaxRemembered - 1]RunnerID{}
 	} else if code := troubleOf(op.GetCause(), a.StopReason); code != ErrorNone && (!refused || op.GetPenalty()) {
+		if op.GetRememberEarlier() {
+			t.remember(runner)
+		}
 		t.Code, t.Message, t.Runner, t.CrashedMs = code, op.GetMessage(), runner, tx.clockMs
 	}
 	if op.GetPenalty() {

@@ -163,6 +163,11 @@ func (p *packing) fields(a *Actor) {
 	// What comes later goes to the end: a row that has none of it is packed, and hashed, as it always was.
 	p.flag(&a.KeepsKey)
 	p.flag(&a.AlarmWoke)
+	if a.Trouble != nil {
+		for i := range a.Trouble.Earlier {
+			p.id((*ID)(&a.Trouble.Earlier[i]))
+		}
+	}
 }
 
 func (p *packing) trouble(trouble **Trouble) {

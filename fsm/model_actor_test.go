@@ -3,6 +3,7 @@ package fsm
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 )
@@ -236,6 +237,15 @@ func (m *model) remember(a *modelActor, op *logv1.ActorStopped) {
 	if op.GetClean() && !refused && (a.reason != uint32(StopNoResponse) || op.GetCause() == 7) {
 		*t = modelTrouble{preferred: t.preferred}
 	} else if code != ErrorNone {
+		if op.GetRememberEarlier() && t.runner != "" && t.runner != a.runner {
+			earlier := []string{t.runner}
+			for _, name := range strings.Fields(t.earlier) {
+				if name != a.runner {
+					earlier = append(earlier, name)
+				}
+			}
+			t.earlier = " " + strings.Join(earlier[:min(len(earlier), 3)], " ")
+		}
 		t.code, t.runner, t.crashedMs = code, a.runner, m.clockMs
 	}
 	if op.GetPenalty() {

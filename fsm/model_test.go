@@ -84,6 +84,7 @@ type modelTrouble struct {
 	retryMs   int64
 	crashedMs int64
 	preferred string
+	earlier   string // names, each with a space before it, the latest first
 }
 
 func newModel() *model {

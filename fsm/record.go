@@ -187,7 +187,7 @@ func fillActorRecord(r *logv1.ActorRecord, a *Actor, poolPosition uint32) {
 	if t := a.Trouble; t != nil {
 		r.Trouble = &logv1.TroubleRecord{
 			Code: uint32(t.Code), Message: t.Message, RunnerId: idOrNone(ID(t.Runner)), Retries: t.Retries,
-			RetryMs: t.RetryMs, CrashedMs: t.CrashedMs, PreferredRunnerId: idOrNone(ID(t.Preferred)),
+			RetryMs: t.RetryMs, CrashedMs: t.CrashedMs, PreferredRunnerId: idOrNone(ID(t.Preferred)), EarlierRunnerIds: t.earlierIDs(),
 		}
 	}
 	if d := a.Decision; d != (Decision{}) {

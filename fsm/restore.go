@@ -388,10 +388,20 @@ func troubleFrom(rec *logv1.TroubleRecord) (*Trouble, error) {
 	}
 	runner, err1 := readID("runner", rec.GetRunnerId())
 	preferred, err2 := readID("preferred runner", rec.GetPreferredRunnerId())
+	var earlier [MaxRemembered - 1]RunnerID
+	if len(rec.GetEarlierRunnerIds()) > len(earlier) {
+		return nil, fmt.Errorf("%d earlier runners: at most %d", len(rec.GetEarlierRunnerIds()), len(earlier))
+	}
+	var err3 error
+	for i, b := range rec.GetEarlierRunnerIds() {
+		id, err := needID("earlier runner", b)
+		earlier[i], err3 = RunnerID(id), errors.Join(err3, err)
+	}
 	return &Trouble{
-		Code: ErrorCode(rec.GetCode()), Message: rec.GetMessage(), Runner: RunnerID(runner), Retries: rec.GetRetries(),
+		Earlier: earlier,
+		Code:    ErrorCode(rec.GetCode()), Message: rec.GetMessage(), Runner: RunnerID(runner), Retries: rec.GetRetries(),
 		RetryMs: rec.GetRetryMs(), CrashedMs: rec.GetCrashedMs(), Preferred: RunnerID(preferred),
-	}, errors.Join(err1, err2)
+	}, errors.Join(err1, err2, err3)
 }
 
 func (r *Restorer) addOrphan(rec *logv1.OrphanRecord) error {

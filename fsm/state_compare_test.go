@@ -79,7 +79,7 @@ func (w *walk) describe(a *Actor) string {
 		m.runner = textOf(ID(s.RunnerByNumber(a.Runner).ID))
 	}
 	if t := a.Trouble; t != nil {
-		m.trouble = modelTrouble{t.Code, idText(ID(t.Runner)), t.Retries, t.RetryMs, t.CrashedMs, idText(ID(t.Preferred))}
+		m.trouble = modelTrouble{t.Code, idText(ID(t.Runner)), t.Retries, t.RetryMs, t.CrashedMs, idText(ID(t.Preferred)), earlierText(t)}
 	}
 	return m.describe(textOf(ID(a.ID)))
 }
@@ -294,6 +294,17 @@ func (w *walk) compareLists() {
 func poolNames(pools []*Pool) (names []string) {
 	for _, p := range pools {
 		names = append(names, textOf(ID(p.ID.Namespace))+"/"+p.ID.Name)
+	}
+	return names
+}
+
+// earlierText names the earlier runners of a trouble.
+func earlierText(t *Trouble) string {
+	var names string
+	for _, id := range t.Earlier {
+		if !ID(id).IsZero() {
+			names += " " + idText(ID(id))
+		}
 	}
 	return names
 }

@@ -101,7 +101,7 @@ func (w *walk) draw() string {
 			reschedule = pick("turn", "", "", "", reschedule)
 		}
 		return fmt.Sprint("actor-stopped ", ref(actorIn("starting", "running", "stopping")), " next=", next, reschedule, pick("forced", "", "", " forced"),
-			" cause=", pick("cause", "confirmed", "abandoned", "fenced", "lost", "no_response", "vanished", "finished", "refused"), pick("clean", "", " clean"), pick("penalty", "", " penalty"), pick("prefer", "", " prefer_runner"), pick("keep key", "", " keep_key"))
+			" cause=", pick("cause", "confirmed", "abandoned", "fenced", "lost", "no_response", "vanished", "finished", "refused"), pick("clean", "", " clean"), pick("penalty", "", " penalty"), pick("prefer", "", " prefer_runner"), pick("keep key", "", " keep_key"), pick("earlier", "", " remember_earlier"))
 	case 21:
 		return "enqueue-actor " + actorIn("backing_off", "pending")
 	case 22:

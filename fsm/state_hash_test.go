@@ -106,6 +106,10 @@ func changeEach(t *rapid.T, path string, field reflect.Value, changed func(path 
 		})
 	case v.Kind() == reflect.Pointer:
 		changeEach(t, path, v.Elem(), changed)
+	case v.Kind() == reflect.Array && v.Type().Elem().Kind() == reflect.Array:
+		for i := range v.Len() {
+			changeEach(t, fmt.Sprintf("%s[%d]", path, i), v.Index(i), changed)
+		}
 	case v.Kind() == reflect.Struct:
 		for i := range v.NumField() {
 			changeEach(t, path+"."+v.Type().Field(i).Name, v.Field(i), changed)

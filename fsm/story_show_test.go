@@ -113,6 +113,7 @@ func (s *story) showActor(name string) string {
 		l.add("message", strconv.Quote(t.Message), t.Message == "")
 		l.add("on", textOf(ID(t.Runner)), ID(t.Runner).IsZero())
 		l.add("retries", t.Retries, t.Retries == 0)
+		l.add("earlier", earlierText(t), earlierText(t) == "")
 		l.add("prefers", textOf(ID(t.Preferred)), ID(t.Preferred).IsZero())
 	}
 	l.WriteString("\n  since:")

@@ -81,7 +81,7 @@ func (s *step) endLife(a *fsm.Actor, e ending) bool {
 	what := afterEnd(a, r, e)
 	op := &logv1.ActorStopped{
 		Ref: refOp(a.Ref()), Clean: e.clean, Message: clipText(e.message), Cause: e.cause,
-		Next: what.next, Penalty: what.penalty, PreferRunner: what.prefer,
+		Next: what.next, Penalty: what.penalty, PreferRunner: what.prefer, RememberEarlier: what.penalty,
 	}
 	if what.next == toBackOff {
 		if waitMs := s.backOffMs(s.tx.Retries(a)); waitMs > 0 {

@@ -116,8 +116,8 @@ func (s *step) assign(p *fsm.Pool, a *fsm.Actor, best, next *fsm.Runner) bool {
 		if chosen, rule = own, RuleReturn; own.ID != best.ID {
 			runnerUp = best
 		}
-	} else if s.crashedLately(a, best) && next != nil && next.Version == best.Version {
-		chosen, runnerUp, rule = next, best, RuleAvoidedCrash
+	} else if other := s.insteadOf(p, a, best, next); other != nil {
+		chosen, runnerUp, rule = other, best, RuleAvoidedCrash
 	} else if best.Draining() {
 		rule = RuleLastResort
 	}
@@ -172,8 +172,34 @@ func (s *step) mayReturnTo(a *fsm.Actor) *fsm.Runner {
 	return nil
 }
 
-// crashedLately tells whether an actor's last trouble was on a runner, and not long ago.
-func (s *step) crashedLately(a *fsm.Actor, r *fsm.Runner) bool {
-	t := a.Trouble
-	return t != nil && t.Code != fsm.ErrorNone && t.Runner == r.ID && s.tx.ClockMs()-t.CrashedMs < s.tx.Setting(fsm.RetryResetDuration)
+// insteadOf returns the runner that an actor goes to in place of the best one, of the same version, as it had trouble on that lately: the
+// first that it had none on, or else the one on which that is longest ago. nil: it goes to the best one.
+func (s *step) insteadOf(p *fsm.Pool, a *fsm.Actor, best, next *fsm.Runner) *fsm.Runner {
+	since, avoided := s.troubleOn(a, best)
+	if !avoided || next == nil || next.Version != best.Version {
+		return nil
+	}
+	if _, too := s.troubleOn(a, next); !too {
+		return next
+	}
+	var oldest *fsm.Runner
+	for r := range s.tx.Candidates(p, s.drawUint32()) { // it passes over those that are remembered, which are few
+		if r.Version != best.Version || r.Draining() != best.Draining() {
+			break
+		}
+		ago, too := s.troubleOn(a, r)
+		if !too {
+			return r
+		}
+		if ago > since {
+			oldest, since = r, ago
+		}
+	}
+	return oldest
+}
+
+// troubleOn tells whether an actor had trouble on a runner not long ago, and how many it had trouble on since.
+func (s *step) troubleOn(a *fsm.Actor, r *fsm.Runner) (since int, lately bool) {
+	since, remembered := a.Trouble.On(r.ID)
+	return since, remembered && s.tx.ClockMs()-a.Trouble.CrashedMs < s.tx.Setting(fsm.RetryResetDuration)
 }

@@ -3694,19 +3694,20 @@ func (x *StopActor) GetDeadlineMs() int64 {
 
 // ActorStopped ends a generation and says what comes next.
 type ActorStopped struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ref           *Ref                   `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
-	Clean         bool                   `protobuf:"varint,2,opt,name=clean,proto3" json:"clean,omitempty"`
-	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	Cause         StopCause              `protobuf:"varint,4,opt,name=cause,proto3,enum=callboard.log.v1.StopCause" json:"cause,omitempty"`
-	Next          NextState              `protobuf:"varint,5,opt,name=next,proto3,enum=callboard.log.v1.NextState" json:"next,omitempty"`
-	RescheduleMs  int64                  `protobuf:"varint,6,opt,name=reschedule_ms,json=rescheduleMs,proto3" json:"reschedule_ms,omitempty"` // cluster clock: the end of a back-off, or the turn of one that waits for it as pending
-	Penalty       bool                   `protobuf:"varint,7,opt,name=penalty,proto3" json:"penalty,omitempty"`                               // counts as a retry
-	PreferRunner  bool                   `protobuf:"varint,8,opt,name=prefer_runner,json=preferRunner,proto3" json:"prefer_runner,omitempty"` // place it on the same runner again if possible
-	Forced        bool                   `protobuf:"varint,9,opt,name=forced,proto3" json:"forced,omitempty"`                                 // a forced move of its runner, which draws on the bucket as debt
-	KeepKey       bool                   `protobuf:"varint,10,opt,name=keep_key,json=keepKey,proto3" json:"keep_key,omitempty"`               // of one that is destroyed: its key is not free before the bodies that it waits for have ended
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Ref             *Ref                   `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	Clean           bool                   `protobuf:"varint,2,opt,name=clean,proto3" json:"clean,omitempty"`
+	Message         string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	Cause           StopCause              `protobuf:"varint,4,opt,name=cause,proto3,enum=callboard.log.v1.StopCause" json:"cause,omitempty"`
+	Next            NextState              `protobuf:"varint,5,opt,name=next,proto3,enum=callboard.log.v1.NextState" json:"next,omitempty"`
+	RescheduleMs    int64                  `protobuf:"varint,6,opt,name=reschedule_ms,json=rescheduleMs,proto3" json:"reschedule_ms,omitempty"`           // cluster clock: the end of a back-off, or the turn of one that waits for it as pending
+	Penalty         bool                   `protobuf:"varint,7,opt,name=penalty,proto3" json:"penalty,omitempty"`                                         // counts as a retry
+	PreferRunner    bool                   `protobuf:"varint,8,opt,name=prefer_runner,json=preferRunner,proto3" json:"prefer_runner,omitempty"`           // place it on the same runner again if possible
+	Forced          bool                   `protobuf:"varint,9,opt,name=forced,proto3" json:"forced,omitempty"`                                           // a forced move of its runner, which draws on the bucket as debt
+	KeepKey         bool                   `protobuf:"varint,10,opt,name=keep_key,json=keepKey,proto3" json:"keep_key,omitempty"`                         // of one that is destroyed: its key is not free before the bodies that it waits for have ended
+	RememberEarlier bool                   `protobuf:"varint,11,opt,name=remember_earlier,json=rememberEarlier,proto3" json:"remember_earlier,omitempty"` // the runners that it had trouble on before are remembered beside this one
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ActorStopped) Reset() {
@@ -3805,6 +3806,13 @@ func (x *ActorStopped) GetForced() bool {
 func (x *ActorStopped) GetKeepKey() bool {
 	if x != nil {
 		return x.KeepKey
+	}
+	return false
+}
+
+func (x *ActorStopped) GetRememberEarlier() bool {
+	if x != nil {
+		return x.RememberEarlier
 	}
 	return false
 }
@@ -5256,7 +5264,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x03ref\x18\x01 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\rR\x06reason\x12\x1f\n" +
 	"\vdeadline_ms\x18\x03 \x01(\x03R\n" +
-	"deadlineMs\"\xe2\x02\n" +
+	"deadlineMs\"\x8d\x03\n" +
 	"\fActorStopped\x12'\n" +
 	"\x03ref\x18\x01 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\x12\x14\n" +
 	"\x05clean\x18\x02 \x01(\bR\x05clean\x12\x18\n" +
@@ -5268,7 +5276,8 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\rprefer_runner\x18\b \x01(\bR\fpreferRunner\x12\x16\n" +
 	"\x06forced\x18\t \x01(\bR\x06forced\x12\x19\n" +
 	"\bkeep_key\x18\n" +
-	" \x01(\bR\akeepKey\"'\n" +
+	" \x01(\bR\akeepKey\x12)\n" +
+	"\x10remember_earlier\x18\v \x01(\bR\x0frememberEarlier\"'\n" +
 	"\n" +
 	"SleepActor\x12\x19\n" +
 	"\bactor_id\x18\x01 \x01(\fR\aactorId\"E\n" +

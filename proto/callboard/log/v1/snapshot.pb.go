@@ -1350,6 +1350,7 @@ type TroubleRecord struct {
 	RetryMs           int64                  `protobuf:"varint,5,opt,name=retry_ms,json=retryMs,proto3" json:"retry_ms,omitempty"`
 	CrashedMs         int64                  `protobuf:"varint,6,opt,name=crashed_ms,json=crashedMs,proto3" json:"crashed_ms,omitempty"`
 	PreferredRunnerId []byte                 `protobuf:"bytes,7,opt,name=preferred_runner_id,json=preferredRunnerId,proto3" json:"preferred_runner_id,omitempty"`
+	EarlierRunnerIds  [][]byte               `protobuf:"bytes,8,rep,name=earlier_runner_ids,json=earlierRunnerIds,proto3" json:"earlier_runner_ids,omitempty"` // where it had trouble before, the latest first
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -1429,6 +1430,13 @@ func (x *TroubleRecord) GetCrashedMs() int64 {
 func (x *TroubleRecord) GetPreferredRunnerId() []byte {
 	if x != nil {
 		return x.PreferredRunnerId
+	}
+	return nil
+}
+
+func (x *TroubleRecord) GetEarlierRunnerIds() [][]byte {
+	if x != nil {
+		return x.EarlierRunnerIds
 	}
 	return nil
 }
@@ -2278,7 +2286,7 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\n" +
 	"alarm_woke\x18' \x01(\bR\talarmWoke\x12\x1b\n" +
 	"\tkeeps_key\x18& \x01(\bR\bkeepsKeyB\x06\n" +
-	"\x04_key\"\xde\x01\n" +
+	"\x04_key\"\x8c\x02\n" +
 	"\rTroubleRecord\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1b\n" +
@@ -2287,7 +2295,8 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\bretry_ms\x18\x05 \x01(\x03R\aretryMs\x12\x1d\n" +
 	"\n" +
 	"crashed_ms\x18\x06 \x01(\x03R\tcrashedMs\x12.\n" +
-	"\x13preferred_runner_id\x18\a \x01(\fR\x11preferredRunnerId\"\x82\x01\n" +
+	"\x13preferred_runner_id\x18\a \x01(\fR\x11preferredRunnerId\x12,\n" +
+	"\x12earlier_runner_ids\x18\b \x03(\fR\x10earlierRunnerIds\"\x82\x01\n" +
 	"\fOrphanRecord\x12\x16\n" +
 	"\x06runner\x18\x01 \x01(\rR\x06runner\x12'\n" +
 	"\x03ref\x18\x02 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\x12\x10\n" +
