@@ -31,7 +31,7 @@ func (n *node) bootstrap(ctx context.Context) error {
 		switch {
 		case len(cluster) > 0:
 			n.askToJoin(ctx, cluster)
-		case n.blank && len(blank) >= n.cfg.BootstrapExpect && blank[0].NodeID == n.id.NodeID:
+		case n.blank && !n.cfg.joinsOnly() && len(blank) >= n.cfg.BootstrapExpect && blank[0].NodeID == n.id.NodeID:
 			if err := n.found(blank[:n.cfg.BootstrapExpect]); err != nil {
 				return err
 			}
@@ -86,7 +86,7 @@ func (n *node) askToJoin(ctx context.Context, cluster []gossip.Peer) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	join := &nodev1.ChangeMembershipRequest{Change: &nodev1.ChangeMembershipRequest_Join{
-		Join: &nodev1.Join{NodeId: n.id.NodeID, RaftAddr: n.members.self.RaftAddr},
+		Join: &nodev1.Join{NodeId: n.id.NodeID, RaftAddr: n.members.self.RaftAddr, Replaces: n.cfg.Replaces},
 	}}
 	var last error
 	for _, p := range cluster {

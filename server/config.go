@@ -35,6 +35,8 @@ type Config struct {
 	Join            []string // gossip addresses of other nodes
 	Insecure        bool     // allows addresses outside loopback
 	AdoptCopy       bool     // accepts a data directory that was copied or moved to another file system
+	RejoinBlank     string   // RejoinDamaged, or a node id: begin anew as a blank node of the same cluster; empty: never
+	Replaces        string   // name or id of a dead member that this new node takes the place of; empty: none
 
 	Timing   raftnet.Timing
 	Version  string
@@ -61,6 +63,9 @@ func (c *Config) Validate() error {
 	}
 	if c.BootstrapExpect > 1 && len(c.Join) == 0 {
 		return fmt.Errorf("--bootstrap-expect %d needs --join with the gossip address of at least one other node", c.BootstrapExpect)
+	}
+	if (c.RejoinBlank != "" || c.Replaces != "") && (len(c.Join) == 0 || c.GossipAddr == "") {
+		return errors.New("--rejoin-blank and --replaces need --join with the gossip address of a node of the cluster, and a --gossip-addr")
 	}
 	for _, a := range []struct{ flag, addr string }{
 		{"--http-addr", c.HTTPAddr},
@@ -98,6 +103,9 @@ func (c *Config) validateAddr(flag, addr string) error {
 	}
 	return nil
 }
+
+// joinsOnly reports whether the node has been told to take a place in a cluster that is there: it founds none.
+func (c *Config) joinsOnly() bool { return c.RejoinBlank != "" || c.Replaces != "" }
 
 // loopback tells whether a host:port is on this machine.
 func loopback(addr string) bool {

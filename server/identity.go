@@ -35,14 +35,24 @@ func loadIdentity(dir, name string) (identity, error) {
 	id, err := readIdentity(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		var entropy [6]byte
-		_, _ = rand.Read(entropy[:])
-		id = identity{NodeID: name + "-" + hex.EncodeToString(entropy[:])}
+		id = identity{NodeID: newNodeID(name)}
 		return id, id.save(dir)
 	case errors.Is(err, raftnet.ErrDamaged):
 		return acceptedIdentity(dir, err)
 	}
 	return id, err
+}
+
+// newNodeID makes the id of a node that is new.
+func newNodeID(name string) string {
+	var entropy [6]byte
+	_, _ = rand.Read(entropy[:])
+	return name + "-" + hex.EncodeToString(entropy[:])
+}
+
+// options say whose stores are to be opened.
+func (id identity) options(cfg Config) raftnet.Options {
+	return raftnet.Options{NodeID: id.NodeID, Marked: id.Marked, Member: id.ClusterID != "", AdoptCopy: cfg.AdoptCopy, Log: cfg.Log}
 }
 
 // readIdentity reads node.json; fs.ErrNotExist: this is a new directory.
@@ -88,26 +98,39 @@ func (id identity) save(dir string) error {
 	}
 	data = append(data, '\n')
 	data = bytes.Replace(data, []byte(`"sum": ""`), []byte(`"sum": "`+identitySum(data, "")+`"`), 1)
-	temporary, err := os.CreateTemp(dir, identityFile+".*")
-	if err != nil {
+	if err := replaceFile(dir, identityFile, data); err != nil {
 		return fmt.Errorf("write identity: %w", err)
 	}
+	return nil
+}
+
+// replaceFile writes a small file so that a power cut leaves the old one or the new one.
+func replaceFile(dir, name string, content []byte) error {
+	temporary, err := os.CreateTemp(dir, name+".*")
+	if err != nil {
+		return err
+	}
 	defer func() { _ = os.Remove(temporary.Name()) }()
-	if _, err = temporary.Write(data); err == nil {
+	if _, err = temporary.Write(content); err == nil {
 		err = temporary.Sync()
 	}
 	if closed := temporary.Close(); err == nil {
 		err = closed
 	}
 	if err == nil {
-		err = os.Rename(temporary.Name(), filepath.Join(dir, identityFile))
+		err = os.Rename(temporary.Name(), filepath.Join(dir, name))
 	}
 	if err != nil {
-		return fmt.Errorf("write identity: %w", err)
+		return err
 	}
+	return syncDir(dir)
+}
+
+// syncDir has the disk take the names of a directory.
+func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
-		return fmt.Errorf("write identity: %w", err)
+		return err
 	}
 	defer func() { _ = d.Close() }()
 	return d.Sync()

@@ -163,9 +163,14 @@ func (n *node) ChangeMembership(ctx context.Context, change *nodev1.ChangeMember
 	var err error
 	switch c := change.GetChange().(type) {
 	case *nodev1.ChangeMembershipRequest_Join:
-		err = n.core.admit(raft.ServerID(c.Join.GetNodeId()), raft.ServerAddress(c.Join.GetRaftAddr()))
+		if err = n.makeRoom(ctx, c.Join); err == nil {
+			err = n.core.admit(raft.ServerID(c.Join.GetNodeId()), raft.ServerAddress(c.Join.GetRaftAddr()))
+		}
 	case *nodev1.ChangeMembershipRequest_PromoteNodeId:
 		if err = n.mayVote(ctx, c.PromoteNodeId); err == nil {
+			err = n.leavesMargin(ctx, c.PromoteNodeId)
+		}
+		if err == nil {
 			err = n.core.promote(raft.ServerID(c.PromoteNodeId))
 		}
 	case *nodev1.ChangeMembershipRequest_RemoveNodeId:
@@ -298,6 +303,10 @@ func (n *node) tendOne(ctx context.Context, s raft.Server, since map[raft.Server
 		since[s.ID] = time.Now()
 	}
 	if time.Since(since[s.ID]) >= stableFor {
+		if err := n.leavesMargin(ctx, string(s.ID)); err != nil {
+			n.holdBack(s.ID, known.Name, err)
+			return
+		}
 		n.cfg.Log.Info("a new member has caught up and gets a vote", "node", known.Name)
 		n.warn(n.core.promote(s.ID), "a new member got no vote", known.Name)
 		delete(since, s.ID)

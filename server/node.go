@@ -41,6 +41,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	defer logs.Flush(logFlush)
 	cfg.Log = slog.New(logs.Handler())
 	raiseOpenFiles(cfg.Log)
+	if err := beginAnew(ctx, cfg); err != nil {
+		return err
+	}
 	n := &node{cfg: cfg, registry: prometheus.NewRegistry()}
 	n.registry.MustRegister(newLogMetric(logs))
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -69,6 +72,7 @@ type node struct {
 
 	core    *core
 	members *members
+	margins *marginWatch
 	doors   struct{ http, grpc, metrics net.Listener }
 	lobby   *lobby
 	grpc    *grpc.Server
@@ -80,9 +84,7 @@ func (n *node) open() (err error) {
 	if n.id, err = loadIdentity(n.cfg.DataDir, n.cfg.Name); err != nil {
 		return err
 	}
-	stores, err := raftnet.Open(n.cfg.DataDir, raftnet.Options{
-		NodeID: n.id.NodeID, Marked: n.id.Marked, Member: n.id.ClusterID != "", AdoptCopy: n.cfg.AdoptCopy, Log: n.cfg.Log,
-	})
+	stores, err := raftnet.Open(n.cfg.DataDir, n.id.options(n.cfg))
 	if err != nil {
 		return err
 	}
@@ -124,7 +126,9 @@ func (n *node) open() (err error) {
 	if err != nil {
 		return err
 	}
-	n.core.leadership.tasks = append(n.core.leadership.tasks, n.tend)
+	n.margins = newMarginWatch()
+	n.registry.MustRegister(n.margins)
+	n.core.leadership.tasks = append(n.core.leadership.tasks, n.tend, n.watchMargin)
 	n.lobby = newLobby(n.doors.grpc, n.cfg.Log)
 	n.grpc = grpc.NewServer(append(append(peer.ServerOptions(), lobbyOptions()...),
 		grpc.ConnectionTimeout(connectionTimeout),

@@ -4,9 +4,25 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"syscall"
+
+	"github.com/callboard/callboard/transport/raftnet"
 )
+
+// lockDataDir keeps other processes from moving the files of a data directory meanwhile.
+func lockDataDir(dir string) (unlock func() error, err error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", dir, raftnet.ErrInUse), d.Close())
+	}
+	return d.Close, nil
+}
 
 func isAddrInUse(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +16,7 @@ import (
 type statusJSON struct {
 	PlacingWorks     bool       `json:"placing_works"`
 	Problems         []string   `json:"problems"`
+	Warnings         []string   `json:"warnings"` // what does not keep placing from working yet
 	ClusterID        string     `json:"cluster_id"`
 	Node             string     `json:"node"`
 	Leader           *string    `json:"leader"`
@@ -80,13 +82,16 @@ func isTimeout(err error) bool {
 
 func statusOf(cluster *callboardv1.ClusterServiceGetResponse, pools []*callboardv1.Pool, problems []string) statusJSON {
 	s := statusJSON{
-		Problems: append([]string{}, problems...), ClusterID: cluster.GetClusterId(), Node: cluster.GetNode(), Version: cluster.GetVersion(),
+		Problems: append([]string{}, problems...), Warnings: []string{}, ClusterID: cluster.GetClusterId(), Node: cluster.GetNode(), Version: cluster.GetVersion(),
 		Index: cluster.GetIndex(), LiveActors: cluster.GetLiveActors(), PendingActors: cluster.GetPendingActors(), PacedActors: cluster.GetPacedActors(),
 		ConnectedRunners: cluster.GetConnectedRunners(), TotalSlots: cluster.GetTotalSlots(), FreeSlots: cluster.GetFreeSlots(),
 		Peers: peersOf(cluster.GetPeers()), Pools: []poolJSON{},
 	}
 	if cluster.GetLeader() != "" {
 		s.Leader = &cluster.Leader
+	}
+	if warning := votersWarning(s.Peers); warning != "" {
+		s.Warnings = append(s.Warnings, warning)
 	}
 	for _, p := range pools {
 		j := poolOf(p)
@@ -100,6 +105,30 @@ func statusOf(cluster *callboardv1.ClusterServiceGetResponse, pools []*callboard
 	}
 	s.PlacingWorks = len(s.Problems) == 0
 	return s
+}
+
+// votersWarning says which voters are away, and how many more may be lost; empty: all are there.
+func votersWarning(peers []peerJSON) string {
+	voters := 0
+	var away []string
+	for _, p := range peers {
+		if !p.Voter {
+			continue
+		}
+		voters++
+		if p.State == "unreachable" {
+			away = append(away, p.Name)
+		}
+	}
+	if len(away) == 0 {
+		return ""
+	}
+	margin := "no further one may be lost"
+	if left := voters - len(away) - (voters/2 + 1); left > 0 {
+		margin = fmt.Sprintf("%d more may be lost", left)
+	}
+	return fmt.Sprintf("%s of %d voters cannot be reached; %s: start what is away, or remove what is lost for good with `callboard operator raft remove-peer`",
+		strings.Join(away, ", "), voters, margin)
 }
 
 // problem says why a pool cannot place what it should; empty: it can.
@@ -133,6 +162,9 @@ func (g *globals) printStatus(s statusJSON) error {
 			for _, problem := range s.Problems {
 				t.line("  %s", problem)
 			}
+		}
+		for _, warning := range s.Warnings {
+			t.line("Warning: %s.", warning)
 		}
 		leader := "none"
 		if s.Leader != nil {

@@ -39,6 +39,9 @@ func (f *nodeFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.cfg.Advertise, "advertise", "", "`host` by which others reach this node; empty: that of each address")
 	flags.IntVar(&f.cfg.BootstrapExpect, "bootstrap-expect", 1, "`number` of nodes that found the cluster together")
 	flags.StringSliceVar(&f.join, "join", nil, "gossip `addresses` of other nodes, separated by commas; its own does no harm")
+	flags.StringVar(&f.cfg.RejoinBlank, "rejoin-blank", "", "if the data directory is damaged, leave the cluster, move the files aside, and join it as a new node; with a `node id`: that node, damaged or not")
+	flags.Lookup("rejoin-blank").NoOptDefVal = server.RejoinDamaged
+	flags.StringVar(&f.cfg.Replaces, "replaces", "", "a new node: `name` or id of the dead member whose place it takes")
 	flags.BoolVar(&f.cfg.Insecure, "insecure", false, "allow addresses outside loopback, where anyone who reaches them may do anything")
 	flags.BoolVar(&f.cfg.AdoptCopy, "adopt-copy", false, "accept, at this start, a data directory that was copied or moved to another file system")
 	flags.DurationVar(&f.cfg.Timing.Heartbeat, "raft-heartbeat-timeout", timing.Heartbeat, "silence of the leader after which a node asks for votes")

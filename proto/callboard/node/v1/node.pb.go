@@ -2329,6 +2329,7 @@ type Join struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	NodeId        string                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	RaftAddr      string                 `protobuf:"bytes,2,opt,name=raft_addr,json=raftAddr,proto3" json:"raft_addr,omitempty"`
+	Replaces      string                 `protobuf:"bytes,3,opt,name=replaces,proto3" json:"replaces,omitempty"` // name or id of a dead member that is removed first; empty: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2373,6 +2374,13 @@ func (x *Join) GetNodeId() string {
 func (x *Join) GetRaftAddr() string {
 	if x != nil {
 		return x.RaftAddr
+	}
+	return ""
+}
+
+func (x *Join) GetReplaces() string {
+	if x != nil {
+		return x.Replaces
 	}
 	return ""
 }
@@ -2577,10 +2585,11 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\x04join\x18\x01 \x01(\v2\x17.callboard.node.v1.JoinH\x00R\x04join\x12&\n" +
 	"\x0eremove_node_id\x18\x02 \x01(\tH\x00R\fremoveNodeId\x12(\n" +
 	"\x0fpromote_node_id\x18\x03 \x01(\tH\x00R\rpromoteNodeIdB\b\n" +
-	"\x06change\"<\n" +
+	"\x06change\"X\n" +
 	"\x04Join\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x1b\n" +
-	"\traft_addr\x18\x02 \x01(\tR\braftAddr\"0\n" +
+	"\traft_addr\x18\x02 \x01(\tR\braftAddr\x12\x1a\n" +
+	"\breplaces\x18\x03 \x01(\tR\breplaces\"0\n" +
 	"\x18ChangeMembershipResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index2\xfe\x05\n" +
 	"\vNodeService\x12Y\n" +

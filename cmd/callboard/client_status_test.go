@@ -1,0 +1,24 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// status names the voters that are away and how many more may be lost; members without a vote are not counted.
+func TestStatusWarnsOfVotersThatAreAway(t *testing.T) {
+	voter := func(name, state string) peerJSON { return peerJSON{Name: name, State: state, Voter: true} }
+	three := []peerJSON{voter("n1", "leader"), voter("n2", "unreachable"), voter("n3", "follower"), {Name: "n4", State: "unreachable"}}
+	for _, c := range []struct {
+		peers []peerJSON
+		want  string
+	}{
+		{three, "n2 of 3 voters cannot be reached; no further one may be lost"},
+		{append(three, voter("n5", "follower"), voter("n6", "follower")), "n2 of 5 voters cannot be reached; 1 more may be lost"},
+		{[]peerJSON{voter("n1", "leader")}, ""},
+	} {
+		if got := votersWarning(c.peers); !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
