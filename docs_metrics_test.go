@@ -39,7 +39,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 }
 
-// registeredMetrics finds every field Name: "callboard_…" in the Go files of a directory, and where it stands.
+// registeredMetrics finds every Name: "callboard_…" and NewDesc("callboard_…", …) in the Go files of a directory, and where it stands.
 func registeredMetrics(t *testing.T, dir string) map[string]token.Position {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -56,15 +56,7 @@ func registeredMetrics(t *testing.T, dir string) map[string]token.Position {
 			t.Fatal(err)
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
-			field, ok := n.(*ast.KeyValueExpr)
-			if !ok {
-				return true
-			}
-			key, ok := field.Key.(*ast.Ident)
-			if !ok || key.Name != "Name" {
-				return true
-			}
-			if value, ok := field.Value.(*ast.BasicLit); ok && value.Kind == token.STRING {
+			if value, ok := nameOfMetric(n).(*ast.BasicLit); ok && value.Kind == token.STRING {
 				if text, err := strconv.Unquote(value.Value); err == nil && strings.HasPrefix(text, "callboard_") {
 					metrics[text] = set.Position(value.Pos())
 				}
@@ -73,4 +65,19 @@ func registeredMetrics(t *testing.T, dir string) map[string]token.Position {
 		})
 	}
 	return metrics
+}
+
+// nameOfMetric returns what names a metric, if this is where one is declared.
+func nameOfMetric(n ast.Node) ast.Expr {
+	switch n := n.(type) {
+	case *ast.KeyValueExpr:
+		if key, ok := n.Key.(*ast.Ident); ok && key.Name == "Name" {
+			return n.Value
+		}
+	case *ast.CallExpr:
+		if called, ok := n.Fun.(*ast.SelectorExpr); ok && called.Sel.Name == "NewDesc" && len(n.Args) > 0 {
+			return n.Args[0]
+		}
+	}
+	return nil
 }

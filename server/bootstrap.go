@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/callboard/callboard/fsm"
 	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
 	"github.com/callboard/callboard/transport/gossip"
+	"github.com/callboard/callboard/transport/peer"
 )
 
 // bootstrapEvery is how often a node without a cluster looks around.
@@ -88,14 +90,18 @@ func (n *node) askToJoin(ctx context.Context, cluster []gossip.Peer) {
 	join := &nodev1.ChangeMembershipRequest{Change: &nodev1.ChangeMembershipRequest_Join{
 		Join: &nodev1.Join{NodeId: n.id.NodeID, RaftAddr: n.members.self.RaftAddr, Replaces: n.cfg.Replaces},
 	}}
-	var last error
+	var why error = peer.ErrNotLeader // of all, unless the leader says more
 	for _, p := range cluster {
-		if _, last = n.core.engine.peers.ChangeMembership(ctx, p.GRPCAddr, join); last == nil {
+		_, err := n.core.engine.peers.ChangeMembership(ctx, p.GRPCAddr, join)
+		if err == nil {
 			n.cfg.Log.Info("joining the cluster", "cluster_id", p.ClusterID, "through", p.Name)
 			return
 		}
+		if !errors.Is(err, peer.ErrNotLeader) {
+			why = err
+		}
 	}
-	n.cfg.Log.Info("nobody has taken this node in yet", "asked", len(cluster), "error", last)
+	n.cfg.Log.Info("nobody has taken this node in yet", "asked", len(cluster), "error", why)
 }
 
 // rememberCluster writes the cluster's id beside the node's, as soon as the state has it, and tells the others. A node whose log
