@@ -91,6 +91,10 @@ bench-go: ## Run the Go benchmarks (compare within one run; machines differ)
 mutants: ## Take each guard of liveness and of the pace out, one by one: its tests must fail (15 minutes)
 	CALLBOARD_MUTANTS=all go test . -run '^TestMutantsAreCaught$$' -v -count=1 -timeout 90m
 
+.PHONY: damage
+damage: ## Damage the directories of nodes, 500 bits and each kind in every order of starts: refused by name or served whole (15 minutes)
+	CALLBOARD_DAMAGE=$${CALLBOARD_DAMAGE:-500} go test ./jepsen/real -run '^(TestADamagedNodeServesAllOrNothing|TestDamagedNodesOfThreeServeAllOrNothing)$$' -v -count=1 -timeout 60m
+
 .PHONY: record
 record: ## Record logs of this build that later ones must replay alike: make record NAME=2026-11-30 (see scheduler/recorded_test.go)
 	go test ./scheduler -run '^TestRecordLogs$$' -count=1 -record '$(NAME)'
