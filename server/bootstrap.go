@@ -33,7 +33,7 @@ func (n *node) bootstrap(ctx context.Context) error {
 		switch {
 		case len(cluster) > 0:
 			n.askToJoin(ctx, cluster)
-		case n.blank && !n.cfg.joinsOnly() && len(blank) >= n.cfg.BootstrapExpect && blank[0].NodeID == n.id.NodeID:
+		case n.mayFound() && len(blank) >= n.cfg.BootstrapExpect && blank[0].NodeID == n.id.NodeID:
 			if err := n.found(blank[:n.cfg.BootstrapExpect]); err != nil {
 				return err
 			}
@@ -49,6 +49,9 @@ func (n *node) bootstrap(ctx context.Context) error {
 	}
 	return n.rememberCluster(ctx)
 }
+
+// mayFound reports whether this node may found a cluster, and not only join one that is there.
+func (n *node) mayFound() bool { return n.blank && n.id.Joins == "" && !n.cfg.joinsOnly() }
 
 // isMember tells whether the Raft configuration names this node.
 func (n *node) isMember() bool {

@@ -46,7 +46,7 @@ func (n *node) advise(err error) error {
 			"`callboard operator raft accept-loss --data-dir %s`, and start the node again", err, n.cfg.DataDir, n.cfg.DataDir)
 	case errors.Is(err, raftnet.ErrDamaged):
 		return fmt.Errorf("%w. This node cannot prove that its log is whole, so it neither votes nor answers. If the others have a quorum, wipe and rejoin: start it "+
-			"once with `callboard server --rejoin-blank` and the rest of its line", err)
+			"once with `callboard server --rejoin-blank` and the rest of its line. If they have none, see `callboard operator raft recover`", err)
 	}
 	return err
 }

@@ -20,6 +20,7 @@ import (
 type identity struct {
 	NodeID    string `json:"node_id"`
 	ClusterID string `json:"cluster_id,omitempty"` // empty: it has not been part of one yet
+	Joins     string `json:"joins,omitempty"`      // the cluster that it comes back to as a blank node: it founds none
 	Marked    bool   `json:"marked,omitempty"`     // there is a mark beside the log, and never none again
 	Sum       string `json:"sum"`                  // checksum of the file with an empty one here
 }

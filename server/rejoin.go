@@ -43,6 +43,8 @@ func (r *rejoinRecord) ifRemoved() *rejoinRecord {
 	return nil
 }
 
+func rejoinPath(dir string) string { return filepath.Join(dir, rejoinFile) }
+
 // rejoin is how a node whose files are damaged begins anew in its cluster: the old member is removed, and only when that has committed are its
 // files moved aside, and the node is a blank one with a new id. Each step is done once and written down, or does no harm twice.
 type rejoin struct {
@@ -129,7 +131,7 @@ func (j *rejoin) begun() (*rejoinRecord, error) {
 
 // read returns what is written down; nil: nothing.
 func (j *rejoin) read() (*rejoinRecord, error) {
-	data, err := os.ReadFile(filepath.Join(j.dir, rejoinFile))
+	data, err := os.ReadFile(rejoinPath(j.dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -138,7 +140,7 @@ func (j *rejoin) read() (*rejoinRecord, error) {
 	}
 	r := &rejoinRecord{}
 	if err := json.Unmarshal(data, r); err != nil || r.OldID == "" || r.NewID == "" {
-		return nil, fmt.Errorf("%s is damaged: remove it and run --rejoin-blank again", filepath.Join(j.dir, rejoinFile))
+		return nil, fmt.Errorf("%s is damaged: remove it and run --rejoin-blank again", rejoinPath(j.dir))
 	}
 	return r, nil
 }
@@ -184,14 +186,14 @@ func (j *rejoin) moveAside(r *rejoinRecord) error {
 		if err := j.moveFiles(r); err != nil {
 			return err
 		}
-		if err := (identity{NodeID: r.NewID}).save(j.dir); err != nil {
+		if err := (identity{NodeID: r.NewID, Joins: r.ClusterID}).save(j.dir); err != nil {
 			return err
 		}
 		if err := j.step("named"); err != nil {
 			return err
 		}
 	}
-	if err := os.Remove(filepath.Join(j.dir, rejoinFile)); err != nil {
+	if err := os.Remove(rejoinPath(j.dir)); err != nil {
 		return err
 	}
 	return syncDir(j.dir)

@@ -14,7 +14,8 @@ import (
 func operatorCommand(g *globals) *cobra.Command {
 	return group("operator", "Look after the cluster itself",
 		group("config", "Cluster settings, the same on every node", configGetCommand(g), configSetCommand(g)),
-		group("raft", "Members of the cluster", raftListPeersCommand(g), raftAddVoterCommand(g), raftRemovePeerCommand(g), raftAcceptLossCommand(g)))
+		group("raft", "Members of the cluster", raftListPeersCommand(g), raftAddVoterCommand(g), raftRemovePeerCommand(g), raftAcceptLossCommand(g),
+			raftRecoverCommand(g)))
 }
 
 type settingJSON struct {

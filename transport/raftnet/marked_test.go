@@ -321,5 +321,8 @@ func TestOpenRefusesADirectoryWhoseLockIsHeld(t *testing.T) {
 		if _, err := AcceptLoss(dir, Options{Log: quiet}); !errors.Is(err, ErrInUse) {
 			t.Errorf("accept-loss: %v", err)
 		}
+		if _, err := OpenDirectory(dir, Options{Log: quiet}); !errors.Is(err, ErrInUse) {
+			t.Errorf("recover: %v", err)
+		}
 	})
 }

@@ -24,8 +24,12 @@ type remains struct {
 	mended     map[string][]byte
 	setAside   []string
 	first, end uint64
+	kept       Position           // the newest entry that is kept, in the log or in the snapshot
+	members    raft.Configuration // the snapshot's
 	report     []string
 }
+
+var errNothingKept = errors.New("nothing can be kept: there is no snapshot that is whole, and the log does not begin with its first entry")
 
 func (r *remains) say(format string, args ...any) {
 	r.report = append(r.report, fmt.Sprintf(format, args...))
@@ -200,8 +204,9 @@ func (r *remains) keepRun(indexes []uint64, snapshot *snapshotMeta, mark Mark) (
 	}
 	run, lastTerm := longestRun(log, indexes, base)
 	r.first, r.end = run.first, run.last
+	r.kept = Position{lastTerm, run.last}
 	if base == 0 && r.end == 0 {
-		return fmt.Errorf("nothing can be kept: there is no snapshot that is whole, and the log does not begin with its first entry; wipe the directory, and begin anew or from a backup")
+		return fmt.Errorf("%w; wipe the directory, and begin anew or from a backup", errNothingKept)
 	}
 	if r.first > 0 {
 		err = log.DeleteRange(0, r.first-1)
@@ -216,6 +221,7 @@ func (r *remains) keepRun(indexes []uint64, snapshot *snapshotMeta, mark Mark) (
 	term = max(term, mark.Term, mark.VoteTerm, lastTerm)
 	if snapshot != nil {
 		term = max(term, snapshot.Term)
+		r.kept, r.members = r.kept.later(Position{snapshot.Term, snapshot.Index}), snapshot.Configuration
 	}
 	r.tell(indexes, base, mark)
 	return errors.Join(stable.SetUint64(keyTerm, term+1), stable.SetUint64(keyVoteTerm, 0), stable.Set(keyVoteCandidate, nil))
