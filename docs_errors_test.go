@@ -20,6 +20,7 @@ var codesAtRunTime = map[string][]string{
 	// The library refuses itself with a bare status of the stream: three of gRPC's codes, which the condition beside it names.
 	`runner/session.go: "session", code.String()`: {"session.Unauthenticated", "session.PermissionDenied", "session.InvalidArgument"},
 	// These hand on what somebody else refused.
+	`transport/grpcapi/serverless.go: "serverless", q.Code`:                      nil,
 	"transport/peer/cluster.go: ErrNotLeader.GetGroup(), ErrNotLeader.GetCode()": nil,
 	"transport/peer/outcome.go: unknown.GetGroup(), unknown.GetCode()":           nil,
 	"transport/httpapi/errors.go: errorBody{…}, errorBody{…}":                    nil,

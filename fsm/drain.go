@@ -37,6 +37,11 @@ func (c DrainCause) planned() bool {
 	return c == DrainNewerVersion || c == DrainOperator || c == DrainURLChanged
 }
 
+// Leaves reports whether a runner that is drained for the cause has nothing to wait for when its last actor has gone.
+func (c DrainCause) Leaves() bool {
+	return c == DrainNewerVersion || c == DrainURLChanged || c == DrainRequestEnd
+}
+
 // finishes tells whether a drain of the cause is finished when the last actor has gone: its runner is told, and may leave.
 func (c DrainCause) finishes() bool { return c.planned() || c == DrainRequestEnd }
 

@@ -149,6 +149,9 @@ func (s *State) IdleRunners(p *Pool) iter.Seq[*Runner] {
 	}
 }
 
+// HasServerlessPools reports whether there is a serverless pool.
+func (s *State) HasServerlessPools() bool { return s.serverlessPools.Len() > 0 }
+
 // ServerlessPools returns the serverless pools of the cluster, by the names of their namespaces and their own.
 func (s *State) ServerlessPools() []*Pool {
 	var pools []*Pool

@@ -247,6 +247,7 @@ var (
 	derivedFields = []string{
 		"namespaceCount", "namespacesByName", "namespacesByID", "poolOrdinals", "idlePools", "poolStats", "poolsByName", "versions",
 		"runnersByID", "runnersByKey", "runnersBySeq", "runnerNumbers", "candidates", "poolRunners", "evictables", "drainWork", "endedRunners", "endedRunnerCount",
+		"requestsIndex",
 		"requestOrdinals", "requestsByID", "poolRequests", "idleRunners", "serverlessPools", "endedRollouts", "endedRolloutCount", "named", "turns", "unreceived",
 		"looks", "lookAt", "delays", "moved", "heard", "visited", // the last of a Tx alone
 		"actorOrdinals", "actorsByID", "actorsByName", "actorsByKey", "actorNames", "endedActors", "bodies", "queue", "assigned", "alarms", "backoffs", "agenda",

@@ -172,6 +172,9 @@ func (s *State) RequestPool(r *Request) *Pool { return s.pools.Get(r.pool) }
 // RequestCount returns how many requests there are, ended ones included.
 func (s *State) RequestCount() int { return s.requestOrdinals.taken() }
 
+// RequestsIndex returns the log index of the last entry that changed a request, as far as this node knows.
+func (s *State) RequestsIndex() uint64 { return s.requestsIndex }
+
 // RequestsOpened returns how many requests have been opened since the beginning.
 func (s *State) RequestsOpened() uint64 { return s.requestSeq }
 

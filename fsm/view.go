@@ -70,6 +70,7 @@ type State struct {
 	endpoints       table.Rows[*logv1.Endpoint] // by pool; what is known of its url
 	idleRunners     table.Index[idleRunnerKey]
 	serverlessPools table.Index[uint32] // ordinals
+	requestsIndex   uint64              // of the last entry that changed a request
 
 	actors        table.Rows[packedActor]
 	longParts     table.Rows[longParts] // of actors
@@ -226,6 +227,9 @@ func (tx *Tx) ElapsedMs() int64 { return tx.clockMs - tx.before.clockMs }
 // Seal turns the Tx into the View that the entry at index made. The Tx must not be used afterwards.
 func (tx *Tx) Seal(index uint64) *View {
 	tx.index, tx.base, tx.visited = index, index, nil
+	if len(tx.touchedRequests) > 0 {
+		tx.requestsIndex = index
+	}
 	touched := slices.DeleteFunc(tx.touchedRunners, func(number uint32) bool {
 		return tx.runners.Get(number) == tx.before.runners.Get(number) // a heartbeat is nothing that its session must look at
 	})

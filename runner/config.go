@@ -86,6 +86,9 @@ type Config struct {
 	Clock Clock
 
 	exit func(code int) // os.Exit; tests replace it
+
+	// Of a serverless request: the process has told the engine its instance already, and which request it answers.
+	instanceID, requestID string
 }
 
 // withDefaults fills in what was left out, or says everything that is wrong.
@@ -100,6 +103,9 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.WhenDrained, Exit)
 	if c.Key == "" {
 		c.Key = newUUID()
+	}
+	if c.instanceID == "" {
+		c.instanceID = newUUID()
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -121,7 +121,7 @@ func newLoop(cfg Config, r *Runner) *loop {
 		clock:         cfg.Clock,
 		messages:      make(chan message, inboxLength),
 		closed:        make(chan struct{}),
-		instanceID:    newUUID(),
+		instanceID:    cfg.instanceID,
 		book:          newAddressBook(cfg.Endpoint),
 		actors:        make(map[string]*Actor),
 		ended:         newEndedMemory(maxEndedMemory),

@@ -3,6 +3,8 @@ package runner
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -126,4 +128,11 @@ func (r *registry) empty() bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return len(r.byName) == 0 && r.any == nil
+}
+
+// names returns the actor names that have a handler of their own, in order.
+func (r *registry) names() []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Sorted(maps.Keys(r.byName))
 }

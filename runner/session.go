@@ -125,6 +125,8 @@ func (l *loop) fullSet(k *link) []*callboardv1.Hello {
 		Token:              l.cfg.Token,
 		ClusterId:          k.cluster,
 		KeepOnLeaseLost:    l.cfg.OnLeaseLost == Keep,
+
+		ServerlessRequestId: l.cfg.requestID,
 	}
 	set := []*callboardv1.Hello{first}
 	last := func() *callboardv1.Hello {

@@ -110,7 +110,7 @@ func (s *step) endpointPolled(polled *nodev1.EndpointPolled) Answer {
 		return done(nil)
 	}
 	e, check := s.tx.Endpoint(p), polled.GetCheck()
-	if e.GetPollEpoch() == s.tx.Epoch() && e.GetPollSeq() >= polled.GetSeq() {
+	if e.GetPollIndex() > polled.GetIndex() {
 		return done(nil)
 	}
 	failed := check.GetError()
@@ -119,7 +119,7 @@ func (s *step) endpointPolled(polled *nodev1.EndpointPolled) Answer {
 		return done(nil)
 	}
 	s.putEndpoint(p, func(e *logv1.Endpoint) {
-		e.PollEpoch, e.PollSeq, e.PolledWallMs = s.tx.Epoch(), polled.GetSeq(), max(1, s.tx.WallMs())
+		e.PollIndex, e.PolledWallMs = polled.GetIndex(), max(1, s.tx.WallMs())
 		if failed != nil {
 			s.pollFailed(e, failed)
 			return

@@ -164,7 +164,7 @@ func (l line) polled() *nodev1.Command {
 		check = &callboardv1.EndpointCheck{Error: callboardv1.Refuse("serverless", l.text("fails", ""), "no metadata")}
 	}
 	return &nodev1.Command{Command: &nodev1.Command_EndpointPolled{EndpointPolled: &nodev1.EndpointPolled{
-		Namespace: "default", Pool: l.name(0), Endpoint: p.EndpointFingerprint(), Seq: uint64(l.number("seq", 1)), Check: check,
+		Namespace: "default", Pool: l.name(0), Endpoint: p.EndpointFingerprint(), Index: uint64(l.number("index", 1)), Check: check,
 	}}}
 }
 

@@ -173,12 +173,12 @@ func (s *step) forgetExcessRequests(p *fsm.Pool) {
 // carry takes note of which nodes can carry requests. Those that are gone have lost what they carried: it is opened again elsewhere, if it
 // is still needed, under another id.
 func (s *step) carry(in Input) {
-	s.carriers = slices.SortedFunc(slices.Values(in.Carriers), compareCarriers)
+	s.carriers = slices.SortedFunc(slices.Values(in.Carriers), CompareCarriers)
 	if !in.Sweep || !in.CarriersKnown {
 		return
 	}
 	for _, q := range slices.Collect(s.tx.AllOpenRequests()) {
-		if _, alive := slices.BinarySearchFunc(s.carriers, Carrier{q.Node, q.Start}, compareCarriers); alive {
+		if _, alive := slices.BinarySearchFunc(s.carriers, Carrier{q.Node, q.Start}, CompareCarriers); alive {
 			continue
 		}
 		if s.full() {

@@ -19,7 +19,8 @@ type Carrier struct {
 	Start fsm.StartID
 }
 
-func compareCarriers(a, b Carrier) int {
+// CompareCarriers orders carriers by the names of their nodes.
+func CompareCarriers(a, b Carrier) int {
 	if c := strings.Compare(a.Node, b.Node); c != 0 {
 		return c
 	}

@@ -31,7 +31,7 @@ const (
 	// neither a verdict nor a placement.
 	MinDueBytes = MaxOpBytes / 4
 	// MaxInputBytes is how many bytes of inputs leave room for that in an entry.
-	MaxInputBytes = MaxOpBytes - MinDueBytes
+	MaxInputBytes = 768 << 10 // MaxOpBytes less MinDueBytes
 )
 
 // Command is a write that a caller asks for.

@@ -33,7 +33,7 @@ import (
 //	rollout p, plan p to=2 slots=5             how a rollout stands, what one would do
 //	moves p for=60s                            time passes, and what was evicted in each second is plotted
 //	carriers n1 n2                             which nodes carry requests; function p version=2 slots=3 cold=1s fails=CODE, mute, early,
-//	                                           stays: how the endpoint of a pool answers; requests p; polled p version=2 seq=1 fails=CODE
+//	                                           stays: how the endpoint of a pool answers; requests p; polled p version=2 index=1 fails=CODE
 //	batch                                      the directives in its input, one a line, in one Step
 //	advance 15s                                time passes; wall 1h: the wall clock is set forward
 //	actors, runners, why a1, loop a1 times=12  print what is; runners when=seen: and when each was heard

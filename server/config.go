@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/callboard/callboard/transport/raftnet"
+	"github.com/callboard/callboard/transport/serverless"
 )
 
 // The ports of a node.
@@ -37,6 +38,11 @@ type Config struct {
 	AdoptCopy       bool     // accepts a data directory that was copied or moved to another file system
 	RejoinBlank     string   // RejoinDamaged, or a node id: begin anew as a blank node of the same cluster; empty: never
 	Replaces        string   // name or id of a dead member that this new node takes the place of; empty: none
+
+	// Which addresses may be called for serverless pools: hosts, *.suffixes and networks. Those of this machine only if EndpointLoopback
+	// says so, or while the node itself listens on loopback alone.
+	EndpointAllow, EndpointDeny []string
+	EndpointLoopback            bool
 
 	Timing   raftnet.Timing
 	Version  string
@@ -79,6 +85,14 @@ func (c *Config) Validate() error {
 		}
 		if err := c.validateAddr(a.flag, a.addr); err != nil {
 			return err
+		}
+	}
+	for _, list := range []struct {
+		flag     string
+		patterns []string
+	}{{"--endpoint-allow", c.EndpointAllow}, {"--endpoint-deny", c.EndpointDeny}} {
+		if err := serverless.CheckPatterns(list.patterns); err != nil {
+			return fmt.Errorf("%s: %w", list.flag, err)
 		}
 	}
 	for _, seed := range c.Join {

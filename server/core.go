@@ -2,18 +2,22 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/callboard/callboard/fsm"
 	"github.com/callboard/callboard/scheduler"
 	"github.com/callboard/callboard/transport/peer"
 	"github.com/callboard/callboard/transport/raftnet"
+	"github.com/callboard/callboard/transport/serverless"
 	"github.com/callboard/callboard/transport/session"
 )
 
@@ -39,8 +43,9 @@ type parts struct {
 	stores    *raftnet.Stores
 	transport raft.Transport
 	directory directory
-	dial      peer.Dial       // nil: TCP
-	addrs     func() []string // gRPC addresses of the engine nodes, for runners
+	dial      peer.Dial          // nil: TCP
+	addrs     func() []string    // gRPC addresses of the engine nodes, for runners
+	policy    *serverless.Policy // what requests to serverless endpoints may call; nil: this node carries none
 }
 
 // core is an engine node without its doors: the replica, the leadership, and the sessions of its runners.
@@ -55,6 +60,8 @@ type core struct {
 	sessions   *session.Host
 	reporter   *reporter
 	comparer   *comparer
+	carrier    *serverless.Carrier // nil: this node carries no requests
+	poller     *poller
 }
 
 // newCore starts Raft on what the stores hold. Run must follow.
@@ -92,13 +99,28 @@ func newCore(p parts) (*core, error) {
 	peers := peer.NewClient(c.replica.cluster, p.dial)
 	c.engine = &engine{replica: c.replica, inbox: box, leaders: where, peers: peers, writes: admitWrites(p.registry), reads: admitReads(p.registry), scouts: newScouts()}
 	c.engine.ferries.ask = c.engine.askIndex
-	c.leadership = &leadership{log: p.log, node: p.name, wall: p.wall, decide: p.decide, still: p.still, raft: r, replica: c.replica, inbox: box, leaders: where, metrics: newLoopMetrics(p.registry), events: newEvents(p.log, p.registry)}
+	c.leadership = &leadership{carriers: &c.engine.carriers, log: p.log, node: p.name, wall: p.wall, decide: p.decide, still: p.still, raft: r, replica: c.replica, inbox: box, leaders: where, metrics: newLoopMetrics(p.registry), events: newEvents(p.log, p.registry)}
 	c.relay = peer.NewRelay(peers, p.name, where, c.replica, p.log)
 	c.reporter = &reporter{engine: c.engine, relay: c.relay}
 	c.sessions = session.NewHost(session.Config{Node: p.name, EngineAddrs: p.addrs, Logger: p.log}, c.replica, c.reporter)
 	c.comparer = newComparer(c)
+	c.carryRequests()
 	p.registry.MustRegister(newStateMetrics(c.replica, c.sessions), newRaftMetrics(r, voting, box))
 	return c, nil
+}
+
+// carryRequests lets this node carry requests to serverless endpoints, and ask them for their versions when it leads.
+func (c *core) carryRequests() {
+	if c.policy == nil {
+		return
+	}
+	var entropy [10]byte
+	_, _ = rand.Read(entropy[:]) // never fails
+	self := scheduler.Carrier{Node: c.name, Start: fsm.StartID(fsm.MintID(c.leadership.wall().UnixMilli(), entropy))}
+	endpoint := func() string { return strings.Join(c.addrs(), ",") }
+	c.carrier = serverless.New(serverless.Config{Start: self.Start, Endpoint: endpoint, Policy: c.policy, Logger: c.log}, c.replica, carrierReports{c.engine, self})
+	c.poller = &poller{log: c.log, engine: c.engine, policy: c.policy}
+	c.leadership.tasks = append(c.leadership.tasks, c.poller.run)
 }
 
 // WaitIndex lets the relay wait for this node's own View.
@@ -114,6 +136,9 @@ func (c *core) run(ctx context.Context) error {
 	c.reporter.ctx = ctx
 	tasks.Go(func() error { return c.leadership.run(ctx) })
 	tasks.Go(func() error { return c.relay.Run(ctx) })
+	if c.carrier != nil {
+		tasks.Go(func() error { return c.carrier.Run(ctx) })
+	}
 	tasks.Go(func() error { return c.watchLeader(ctx) })
 	tasks.Go(func() error { return c.stores.Run(ctx) })
 	tasks.Go(func() error { return c.watchDisk(ctx) })

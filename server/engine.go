@@ -28,6 +28,7 @@ type engine struct {
 	leaders *leaders
 	peers   *peer.Client
 
+	carriers      carriers
 	writes, reads *admission
 	waiting       atomic.Int64 // calls
 	scouts        *scouts

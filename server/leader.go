@@ -18,18 +18,19 @@ import (
 
 // leadership follows Raft and runs one epoch at a time.
 type leadership struct {
-	log     *slog.Logger
-	node    string
-	wall    func() time.Time // for display and alarms; nothing else looks at it
-	decide  decide
-	still   func() // called at each look at the loop
-	raft    *raft.Raft
-	replica *replica
-	inbox   *inbox
-	leaders *leaders
-	metrics *loopMetrics
-	events  *events
-	tasks   []func(ctx context.Context) error // what a leader runs beside its loop; every one ends with the epoch
+	log      *slog.Logger
+	node     string
+	wall     func() time.Time // for display and alarms; nothing else looks at it
+	decide   decide
+	still    func() // called at each look at the loop
+	raft     *raft.Raft
+	replica  *replica
+	inbox    *inbox
+	leaders  *leaders
+	carriers *carriers
+	metrics  *loopMetrics
+	events   *events
+	tasks    []func(ctx context.Context) error // what a leader runs beside its loop; every one ends with the epoch
 }
 
 // run lasts as long as the node. A change of leadership, also from leader to leader, ends the epoch before the next begins.
@@ -101,7 +102,8 @@ func (l *leadership) epoch(ctx context.Context, turns *turns) error {
 	}
 	l.log.Info("leading", "epoch", l.replica.Current().Epoch(), "index", l.replica.Current().Index())
 	tasks, ctx := errgroup.WithContext(ctx)
-	work := &loop{log: l.log, node: l.node, wall: l.wall, decide: l.decide, replica: l.replica, raft: l.raft, inbox: l.inbox, metrics: l.metrics, events: l.events, turns: turns}
+	work := &loop{log: l.log, node: l.node, wall: l.wall, decide: l.decide, replica: l.replica, raft: l.raft, inbox: l.inbox, metrics: l.metrics, events: l.events, turns: turns, carriers: l.carriers}
+	l.carriers.begin(time.Now())
 	l.inbox.gate.set(true)
 	l.leaders.note() // what waits in the relay is for this node now
 	tasks.Go(func() error {
@@ -109,6 +111,7 @@ func (l *leadership) epoch(ctx context.Context, turns *turns) error {
 		defer l.inbox.gate.set(false)
 		return work.run(ctx)
 	})
+	tasks.Go(func() error { return l.carriers.watch(ctx, l.inbox) })
 	for _, task := range l.tasks {
 		tasks.Go(func() error { return task(ctx) })
 	}

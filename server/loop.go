@@ -59,7 +59,10 @@ type loop struct {
 	metrics *loopMetrics
 	events  *events
 
-	turns      *turns     // for who watches the loop
+	turns      *turns // for who watches the loop
+	carriers   *carriers
+	carriersAt uint64 // version that was looked at last
+
 	proposedAt time.Time  // up to where the cluster clock has counted real time
 	carried    *request   // taken from the inbox, too large for the last batch
 	singles    []*request // inputs of a batch that broke: one by one now
@@ -248,6 +251,12 @@ func (l *loop) clock(view *fsm.View, now time.Time) (clockMs int64, upTo time.Ti
 
 func (l *loop) input(b *batch) (in scheduler.Input, waiting []*request) {
 	in.Sweep = l.sweep
+	if l.carriers != nil {
+		var version uint64
+		if in.Carriers, in.CarriersKnown, version = l.carriers.now(time.Now()); version != l.carriersAt {
+			in.Sweep, l.carriersAt = true, version
+		}
+	}
 	_, _ = rand.Read(in.Seed[:]) // never fails
 	for _, r := range b.commands {
 		in.Commands = append(in.Commands, *r.command)

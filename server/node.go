@@ -121,7 +121,7 @@ func (n *node) open() (err error) {
 	}
 	n.core, err = newCore(parts{
 		name: n.cfg.Name, id: n.id.NodeID, log: n.cfg.Log, registry: n.registry, timing: n.cfg.Timing,
-		stores: stores, transport: transport, directory: n.members, addrs: n.members.grpcAddrs,
+		stores: stores, transport: transport, directory: n.members, addrs: n.members.grpcAddrs, policy: n.endpointPolicy(),
 	})
 	if err != nil {
 		return err
@@ -136,6 +136,7 @@ func (n *node) open() (err error) {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 	)...)
 	api := grpcapi.New(n.core.engine, n)
+	api.CallEndpoints(n.core.poller)
 	api.Register(n.grpc)
 	session.Register(n.grpc, n.core.sessions)
 	peer.Register(n.grpc, n.core.replica.cluster, peerLeader{n.core.engine}, n, n.core)

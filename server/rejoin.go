@@ -136,7 +136,7 @@ func (j *rejoin) read() (*rejoinRecord, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	r := &rejoinRecord{}
 	if err := json.Unmarshal(data, r); err != nil || r.OldID == "" || r.NewID == "" {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,6 +29,57 @@ type poolJSON struct {
 	LiveActors       uint64          `json:"live_actors"`
 	RolloutID        *uint64         `json:"rollout_id"`
 	DrainingRunners  uint32          `json:"draining_runners"`
+
+	OpenRequests    uint32             `json:"open_requests,omitempty"`
+	WaitingRequests uint32             `json:"waiting_requests,omitempty"`
+	EndpointVersion uint32             `json:"endpoint_version,omitempty"`
+	EndpointError   *endpointErrorJSON `json:"endpoint_error,omitempty"`
+}
+
+// serverlessJSON is the serverless part of a pool's config. The values of headers are secrets: true says that there is one.
+type serverlessJSON struct {
+	URL                  string          `json:"url"`
+	Headers              map[string]bool `json:"headers"`
+	RequestLifespan      uint32          `json:"request_lifespan"`
+	MaxConcurrentActors  uint64          `json:"max_concurrent_actors"`
+	DrainGracePeriod     uint32          `json:"drain_grace_period"`
+	MetadataPollInterval uint64          `json:"metadata_poll_interval"`
+	SlotsPerRunner       *uint32         `json:"slots_per_runner,omitempty"`
+}
+
+type endpointErrorJSON struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	TS      int64  `json:"ts"`
+	Count   uint32 `json:"count"`
+	RetryTS int64  `json:"retry_ts,omitempty"`
+}
+
+func serverlessOf(c *callboardv1.Serverless) *serverlessJSON {
+	if c == nil {
+		return nil
+	}
+	j := &serverlessJSON{
+		URL: c.GetUrl(), Headers: map[string]bool{}, RequestLifespan: c.GetRequestLifespan(), MaxConcurrentActors: c.GetMaxConcurrentActors(),
+		DrainGracePeriod: c.GetDrainGracePeriod(), MetadataPollInterval: c.GetMetadataPollInterval(), SlotsPerRunner: c.SlotsPerRunner,
+	}
+	for _, h := range c.GetHeaders() {
+		j.Headers[h.GetName()] = h.GetSet()
+	}
+	return j
+}
+
+// endpointText says in one line how the endpoint is.
+func (j poolJSON) endpointText() string {
+	e := j.EndpointError
+	if e == nil {
+		return "works"
+	}
+	text := fmt.Sprintf("%s: %s (%d times, last at %s)", e.Code, e.Message, e.Count, timeOfDay(e.TS))
+	if e.RetryTS != 0 {
+		text += ", asked again at " + timeOfDay(e.RetryTS)
+	}
+	return text
 }
 
 type poolConfigJSON struct {
@@ -36,6 +90,7 @@ type poolConfigJSON struct {
 	RunnerLostThreshold   uint32          `json:"runner_lost_threshold"`
 	Placement             string          `json:"placement"`
 	Metadata              json.RawMessage `json:"metadata"`
+	Serverless            *serverlessJSON `json:"serverless,omitempty"`
 }
 
 func poolOf(p *callboardv1.Pool) poolJSON {
@@ -52,13 +107,18 @@ func poolOf(p *callboardv1.Pool) poolJSON {
 			DrainOnVersionUpgrade: c.GetDrainOnVersionUpgrade(), ActorEvictionDelay: c.GetActorEvictionDelay(), ActorEvictionPeriod: c.GetActorEvictionPeriod(),
 			ActorEvictionRate: float64(c.GetActorEvictionRateMicros()) / 1e6, RunnerLostThreshold: c.GetRunnerLostThreshold(),
 			Placement: enumText(c.GetPlacement().String(), "PLACEMENT_"), Metadata: rawJSON(c.GetMetadataJson()),
+			Serverless: serverlessOf(c.GetServerless()),
 		}
+	}
+	j.OpenRequests, j.WaitingRequests, j.EndpointVersion = p.GetOpenRequests(), p.GetWaitingRequests(), p.GetEndpointVersion()
+	if e := p.GetEndpointError(); e != nil {
+		j.EndpointError = &endpointErrorJSON{Code: e.GetCode(), Message: e.GetMessage(), TS: e.GetTs(), Count: e.GetCount(), RetryTS: e.GetRetryTs()}
 	}
 	return j
 }
 
 func poolCommand(g *globals) *cobra.Command {
-	return group("pool", "Look at pools and set what they do", poolListCommand(g), poolShowCommand(g), poolSetCommand(g), poolDeleteCommand(g))
+	return group("pool", "Look at pools and set what they do", poolListCommand(g), poolShowCommand(g), poolSetCommand(g), poolRequestsCommand(g), poolDeleteCommand(g))
 }
 
 func poolListCommand(g *globals) *cobra.Command {
@@ -158,6 +218,17 @@ func (g *globals) printPool(answer poolAnswer) error {
 			t.row("  runner_lost_threshold", fmt.Sprintf("%d s", c.RunnerLostThreshold))
 			t.row("  placement", c.Placement)
 			t.row("  metadata", string(c.Metadata))
+			if s := c.Serverless; s != nil {
+				t.row("  url", s.URL)
+				t.row("  headers", strings.Join(slices.Sorted(maps.Keys(s.Headers)), ", "))
+				t.row("  request_lifespan", fmt.Sprintf("%d s", s.RequestLifespan))
+				t.row("  drain_grace_period", fmt.Sprintf("%d s", s.DrainGracePeriod))
+				t.row("  max_concurrent_actors", s.MaxConcurrentActors)
+				t.row("  metadata_poll_interval", fmt.Sprintf("%d ms", s.MetadataPollInterval))
+				t.row("requests open", fmt.Sprintf("%d, of them %d wait for their runners", p.OpenRequests, p.WaitingRequests))
+				t.row("endpoint", p.endpointText())
+				t.row("endpoint serves version", p.EndpointVersion)
+			}
 		}
 		for _, w := range answer.Warnings {
 			t.line("Warning: %s", w)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math"
+	"os"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,12 @@ type poolFlags struct {
 	rate                string
 	placement, metadata string
 	idempotencyKey      string
+
+	serverless                          bool
+	url                                 string
+	headers                             []string
+	lifespan, grace, slots              uint32
+	maxConcurrentActors, metadataPollMs uint64
 }
 
 func poolSetCommand(g *globals) *cobra.Command {
@@ -44,6 +51,14 @@ func poolSetCommand(g *globals) *cobra.Command {
 	flags.Uint32Var(&f.lost, "runner-lost-threshold", 0, "`seconds` of silence after which a runner is lost; default: the cluster's")
 	flags.StringVar(&f.placement, "placement", "spread", "how actors fill the runners of one version: spread or binpack")
 	flags.StringVar(&f.metadata, "metadata", "", "any `JSON`, kept and shown")
+	flags.BoolVar(&f.serverless, "serverless", false, "the engine wakes the pool's runners over HTTP; --url says so as well")
+	flags.StringVar(&f.url, "url", "", "`URL` of the endpoint: the engine calls URL/start and URL/metadata")
+	flags.StringArrayVar(&f.headers, "header", nil, "`NAME=VALUE` that is sent with every request to the endpoint; may be repeated. The process list shows it: @FILE reads VALUE from a file")
+	flags.Uint32Var(&f.lifespan, "request-lifespan", 0, "`seconds` that a request to the endpoint is held open; shorter than your platform's time-out")
+	flags.Uint32Var(&f.grace, "drain-grace-period", 0, "`seconds` before the end of a request at which its runner drains")
+	flags.Uint64Var(&f.maxConcurrentActors, "max-concurrent-actors", 0, "`number` of actors that may be on runners at once; default 1000")
+	flags.Uint64Var(&f.metadataPollMs, "metadata-poll-interval", 0, "`milliseconds` between two looks at the version that the endpoint serves; default 10000")
+	flags.Uint32Var(&f.slots, "slots-per-runner", 0, "`number` of slots that a request asks for (deprecated); default 1000")
 	addIdempotencyKey(cmd, &f.idempotencyKey)
 	return cmd
 }
@@ -76,7 +91,50 @@ func (f *poolFlags) config(cmd *cobra.Command) (*callboardv1.PoolConfig, error) 
 		return nil, usage(cmd, "--placement %s: want spread or binpack", f.placement)
 	}
 	config.Placement = callboardv1.Placement(placement)
-	return config, nil
+	var err error
+	config.Serverless, err = f.serverlessConfig(cmd)
+	return config, err
+}
+
+// serverlessConfig turns the flags of a serverless pool into its config; nil: the pool is a normal one.
+func (f *poolFlags) serverlessConfig(cmd *cobra.Command) (*callboardv1.Serverless, error) {
+	given := cmd.Flags().Changed
+	if !f.serverless && !given("url") {
+		for _, flag := range []string{"header", "request-lifespan", "drain-grace-period", "max-concurrent-actors", "metadata-poll-interval", "slots-per-runner"} {
+			if given(flag) {
+				return nil, usage(cmd, "--%s is for serverless pools: give --url as well", flag)
+			}
+		}
+		return nil, nil
+	}
+	c := &callboardv1.Serverless{Url: f.url, RequestLifespan: f.lifespan}
+	if given("drain-grace-period") {
+		c.DrainGracePeriod = &f.grace
+	}
+	if given("max-concurrent-actors") {
+		c.MaxConcurrentActors = &f.maxConcurrentActors
+	}
+	if given("metadata-poll-interval") {
+		c.MetadataPollInterval = &f.metadataPollMs
+	}
+	if given("slots-per-runner") {
+		c.SlotsPerRunner = &f.slots
+	}
+	for _, header := range f.headers {
+		name, value, ok := strings.Cut(header, "=")
+		if !ok {
+			return nil, usage(cmd, "--header %q: want NAME=VALUE, or NAME=@FILE", name)
+		}
+		if file, isFile := strings.CutPrefix(value, "@"); isFile {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				return nil, usage(cmd, "--header %s: %v", name, err)
+			}
+			value = strings.TrimRight(string(content), "\r\n")
+		}
+		c.Headers = append(c.Headers, &callboardv1.Header{Name: name, Value: value})
+	}
+	return c, nil
 }
 
 // unlimitedRate is what `unlimited` stores, in actors a second.

@@ -5,6 +5,8 @@ package real_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -36,7 +38,10 @@ func TestAWipedMajorityFoundsNoSecondCluster(t *testing.T) {
 	if len(forgetful) == len(text) {
 		t.Fatalf("%s has no cluster to forget: %s", identity, text)
 	}
-	s.must(os.WriteFile(identity, forgetful, 0o600))
+	sum := regexp.MustCompile(`"sum": "[^"]*"`)
+	blank := sum.ReplaceAllLiteral(forgetful, []byte(`"sum": ""`))
+	summed := sum.ReplaceAllLiteral(forgetful, fmt.Appendf(nil, `"sum": "%08x"`, crc32.ChecksumIEEE(blank)))
+	s.must(os.WriteFile(identity, summed, 0o600))
 	s.wipe(wiped, left, "waiting for the other nodes")
 }
 

@@ -45,12 +45,17 @@ type API struct {
 	engine  Engine
 	cluster Cluster
 	ahead   chan struct{} // full while somebody runs the scheduler ahead
+
+	outbound Outbound // nil: this node calls no endpoints of serverless pools
 }
 
 // New returns the public services of a node.
 func New(engine Engine, cluster Cluster) *API {
 	return &API{engine: engine, cluster: cluster, ahead: make(chan struct{}, 1)}
 }
+
+// CallEndpoints lets the API ask the endpoints of serverless pools. It is called before Register.
+func (a *API) CallEndpoints(outbound Outbound) { a.outbound = outbound }
 
 // Register puts every service on a gRPC server.
 func (a *API) Register(s grpc.ServiceRegistrar) {

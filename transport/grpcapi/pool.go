@@ -28,6 +28,11 @@ func poolMessage(v *fsm.View, ns *fsm.Namespace, p *fsm.Pool, count poolCount) *
 	if r := v.OpenRollout(p); r != nil {
 		m.RolloutId = r.ID
 	}
+	if p.Serverless() {
+		m.OpenRequests, m.WaitingRequests, m.EndpointError = stats.Requests, stats.HalfOpen, endpointError(v, p)
+		e := v.Endpoint(p)
+		m.EndpointRuntime, m.EndpointVersion, m.EndpointPollTs = e.GetRuntimeVersion(), e.GetRunnerVersion(), e.GetPolledWallMs()
+	}
 	return m
 }
 

@@ -19,10 +19,6 @@ func checkPoolConfig(c *callboardv1.PoolConfig) *callboardv1.Error {
 	if c == nil {
 		return nil
 	}
-	if c.GetServerless() != nil {
-		return callboardv1.Refuse("pool", "not_built",
-			"serverless: this build does not have serverless pools yet, and does not accept what it would not do").With("field", "serverless")
-	}
 	if rate := c.GetActorEvictionRateMicros(); c.ActorEvictionRateMicros != nil && (rate < fsm.MinEvictionRateMicros || rate > fsm.MaxEvictionRateMicros) {
 		return invalidConfig("actor_eviction_rate",
 			"actor_eviction_rate is %g: want 0.000001 to 100000 actors a second; `rollout pause` stops evictions, and `unlimited` on the command line is 100000",
@@ -64,5 +60,28 @@ func effectiveConfig(v *fsm.View, p *fsm.Pool) *callboardv1.PoolConfig {
 	return &callboardv1.PoolConfig{
 		DrainOnVersionUpgrade: &drain, ActorEvictionDelay: &delayS, ActorEvictionPeriod: &periodS, ActorEvictionRateMicros: &rate,
 		RunnerLostThreshold: &thresholdS, Placement: callboardv1.Placement(p.Placement()), MetadataJson: c.GetMetadataJson(),
+		Serverless: effectiveServerless(v, p),
+	}
+}
+
+// effectiveServerless returns the serverless part of a pool's config with its defaults; nil: the pool is a normal one. Values of headers are
+// secrets and stay here.
+func effectiveServerless(v *fsm.View, p *fsm.Pool) *callboardv1.Serverless {
+	c := p.Config.GetServerless()
+	if c == nil {
+		return nil
+	}
+	var (
+		most    = p.MaxConcurrentActors()
+		graceS  = uint32(v.DrainGraceMs(p) / 1000)
+		pollMs  = uint64(v.MetadataPollMs(p))
+		headers []*callboardv1.Header
+	)
+	for _, h := range c.GetHeaders() {
+		headers = append(headers, &callboardv1.Header{Name: h.GetName(), Set: h.GetValue() != ""})
+	}
+	return &callboardv1.Serverless{
+		Url: c.GetUrl(), Headers: headers, RequestLifespan: c.GetRequestLifespanS(), MaxConcurrentActors: &most, DrainGracePeriod: &graceS,
+		MetadataPollInterval: &pollMs, SlotsPerRunner: c.SlotsPerRunner, MinRunners: c.MinRunners, MaxRunners: c.MaxRunners, RunnersMargin: c.RunnersMargin,
 	}
 }

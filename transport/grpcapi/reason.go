@@ -16,6 +16,9 @@ func (r *actorReader) reason(a *fsm.Actor) reason {
 		if why := whyWaiting(r.view, a); why != "" {
 			return reason{"body_elsewhere", why}
 		}
+		if unserved := whyUnserved(r.view, r.view.ActorPool(a)); unserved.code != "" && !a.Paced() {
+			return unserved
+		}
 		pool := r.view.ActorPool(a).ID.Name
 		return r.census(r.view.ActorNamespace(a)).pool(pool).whyPending(a, pool)
 	case fsm.BackingOff:

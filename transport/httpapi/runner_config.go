@@ -13,8 +13,10 @@ import (
 
 // runnerConfigBody is a pool's config in one datacenter, every default filled in.
 type runnerConfigBody struct {
-	Normal   *normalBody     `json:"normal,omitempty"`
-	Metadata json.RawMessage `json:"metadata,omitempty" doc:"Any JSON."`
+	Normal     *normalBody     `json:"normal,omitempty"`
+	Serverless *serverlessBody `json:"serverless,omitempty"`
+	Metadata   json.RawMessage `json:"metadata,omitempty" doc:"Any JSON."`
+	PoolError  *poolErrorBody  `json:"runner_pool_error" doc:"Why the endpoint of a serverless pool gives no runners; null: nothing is wrong with it."`
 }
 
 type normalBody struct {
@@ -32,11 +34,15 @@ type datacentersOfConfig struct {
 
 func (a *api) runnerConfig(p *callboardv1.Pool) datacentersOfConfig {
 	c := p.GetConfig()
-	body := runnerConfigBody{Normal: &normalBody{
+	normal := normalBody{
 		DrainOnVersionUpgrade: c.GetDrainOnVersionUpgrade(), ActorEvictionDelay: c.GetActorEvictionDelay(), ActorEvictionPeriod: c.GetActorEvictionPeriod(),
 		ActorEvictionRate: float64(c.GetActorEvictionRateMicros()) / 1e6, RunnerLostThreshold: c.GetRunnerLostThreshold(),
 		Placement: word(c.GetPlacement().String(), "PLACEMENT_"),
-	}}
+	}
+	body := runnerConfigBody{Normal: &normal}
+	if c.GetServerless() != nil {
+		body = runnerConfigBody{Serverless: serverlessConfig(normal, c.GetServerless()), PoolError: poolError(p.GetEndpointError())}
+	}
 	if c.GetMetadataJson() != "" {
 		body.Metadata = json.RawMessage(c.GetMetadataJson())
 	}
@@ -86,6 +92,7 @@ type deleteConfigInput struct {
 }
 
 func (a *api) registerRunnerConfigs() {
+	a.registerServerless()
 	register(a, huma.Operation{OperationID: "runner_configs_list", Method: http.MethodGet, Path: "/runner-configs", Summary: "List the configs of pools"}, a.listConfigs)
 	register(a, huma.Operation{OperationID: "runner_configs_get", Method: http.MethodGet, Path: "/runner-configs/{runner_name}", Summary: "Get the config of a pool"}, a.getConfig)
 	register(a, huma.Operation{
@@ -106,7 +113,8 @@ func (a *api) listConfigs(ctx context.Context, in *listConfigsInput) (*answer[co
 		}
 		out.Index = indexText(index)
 		for _, p := range pools {
-			if in.Variant != "serverless" && (len(names) == 0 || slices.Contains(names, p.GetName())) {
+			serverless := p.GetConfig().GetServerless() != nil
+			if (in.Variant == "" || (in.Variant == "serverless") == serverless) && (len(names) == 0 || slices.Contains(names, p.GetName())) {
 				out.Body.RunnerConfigs[p.GetName()] = a.runnerConfig(p)
 			}
 		}

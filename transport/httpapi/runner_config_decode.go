@@ -41,11 +41,6 @@ func invalid(path, format string, args ...any) error {
 	return callboardv1.Refuse("runner_config", "invalid", "%s: %s", path, reason).With("field", path).With("reason", reason)
 }
 
-func notBuilt(path string) error {
-	return callboardv1.Refuse("pool", "not_built",
-		"%s: this build does not have serverless pools yet, and does not accept what it would not do", path).With("field", path)
-}
-
 // decodeConfig reads the body of a PUT; nil: the config is to be deleted.
 func decodeConfig(body []byte, datacenter string) (*wantedConfig, error) {
 	root, err := readObject(body, "")
@@ -91,6 +86,7 @@ func decodeDatacenter(fields map[string]field) (*wantedConfig, error) {
 	for name, f := range fields {
 		switch name {
 		case "normal", "serverless", "metadata", "drain_on_version_upgrade":
+		case "runner_pool_error": // what reads show: whoever writes back what was read means no change of it
 		default:
 			return nil, invalid(f.path, "there is no such field: known are normal, serverless, metadata, drain_on_version_upgrade")
 		}
@@ -101,7 +97,7 @@ func decodeDatacenter(fields map[string]field) (*wantedConfig, error) {
 	case isNormal && isServerless:
 		return nil, invalid(serverless.path, "normal and serverless are both given: want one")
 	case isServerless:
-		return nil, notBuilt(serverless.path)
+		normal = serverless
 	case !isNormal:
 		return nil, invalid(inside(fields, "normal"), "neither normal nor serverless is given: want one")
 	}
@@ -109,7 +105,10 @@ func decodeDatacenter(fields map[string]field) (*wantedConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := w.decodeNormal(inner); err != nil {
+	if isServerless {
+		w.config.Serverless = &callboardv1.Serverless{}
+	}
+	if err := w.decodeKind(inner); err != nil {
 		return nil, err
 	}
 	if f, ok := fields["metadata"]; ok && !f.null() {
@@ -133,7 +132,8 @@ func inside(fields map[string]field, name string) string {
 	return name
 }
 
-func (w *wantedConfig) decodeNormal(fields map[string]field) (err error) {
+// decodeKind reads the fields of normal, or those of serverless.
+func (w *wantedConfig) decodeKind(fields map[string]field) (err error) {
 	c := w.config
 	for name, f := range fields {
 		w.paths[name] = f.path
@@ -154,7 +154,7 @@ func (w *wantedConfig) decodeNormal(fields map[string]field) (err error) {
 		case "placement":
 			c.Placement, err = f.placement()
 		default:
-			err = invalid(f.path, "there is no such field: known are drain_on_version_upgrade, actor_eviction_delay, actor_eviction_period, actor_eviction_rate, runner_lost_threshold, placement")
+			err = w.decodeServerless(name, f)
 		}
 		if err != nil {
 			return err

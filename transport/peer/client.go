@@ -58,6 +58,11 @@ func (c *Client) ReadIndex(ctx context.Context, address string) (*nodev1.ReadInd
 	return call(ctx, c, address, &nodev1.ReadIndexRequest{}, nodev1.NodeServiceClient.ReadIndex)
 }
 
+// ReportCarrier tells the leader of a process that can carry requests.
+func (c *Client) ReportCarrier(ctx context.Context, address string, request *nodev1.ReportCarrierRequest) (*nodev1.ReportCarrierResponse, error) {
+	return call(ctx, c, address, request, nodev1.NodeServiceClient.ReportCarrier)
+}
+
 // Describe asks any node about itself.
 func (c *Client) Describe(ctx context.Context, address string) (*nodev1.DescribeResponse, error) {
 	return call(ctx, c, address, &nodev1.DescribeRequest{}, nodev1.NodeServiceClient.Describe)

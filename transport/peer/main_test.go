@@ -151,6 +151,10 @@ type loop struct {
 	relay  func(ctx context.Context, node string, reports []*nodev1.SessionReport, answer func(uint64, []*nodev1.SessionAnswer)) error
 }
 
+func (l *loop) ReportCarrier(context.Context, *nodev1.ReportCarrierRequest) (*nodev1.ReportCarrierResponse, error) {
+	return &nodev1.ReportCarrierResponse{}, nil
+}
+
 func (l *loop) Submit(requests []*nodev1.SubmitRequest, answer func(int, *nodev1.SubmitResponse, error)) {
 	l.mu.Lock()
 	l.calls = append(l.calls, len(requests))

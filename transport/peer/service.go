@@ -18,6 +18,8 @@ type Leader interface {
 	Submit(requests []*nodev1.SubmitRequest, answer func(i int, response *nodev1.SubmitResponse, err error))
 	// ReadIndex answers with the index of an entry proposed after the call.
 	ReadIndex(ctx context.Context) (*nodev1.ReadIndexResponse, error)
+	// ReportCarrier takes note of a node's process that can carry requests to serverless pools.
+	ReportCarrier(ctx context.Context, request *nodev1.ReportCarrierRequest) (*nodev1.ReportCarrierResponse, error)
 	// Relay takes the reports of a node's sessions, in order; it may wait for room until ctx ends. After an error it has taken none
 	// of them. Otherwise it calls answer from any goroutine until every report has had its one answer, with the index that the
 	// answers stand on; a leader that is deposed answers `unknown`. answer never blocks and may be called long after ctx has ended.
@@ -73,6 +75,14 @@ func (s *service) ReadIndex(ctx context.Context, _ *nodev1.ReadIndexRequest) (*n
 		return nil, toStatus(err)
 	}
 	response, err := s.leader.ReadIndex(ctx)
+	return response, toStatus(err)
+}
+
+func (s *service) ReportCarrier(ctx context.Context, request *nodev1.ReportCarrierRequest) (*nodev1.ReportCarrierResponse, error) {
+	if err := s.cluster.strange(ctx); err != nil {
+		return nil, toStatus(err)
+	}
+	response, err := s.leader.ReportCarrier(ctx, request)
 	return response, toStatus(err)
 }
 

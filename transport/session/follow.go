@@ -70,7 +70,7 @@ type drainTold struct {
 }
 
 func (s *session) tellDrain(view *fsm.View, r *fsm.Runner) error {
-	is := drainTold{r.Drain.Cause, r.Drain.DeadlineMs, r.Drain.Cause == fsm.DrainNewerVersion && r.SafeToTerminate()}
+	is := drainTold{r.Drain.Cause, r.Drain.DeadlineMs, r.Drain.Cause.Leaves() && r.SafeToTerminate()}
 	if is == s.drain {
 		return nil
 	}

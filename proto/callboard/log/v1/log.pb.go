@@ -4809,16 +4809,15 @@ type Endpoint struct {
 	LookMs         int64                  `protobuf:"varint,4,opt,name=look_ms,json=lookMs,proto3" json:"look_ms,omitempty"`         // cluster clock at which the pool is looked at again; 0: something must happen first
 	ErrorCode      string                 `protobuf:"bytes,5,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"` // empty: there is none
 	ErrorMessage   string                 `protobuf:"bytes,6,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
-	ErrorWallMs    int64                  `protobuf:"varint,7,opt,name=error_wall_ms,json=errorWallMs,proto3" json:"error_wall_ms,omitempty"` // of the last failure
-	ErrorCount     uint32                 `protobuf:"varint,8,opt,name=error_count,json=errorCount,proto3" json:"error_count,omitempty"`      // how often it failed since the error began
-	PollEpoch      uint64                 `protobuf:"varint,9,opt,name=poll_epoch,json=pollEpoch,proto3" json:"poll_epoch,omitempty"`         // of the last poll that counted
-	PollSeq        uint64                 `protobuf:"varint,10,opt,name=poll_seq,json=pollSeq,proto3" json:"poll_seq,omitempty"`
-	RuntimeVersion string                 `protobuf:"bytes,11,opt,name=runtime_version,json=runtimeVersion,proto3" json:"runtime_version,omitempty"` // what /metadata said
-	RunnerVersion  uint32                 `protobuf:"varint,12,opt,name=runner_version,json=runnerVersion,proto3" json:"runner_version,omitempty"`   // what /metadata said; 0: nothing yet
-	PolledWallMs   int64                  `protobuf:"varint,13,opt,name=polled_wall_ms,json=polledWallMs,proto3" json:"polled_wall_ms,omitempty"`
-	ProbedVersion  uint32                 `protobuf:"varint,14,opt,name=probed_version,json=probedVersion,proto3" json:"probed_version,omitempty"` // a request was opened to look for this one
-	ColdStartMs    uint32                 `protobuf:"varint,15,opt,name=cold_start_ms,json=coldStartMs,proto3" json:"cold_start_ms,omitempty"`     // from the send to the connected runner, lately
-	ErrorOfPoll    bool                   `protobuf:"varint,16,opt,name=error_of_poll,json=errorOfPoll,proto3" json:"error_of_poll,omitempty"`     // the error is of the last poll of /metadata: polls end it
+	ErrorWallMs    int64                  `protobuf:"varint,7,opt,name=error_wall_ms,json=errorWallMs,proto3" json:"error_wall_ms,omitempty"`        // of the last failure
+	ErrorCount     uint32                 `protobuf:"varint,8,opt,name=error_count,json=errorCount,proto3" json:"error_count,omitempty"`             // how often it failed since the error began
+	PollIndex      uint64                 `protobuf:"varint,9,opt,name=poll_index,json=pollIndex,proto3" json:"poll_index,omitempty"`                // log index at which the last poll that counted began
+	RuntimeVersion string                 `protobuf:"bytes,10,opt,name=runtime_version,json=runtimeVersion,proto3" json:"runtime_version,omitempty"` // what /metadata said
+	RunnerVersion  uint32                 `protobuf:"varint,11,opt,name=runner_version,json=runnerVersion,proto3" json:"runner_version,omitempty"`   // what /metadata said; 0: nothing yet
+	PolledWallMs   int64                  `protobuf:"varint,12,opt,name=polled_wall_ms,json=polledWallMs,proto3" json:"polled_wall_ms,omitempty"`
+	ProbedVersion  uint32                 `protobuf:"varint,13,opt,name=probed_version,json=probedVersion,proto3" json:"probed_version,omitempty"` // a request was opened to look for this one
+	ColdStartMs    uint32                 `protobuf:"varint,14,opt,name=cold_start_ms,json=coldStartMs,proto3" json:"cold_start_ms,omitempty"`     // from the send to the connected runner, lately
+	ErrorOfPoll    bool                   `protobuf:"varint,15,opt,name=error_of_poll,json=errorOfPoll,proto3" json:"error_of_poll,omitempty"`     // the error is of the last poll of /metadata: polls end it
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -4909,16 +4908,9 @@ func (x *Endpoint) GetErrorCount() uint32 {
 	return 0
 }
 
-func (x *Endpoint) GetPollEpoch() uint64 {
+func (x *Endpoint) GetPollIndex() uint64 {
 	if x != nil {
-		return x.PollEpoch
-	}
-	return 0
-}
-
-func (x *Endpoint) GetPollSeq() uint64 {
-	if x != nil {
-		return x.PollSeq
+		return x.PollIndex
 	}
 	return 0
 }
@@ -5357,7 +5349,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\vPutEndpoint\x12!\n" +
 	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
 	"\x04pool\x18\x02 \x01(\tR\x04pool\x126\n" +
-	"\bendpoint\x18\x03 \x01(\v2\x1a.callboard.log.v1.EndpointR\bendpoint\"\xa0\x04\n" +
+	"\bendpoint\x18\x03 \x01(\v2\x1a.callboard.log.v1.EndpointR\bendpoint\"\x85\x04\n" +
 	"\bEndpoint\x12\x1a\n" +
 	"\bfailures\x18\x01 \x01(\rR\bfailures\x12\x1c\n" +
 	"\tsuccesses\x18\x02 \x01(\rR\tsuccesses\x12\x19\n" +
@@ -5370,15 +5362,14 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\verror_count\x18\b \x01(\rR\n" +
 	"errorCount\x12\x1d\n" +
 	"\n" +
-	"poll_epoch\x18\t \x01(\x04R\tpollEpoch\x12\x19\n" +
-	"\bpoll_seq\x18\n" +
-	" \x01(\x04R\apollSeq\x12'\n" +
-	"\x0fruntime_version\x18\v \x01(\tR\x0eruntimeVersion\x12%\n" +
-	"\x0erunner_version\x18\f \x01(\rR\rrunnerVersion\x12$\n" +
-	"\x0epolled_wall_ms\x18\r \x01(\x03R\fpolledWallMs\x12%\n" +
-	"\x0eprobed_version\x18\x0e \x01(\rR\rprobedVersion\x12\"\n" +
-	"\rcold_start_ms\x18\x0f \x01(\rR\vcoldStartMs\x12\"\n" +
-	"\rerror_of_poll\x18\x10 \x01(\bR\verrorOfPoll*\xed\x01\n" +
+	"poll_index\x18\t \x01(\x04R\tpollIndex\x12'\n" +
+	"\x0fruntime_version\x18\n" +
+	" \x01(\tR\x0eruntimeVersion\x12%\n" +
+	"\x0erunner_version\x18\v \x01(\rR\rrunnerVersion\x12$\n" +
+	"\x0epolled_wall_ms\x18\f \x01(\x03R\fpolledWallMs\x12%\n" +
+	"\x0eprobed_version\x18\r \x01(\rR\rprobedVersion\x12\"\n" +
+	"\rcold_start_ms\x18\x0e \x01(\rR\vcoldStartMs\x12\"\n" +
+	"\rerror_of_poll\x18\x0f \x01(\bR\verrorOfPoll*\xed\x01\n" +
 	"\tStopCause\x12\x1a\n" +
 	"\x16STOP_CAUSE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14STOP_CAUSE_CONFIRMED\x10\x01\x12\x18\n" +

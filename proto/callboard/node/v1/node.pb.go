@@ -310,7 +310,7 @@ type Command_ReportRequest struct {
 }
 
 type Command_EndpointPolled struct {
-	EndpointPolled *EndpointPolled `protobuf:"bytes,41,opt,name=endpoint_polled,json=endpointPolled,proto3,oneof"` // of the leader
+	EndpointPolled *EndpointPolled `protobuf:"bytes,41,opt,name=endpoint_polled,json=endpointPolled,proto3,oneof"`
 }
 
 func (*Command_CreateActor) isCommand_Command() {}
@@ -1662,7 +1662,7 @@ type EndpointPolled struct {
 	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
 	Endpoint      uint64                 `protobuf:"fixed64,3,opt,name=endpoint,proto3" json:"endpoint,omitempty"` // fingerprint of the url and headers that were asked
-	Seq           uint64                 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`            // rises within the leader's epoch
+	Index         uint64                 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`        // log index at which the poll began: an older one changes nothing
 	Check         *v1.EndpointCheck      `protobuf:"bytes,5,opt,name=check,proto3" json:"check,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1719,9 +1719,9 @@ func (x *EndpointPolled) GetEndpoint() uint64 {
 	return 0
 }
 
-func (x *EndpointPolled) GetSeq() uint64 {
+func (x *EndpointPolled) GetIndex() uint64 {
 	if x != nil {
-		return x.Seq
+		return x.Index
 	}
 	return 0
 }
@@ -1821,110 +1821,6 @@ func (*ReportCarrierResponse) Descriptor() ([]byte, []int) {
 	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{22}
 }
 
-type RefreshEndpointRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RefreshEndpointRequest) Reset() {
-	*x = RefreshEndpointRequest{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RefreshEndpointRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RefreshEndpointRequest) ProtoMessage() {}
-
-func (x *RefreshEndpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RefreshEndpointRequest.ProtoReflect.Descriptor instead.
-func (*RefreshEndpointRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{23}
-}
-
-func (x *RefreshEndpointRequest) GetNamespace() string {
-	if x != nil {
-		return x.Namespace
-	}
-	return ""
-}
-
-func (x *RefreshEndpointRequest) GetPool() string {
-	if x != nil {
-		return x.Pool
-	}
-	return ""
-}
-
-type RefreshEndpointResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Check         *v1.EndpointCheck      `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
-	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RefreshEndpointResponse) Reset() {
-	*x = RefreshEndpointResponse{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RefreshEndpointResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RefreshEndpointResponse) ProtoMessage() {}
-
-func (x *RefreshEndpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RefreshEndpointResponse.ProtoReflect.Descriptor instead.
-func (*RefreshEndpointResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{24}
-}
-
-func (x *RefreshEndpointResponse) GetCheck() *v1.EndpointCheck {
-	if x != nil {
-		return x.Check
-	}
-	return nil
-}
-
-func (x *RefreshEndpointResponse) GetIndex() uint64 {
-	if x != nil {
-		return x.Index
-	}
-	return 0
-}
-
 type DescribeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1933,7 +1829,7 @@ type DescribeRequest struct {
 
 func (x *DescribeRequest) Reset() {
 	*x = DescribeRequest{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[25]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +1841,7 @@ func (x *DescribeRequest) String() string {
 func (*DescribeRequest) ProtoMessage() {}
 
 func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[25]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,7 +1854,7 @@ func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeRequest.ProtoReflect.Descriptor instead.
 func (*DescribeRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{25}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{23}
 }
 
 type DescribeResponse struct {
@@ -1977,7 +1873,7 @@ type DescribeResponse struct {
 
 func (x *DescribeResponse) Reset() {
 	*x = DescribeResponse{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[26]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1989,7 +1885,7 @@ func (x *DescribeResponse) String() string {
 func (*DescribeResponse) ProtoMessage() {}
 
 func (x *DescribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[26]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2002,7 +1898,7 @@ func (x *DescribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeResponse.ProtoReflect.Descriptor instead.
 func (*DescribeResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DescribeResponse) GetName() string {
@@ -2069,7 +1965,7 @@ type StateHashesRequest struct {
 
 func (x *StateHashesRequest) Reset() {
 	*x = StateHashesRequest{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[27]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2081,7 +1977,7 @@ func (x *StateHashesRequest) String() string {
 func (*StateHashesRequest) ProtoMessage() {}
 
 func (x *StateHashesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[27]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2094,7 +1990,7 @@ func (x *StateHashesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateHashesRequest.ProtoReflect.Descriptor instead.
 func (*StateHashesRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{25}
 }
 
 type StateHashesResponse struct {
@@ -2109,7 +2005,7 @@ type StateHashesResponse struct {
 
 func (x *StateHashesResponse) Reset() {
 	*x = StateHashesResponse{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[28]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2121,7 +2017,7 @@ func (x *StateHashesResponse) String() string {
 func (*StateHashesResponse) ProtoMessage() {}
 
 func (x *StateHashesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[28]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2134,7 +2030,7 @@ func (x *StateHashesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateHashesResponse.ProtoReflect.Descriptor instead.
 func (*StateHashesResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StateHashesResponse) GetName() string {
@@ -2177,7 +2073,7 @@ type StateHash struct {
 
 func (x *StateHash) Reset() {
 	*x = StateHash{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[29]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2189,7 +2085,7 @@ func (x *StateHash) String() string {
 func (*StateHash) ProtoMessage() {}
 
 func (x *StateHash) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[29]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2202,7 +2098,7 @@ func (x *StateHash) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateHash.ProtoReflect.Descriptor instead.
 func (*StateHash) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StateHash) GetIndex() uint64 {
@@ -2240,7 +2136,7 @@ type ChangeMembershipRequest struct {
 
 func (x *ChangeMembershipRequest) Reset() {
 	*x = ChangeMembershipRequest{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[30]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2252,7 +2148,7 @@ func (x *ChangeMembershipRequest) String() string {
 func (*ChangeMembershipRequest) ProtoMessage() {}
 
 func (x *ChangeMembershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[30]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2265,7 +2161,7 @@ func (x *ChangeMembershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeMembershipRequest.ProtoReflect.Descriptor instead.
 func (*ChangeMembershipRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{30}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ChangeMembershipRequest) GetChange() isChangeMembershipRequest_Change {
@@ -2336,7 +2232,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[31]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2348,7 +2244,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[31]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2361,7 +2257,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{31}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Join) GetNodeId() string {
@@ -2394,7 +2290,7 @@ type ChangeMembershipResponse struct {
 
 func (x *ChangeMembershipResponse) Reset() {
 	*x = ChangeMembershipResponse{}
-	mi := &file_callboard_node_v1_node_proto_msgTypes[32]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2406,7 +2302,7 @@ func (x *ChangeMembershipResponse) String() string {
 func (*ChangeMembershipResponse) ProtoMessage() {}
 
 func (x *ChangeMembershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_node_v1_node_proto_msgTypes[32]
+	mi := &file_callboard_node_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2419,7 +2315,7 @@ func (x *ChangeMembershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeMembershipResponse.ProtoReflect.Descriptor instead.
 func (*ChangeMembershipResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{32}
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ChangeMembershipResponse) GetIndex() uint64 {
@@ -2542,23 +2438,17 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\fRequestEnded\x12\x14\n" +
 	"\x05clean\x18\x01 \x01(\bR\x05clean\x12\x18\n" +
 	"\aexpired\x18\x02 \x01(\bR\aexpired\x12)\n" +
-	"\x05error\x18\x03 \x01(\v2\x13.callboard.v1.ErrorR\x05error\"\xa3\x01\n" +
+	"\x05error\x18\x03 \x01(\v2\x13.callboard.v1.ErrorR\x05error\"\xa7\x01\n" +
 	"\x0eEndpointPolled\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x1a\n" +
-	"\bendpoint\x18\x03 \x01(\x06R\bendpoint\x12\x10\n" +
-	"\x03seq\x18\x04 \x01(\x04R\x03seq\x121\n" +
+	"\bendpoint\x18\x03 \x01(\x06R\bendpoint\x12\x14\n" +
+	"\x05index\x18\x04 \x01(\x04R\x05index\x121\n" +
 	"\x05check\x18\x05 \x01(\v2\x1b.callboard.v1.EndpointCheckR\x05check\"E\n" +
 	"\x14ReportCarrierRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x19\n" +
 	"\bstart_id\x18\x02 \x01(\fR\astartId\"\x17\n" +
-	"\x15ReportCarrierResponse\"J\n" +
-	"\x16RefreshEndpointRequest\x12\x1c\n" +
-	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04pool\x18\x02 \x01(\tR\x04pool\"b\n" +
-	"\x17RefreshEndpointResponse\x121\n" +
-	"\x05check\x18\x01 \x01(\v2\x1b.callboard.v1.EndpointCheckR\x05check\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index\"\x11\n" +
+	"\x15ReportCarrierResponse\"\x11\n" +
 	"\x0fDescribeRequest\"\xfd\x01\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
@@ -2591,15 +2481,14 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\traft_addr\x18\x02 \x01(\tR\braftAddr\x12\x1a\n" +
 	"\breplaces\x18\x03 \x01(\tR\breplaces\"0\n" +
 	"\x18ChangeMembershipResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index2\xfe\x05\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index2\x94\x05\n" +
 	"\vNodeService\x12Y\n" +
 	"\n" +
 	"SubmitMany\x12$.callboard.node.v1.SubmitManyRequest\x1a%.callboard.node.v1.SubmitManyResponse\x12V\n" +
 	"\tReadIndex\x12#.callboard.node.v1.ReadIndexRequest\x1a$.callboard.node.v1.ReadIndexResponse\x12N\n" +
 	"\x05Relay\x12\x1f.callboard.node.v1.RelayRequest\x1a .callboard.node.v1.RelayResponse(\x010\x01\x12S\n" +
 	"\bDescribe\x12\".callboard.node.v1.DescribeRequest\x1a#.callboard.node.v1.DescribeResponse\x12b\n" +
-	"\rReportCarrier\x12'.callboard.node.v1.ReportCarrierRequest\x1a(.callboard.node.v1.ReportCarrierResponse\x12h\n" +
-	"\x0fRefreshEndpoint\x12).callboard.node.v1.RefreshEndpointRequest\x1a*.callboard.node.v1.RefreshEndpointResponse\x12\\\n" +
+	"\rReportCarrier\x12'.callboard.node.v1.ReportCarrierRequest\x1a(.callboard.node.v1.ReportCarrierResponse\x12\\\n" +
 	"\vStateHashes\x12%.callboard.node.v1.StateHashesRequest\x1a&.callboard.node.v1.StateHashesResponse\x12k\n" +
 	"\x10ChangeMembership\x12*.callboard.node.v1.ChangeMembershipRequest\x1a+.callboard.node.v1.ChangeMembershipResponseB?Z=github.com/callboard/callboard/proto/callboard/node/v1;nodev1b\x06proto3"
 
@@ -2615,7 +2504,7 @@ func file_callboard_node_v1_node_proto_rawDescGZIP() []byte {
 	return file_callboard_node_v1_node_proto_rawDescData
 }
 
-var file_callboard_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_callboard_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_callboard_node_v1_node_proto_goTypes = []any{
 	(*Command)(nil),                          // 0: callboard.node.v1.Command
 	(*Success)(nil),                          // 1: callboard.node.v1.Success
@@ -2640,108 +2529,103 @@ var file_callboard_node_v1_node_proto_goTypes = []any{
 	(*EndpointPolled)(nil),                   // 20: callboard.node.v1.EndpointPolled
 	(*ReportCarrierRequest)(nil),             // 21: callboard.node.v1.ReportCarrierRequest
 	(*ReportCarrierResponse)(nil),            // 22: callboard.node.v1.ReportCarrierResponse
-	(*RefreshEndpointRequest)(nil),           // 23: callboard.node.v1.RefreshEndpointRequest
-	(*RefreshEndpointResponse)(nil),          // 24: callboard.node.v1.RefreshEndpointResponse
-	(*DescribeRequest)(nil),                  // 25: callboard.node.v1.DescribeRequest
-	(*DescribeResponse)(nil),                 // 26: callboard.node.v1.DescribeResponse
-	(*StateHashesRequest)(nil),               // 27: callboard.node.v1.StateHashesRequest
-	(*StateHashesResponse)(nil),              // 28: callboard.node.v1.StateHashesResponse
-	(*StateHash)(nil),                        // 29: callboard.node.v1.StateHash
-	(*ChangeMembershipRequest)(nil),          // 30: callboard.node.v1.ChangeMembershipRequest
-	(*Join)(nil),                             // 31: callboard.node.v1.Join
-	(*ChangeMembershipResponse)(nil),         // 32: callboard.node.v1.ChangeMembershipResponse
-	(*v1.CreateRequest)(nil),                 // 33: callboard.v1.CreateRequest
-	(*v1.GetOrCreateRequest)(nil),            // 34: callboard.v1.GetOrCreateRequest
-	(*v1.WakeRequest)(nil),                   // 35: callboard.v1.WakeRequest
-	(*v1.SleepRequest)(nil),                  // 36: callboard.v1.SleepRequest
-	(*v1.DestroyRequest)(nil),                // 37: callboard.v1.DestroyRequest
-	(*v1.PoolServicePutRequest)(nil),         // 38: callboard.v1.PoolServicePutRequest
-	(*v1.PoolServiceDeleteRequest)(nil),      // 39: callboard.v1.PoolServiceDeleteRequest
-	(*v1.NamespaceServiceCreateRequest)(nil), // 40: callboard.v1.NamespaceServiceCreateRequest
-	(*v1.PutSettingsRequest)(nil),            // 41: callboard.v1.PutSettingsRequest
-	(*v1.RescheduleRequest)(nil),             // 42: callboard.v1.RescheduleRequest
-	(*v1.DrainRequest)(nil),                  // 43: callboard.v1.DrainRequest
-	(*v1.UndrainRequest)(nil),                // 44: callboard.v1.UndrainRequest
-	(*v1.PauseRequest)(nil),                  // 45: callboard.v1.PauseRequest
-	(*v1.ResumeRequest)(nil),                 // 46: callboard.v1.ResumeRequest
-	(*v1.CreateBatchRequest)(nil),            // 47: callboard.v1.CreateBatchRequest
-	(*v1.Error)(nil),                         // 48: callboard.v1.Error
-	(*v1.Heartbeat)(nil),                     // 49: callboard.v1.Heartbeat
-	(*v1.ActorEvents)(nil),                   // 50: callboard.v1.ActorEvents
-	(*v1.Draining)(nil),                      // 51: callboard.v1.Draining
-	(*v1.Goodbye)(nil),                       // 52: callboard.v1.Goodbye
-	(*v1.ActorRef)(nil),                      // 53: callboard.v1.ActorRef
-	(*v1.Hello)(nil),                         // 54: callboard.v1.Hello
-	(*v1.RefusedEvent)(nil),                  // 55: callboard.v1.RefusedEvent
-	(*v1.EndpointCheck)(nil),                 // 56: callboard.v1.EndpointCheck
+	(*DescribeRequest)(nil),                  // 23: callboard.node.v1.DescribeRequest
+	(*DescribeResponse)(nil),                 // 24: callboard.node.v1.DescribeResponse
+	(*StateHashesRequest)(nil),               // 25: callboard.node.v1.StateHashesRequest
+	(*StateHashesResponse)(nil),              // 26: callboard.node.v1.StateHashesResponse
+	(*StateHash)(nil),                        // 27: callboard.node.v1.StateHash
+	(*ChangeMembershipRequest)(nil),          // 28: callboard.node.v1.ChangeMembershipRequest
+	(*Join)(nil),                             // 29: callboard.node.v1.Join
+	(*ChangeMembershipResponse)(nil),         // 30: callboard.node.v1.ChangeMembershipResponse
+	(*v1.CreateRequest)(nil),                 // 31: callboard.v1.CreateRequest
+	(*v1.GetOrCreateRequest)(nil),            // 32: callboard.v1.GetOrCreateRequest
+	(*v1.WakeRequest)(nil),                   // 33: callboard.v1.WakeRequest
+	(*v1.SleepRequest)(nil),                  // 34: callboard.v1.SleepRequest
+	(*v1.DestroyRequest)(nil),                // 35: callboard.v1.DestroyRequest
+	(*v1.PoolServicePutRequest)(nil),         // 36: callboard.v1.PoolServicePutRequest
+	(*v1.PoolServiceDeleteRequest)(nil),      // 37: callboard.v1.PoolServiceDeleteRequest
+	(*v1.NamespaceServiceCreateRequest)(nil), // 38: callboard.v1.NamespaceServiceCreateRequest
+	(*v1.PutSettingsRequest)(nil),            // 39: callboard.v1.PutSettingsRequest
+	(*v1.RescheduleRequest)(nil),             // 40: callboard.v1.RescheduleRequest
+	(*v1.DrainRequest)(nil),                  // 41: callboard.v1.DrainRequest
+	(*v1.UndrainRequest)(nil),                // 42: callboard.v1.UndrainRequest
+	(*v1.PauseRequest)(nil),                  // 43: callboard.v1.PauseRequest
+	(*v1.ResumeRequest)(nil),                 // 44: callboard.v1.ResumeRequest
+	(*v1.CreateBatchRequest)(nil),            // 45: callboard.v1.CreateBatchRequest
+	(*v1.Error)(nil),                         // 46: callboard.v1.Error
+	(*v1.Heartbeat)(nil),                     // 47: callboard.v1.Heartbeat
+	(*v1.ActorEvents)(nil),                   // 48: callboard.v1.ActorEvents
+	(*v1.Draining)(nil),                      // 49: callboard.v1.Draining
+	(*v1.Goodbye)(nil),                       // 50: callboard.v1.Goodbye
+	(*v1.ActorRef)(nil),                      // 51: callboard.v1.ActorRef
+	(*v1.Hello)(nil),                         // 52: callboard.v1.Hello
+	(*v1.RefusedEvent)(nil),                  // 53: callboard.v1.RefusedEvent
+	(*v1.EndpointCheck)(nil),                 // 54: callboard.v1.EndpointCheck
 }
 var file_callboard_node_v1_node_proto_depIdxs = []int32{
-	33, // 0: callboard.node.v1.Command.create_actor:type_name -> callboard.v1.CreateRequest
-	34, // 1: callboard.node.v1.Command.get_or_create_actor:type_name -> callboard.v1.GetOrCreateRequest
-	35, // 2: callboard.node.v1.Command.wake_actor:type_name -> callboard.v1.WakeRequest
-	36, // 3: callboard.node.v1.Command.sleep_actor:type_name -> callboard.v1.SleepRequest
-	37, // 4: callboard.node.v1.Command.destroy_actor:type_name -> callboard.v1.DestroyRequest
-	38, // 5: callboard.node.v1.Command.put_pool:type_name -> callboard.v1.PoolServicePutRequest
-	39, // 6: callboard.node.v1.Command.delete_pool:type_name -> callboard.v1.PoolServiceDeleteRequest
-	40, // 7: callboard.node.v1.Command.create_namespace:type_name -> callboard.v1.NamespaceServiceCreateRequest
-	41, // 8: callboard.node.v1.Command.put_settings:type_name -> callboard.v1.PutSettingsRequest
-	42, // 9: callboard.node.v1.Command.reschedule_actor:type_name -> callboard.v1.RescheduleRequest
-	43, // 10: callboard.node.v1.Command.drain_runner:type_name -> callboard.v1.DrainRequest
-	44, // 11: callboard.node.v1.Command.undrain_runner:type_name -> callboard.v1.UndrainRequest
-	45, // 12: callboard.node.v1.Command.pause_rollout:type_name -> callboard.v1.PauseRequest
-	46, // 13: callboard.node.v1.Command.resume_rollout:type_name -> callboard.v1.ResumeRequest
-	47, // 14: callboard.node.v1.Command.create_actors:type_name -> callboard.v1.CreateBatchRequest
+	31, // 0: callboard.node.v1.Command.create_actor:type_name -> callboard.v1.CreateRequest
+	32, // 1: callboard.node.v1.Command.get_or_create_actor:type_name -> callboard.v1.GetOrCreateRequest
+	33, // 2: callboard.node.v1.Command.wake_actor:type_name -> callboard.v1.WakeRequest
+	34, // 3: callboard.node.v1.Command.sleep_actor:type_name -> callboard.v1.SleepRequest
+	35, // 4: callboard.node.v1.Command.destroy_actor:type_name -> callboard.v1.DestroyRequest
+	36, // 5: callboard.node.v1.Command.put_pool:type_name -> callboard.v1.PoolServicePutRequest
+	37, // 6: callboard.node.v1.Command.delete_pool:type_name -> callboard.v1.PoolServiceDeleteRequest
+	38, // 7: callboard.node.v1.Command.create_namespace:type_name -> callboard.v1.NamespaceServiceCreateRequest
+	39, // 8: callboard.node.v1.Command.put_settings:type_name -> callboard.v1.PutSettingsRequest
+	40, // 9: callboard.node.v1.Command.reschedule_actor:type_name -> callboard.v1.RescheduleRequest
+	41, // 10: callboard.node.v1.Command.drain_runner:type_name -> callboard.v1.DrainRequest
+	42, // 11: callboard.node.v1.Command.undrain_runner:type_name -> callboard.v1.UndrainRequest
+	43, // 12: callboard.node.v1.Command.pause_rollout:type_name -> callboard.v1.PauseRequest
+	44, // 13: callboard.node.v1.Command.resume_rollout:type_name -> callboard.v1.ResumeRequest
+	45, // 14: callboard.node.v1.Command.create_actors:type_name -> callboard.v1.CreateBatchRequest
 	16, // 15: callboard.node.v1.Command.report_request:type_name -> callboard.node.v1.RequestReport
 	20, // 16: callboard.node.v1.Command.endpoint_polled:type_name -> callboard.node.v1.EndpointPolled
 	0,  // 17: callboard.node.v1.SubmitRequest.command:type_name -> callboard.node.v1.Command
 	1,  // 18: callboard.node.v1.SubmitResponse.success:type_name -> callboard.node.v1.Success
-	48, // 19: callboard.node.v1.SubmitResponse.refusal:type_name -> callboard.v1.Error
+	46, // 19: callboard.node.v1.SubmitResponse.refusal:type_name -> callboard.v1.Error
 	2,  // 20: callboard.node.v1.SubmitManyRequest.requests:type_name -> callboard.node.v1.SubmitRequest
 	6,  // 21: callboard.node.v1.SubmitManyResponse.answers:type_name -> callboard.node.v1.Submitted
 	3,  // 22: callboard.node.v1.Submitted.response:type_name -> callboard.node.v1.SubmitResponse
-	48, // 23: callboard.node.v1.Submitted.error:type_name -> callboard.v1.Error
+	46, // 23: callboard.node.v1.Submitted.error:type_name -> callboard.v1.Error
 	11, // 24: callboard.node.v1.RelayRequest.reports:type_name -> callboard.node.v1.SessionReport
 	15, // 25: callboard.node.v1.RelayResponse.answers:type_name -> callboard.node.v1.SessionAnswer
 	13, // 26: callboard.node.v1.SessionReport.hello:type_name -> callboard.node.v1.HelloReport
-	49, // 27: callboard.node.v1.SessionReport.heartbeat:type_name -> callboard.v1.Heartbeat
-	50, // 28: callboard.node.v1.SessionReport.events:type_name -> callboard.v1.ActorEvents
+	47, // 27: callboard.node.v1.SessionReport.heartbeat:type_name -> callboard.v1.Heartbeat
+	48, // 28: callboard.node.v1.SessionReport.events:type_name -> callboard.v1.ActorEvents
 	12, // 29: callboard.node.v1.SessionReport.receipt:type_name -> callboard.node.v1.EvictionsReceived
-	51, // 30: callboard.node.v1.SessionReport.draining:type_name -> callboard.v1.Draining
-	52, // 31: callboard.node.v1.SessionReport.goodbye:type_name -> callboard.v1.Goodbye
+	49, // 30: callboard.node.v1.SessionReport.draining:type_name -> callboard.v1.Draining
+	50, // 31: callboard.node.v1.SessionReport.goodbye:type_name -> callboard.v1.Goodbye
 	14, // 32: callboard.node.v1.SessionReport.broken:type_name -> callboard.node.v1.Broken
-	53, // 33: callboard.node.v1.EvictionsReceived.refs:type_name -> callboard.v1.ActorRef
-	54, // 34: callboard.node.v1.HelloReport.hello:type_name -> callboard.v1.Hello
-	48, // 35: callboard.node.v1.SessionAnswer.refusal:type_name -> callboard.v1.Error
-	55, // 36: callboard.node.v1.SessionAnswer.refused_events:type_name -> callboard.v1.RefusedEvent
+	51, // 33: callboard.node.v1.EvictionsReceived.refs:type_name -> callboard.v1.ActorRef
+	52, // 34: callboard.node.v1.HelloReport.hello:type_name -> callboard.v1.Hello
+	46, // 35: callboard.node.v1.SessionAnswer.refusal:type_name -> callboard.v1.Error
+	53, // 36: callboard.node.v1.SessionAnswer.refused_events:type_name -> callboard.v1.RefusedEvent
 	17, // 37: callboard.node.v1.RequestReport.sent:type_name -> callboard.node.v1.RequestSent
 	18, // 38: callboard.node.v1.RequestReport.claimed:type_name -> callboard.node.v1.RequestClaimed
 	19, // 39: callboard.node.v1.RequestReport.ended:type_name -> callboard.node.v1.RequestEnded
-	48, // 40: callboard.node.v1.RequestEnded.error:type_name -> callboard.v1.Error
-	56, // 41: callboard.node.v1.EndpointPolled.check:type_name -> callboard.v1.EndpointCheck
-	56, // 42: callboard.node.v1.RefreshEndpointResponse.check:type_name -> callboard.v1.EndpointCheck
-	29, // 43: callboard.node.v1.StateHashesResponse.hashes:type_name -> callboard.node.v1.StateHash
-	31, // 44: callboard.node.v1.ChangeMembershipRequest.join:type_name -> callboard.node.v1.Join
-	4,  // 45: callboard.node.v1.NodeService.SubmitMany:input_type -> callboard.node.v1.SubmitManyRequest
-	7,  // 46: callboard.node.v1.NodeService.ReadIndex:input_type -> callboard.node.v1.ReadIndexRequest
-	9,  // 47: callboard.node.v1.NodeService.Relay:input_type -> callboard.node.v1.RelayRequest
-	25, // 48: callboard.node.v1.NodeService.Describe:input_type -> callboard.node.v1.DescribeRequest
-	21, // 49: callboard.node.v1.NodeService.ReportCarrier:input_type -> callboard.node.v1.ReportCarrierRequest
-	23, // 50: callboard.node.v1.NodeService.RefreshEndpoint:input_type -> callboard.node.v1.RefreshEndpointRequest
-	27, // 51: callboard.node.v1.NodeService.StateHashes:input_type -> callboard.node.v1.StateHashesRequest
-	30, // 52: callboard.node.v1.NodeService.ChangeMembership:input_type -> callboard.node.v1.ChangeMembershipRequest
-	5,  // 53: callboard.node.v1.NodeService.SubmitMany:output_type -> callboard.node.v1.SubmitManyResponse
-	8,  // 54: callboard.node.v1.NodeService.ReadIndex:output_type -> callboard.node.v1.ReadIndexResponse
-	10, // 55: callboard.node.v1.NodeService.Relay:output_type -> callboard.node.v1.RelayResponse
-	26, // 56: callboard.node.v1.NodeService.Describe:output_type -> callboard.node.v1.DescribeResponse
-	22, // 57: callboard.node.v1.NodeService.ReportCarrier:output_type -> callboard.node.v1.ReportCarrierResponse
-	24, // 58: callboard.node.v1.NodeService.RefreshEndpoint:output_type -> callboard.node.v1.RefreshEndpointResponse
-	28, // 59: callboard.node.v1.NodeService.StateHashes:output_type -> callboard.node.v1.StateHashesResponse
-	32, // 60: callboard.node.v1.NodeService.ChangeMembership:output_type -> callboard.node.v1.ChangeMembershipResponse
-	53, // [53:61] is the sub-list for method output_type
-	45, // [45:53] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	46, // 40: callboard.node.v1.RequestEnded.error:type_name -> callboard.v1.Error
+	54, // 41: callboard.node.v1.EndpointPolled.check:type_name -> callboard.v1.EndpointCheck
+	27, // 42: callboard.node.v1.StateHashesResponse.hashes:type_name -> callboard.node.v1.StateHash
+	29, // 43: callboard.node.v1.ChangeMembershipRequest.join:type_name -> callboard.node.v1.Join
+	4,  // 44: callboard.node.v1.NodeService.SubmitMany:input_type -> callboard.node.v1.SubmitManyRequest
+	7,  // 45: callboard.node.v1.NodeService.ReadIndex:input_type -> callboard.node.v1.ReadIndexRequest
+	9,  // 46: callboard.node.v1.NodeService.Relay:input_type -> callboard.node.v1.RelayRequest
+	23, // 47: callboard.node.v1.NodeService.Describe:input_type -> callboard.node.v1.DescribeRequest
+	21, // 48: callboard.node.v1.NodeService.ReportCarrier:input_type -> callboard.node.v1.ReportCarrierRequest
+	25, // 49: callboard.node.v1.NodeService.StateHashes:input_type -> callboard.node.v1.StateHashesRequest
+	28, // 50: callboard.node.v1.NodeService.ChangeMembership:input_type -> callboard.node.v1.ChangeMembershipRequest
+	5,  // 51: callboard.node.v1.NodeService.SubmitMany:output_type -> callboard.node.v1.SubmitManyResponse
+	8,  // 52: callboard.node.v1.NodeService.ReadIndex:output_type -> callboard.node.v1.ReadIndexResponse
+	10, // 53: callboard.node.v1.NodeService.Relay:output_type -> callboard.node.v1.RelayResponse
+	24, // 54: callboard.node.v1.NodeService.Describe:output_type -> callboard.node.v1.DescribeResponse
+	22, // 55: callboard.node.v1.NodeService.ReportCarrier:output_type -> callboard.node.v1.ReportCarrierResponse
+	26, // 56: callboard.node.v1.NodeService.StateHashes:output_type -> callboard.node.v1.StateHashesResponse
+	30, // 57: callboard.node.v1.NodeService.ChangeMembership:output_type -> callboard.node.v1.ChangeMembershipResponse
+	51, // [51:58] is the sub-list for method output_type
+	44, // [44:51] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_callboard_node_v1_node_proto_init() }
@@ -2790,7 +2674,7 @@ func file_callboard_node_v1_node_proto_init() {
 		(*RequestReport_Claimed)(nil),
 		(*RequestReport_Ended)(nil),
 	}
-	file_callboard_node_v1_node_proto_msgTypes[30].OneofWrappers = []any{
+	file_callboard_node_v1_node_proto_msgTypes[28].OneofWrappers = []any{
 		(*ChangeMembershipRequest_Join)(nil),
 		(*ChangeMembershipRequest_RemoveNodeId)(nil),
 		(*ChangeMembershipRequest_PromoteNodeId)(nil),
@@ -2801,7 +2685,7 @@ func file_callboard_node_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_node_v1_node_proto_rawDesc), len(file_callboard_node_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

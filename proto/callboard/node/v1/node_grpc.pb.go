@@ -26,7 +26,6 @@ const (
 	NodeService_Relay_FullMethodName            = "/callboard.node.v1.NodeService/Relay"
 	NodeService_Describe_FullMethodName         = "/callboard.node.v1.NodeService/Describe"
 	NodeService_ReportCarrier_FullMethodName    = "/callboard.node.v1.NodeService/ReportCarrier"
-	NodeService_RefreshEndpoint_FullMethodName  = "/callboard.node.v1.NodeService/RefreshEndpoint"
 	NodeService_StateHashes_FullMethodName      = "/callboard.node.v1.NodeService/StateHashes"
 	NodeService_ChangeMembership_FullMethodName = "/callboard.node.v1.NodeService/ChangeMembership"
 )
@@ -47,8 +46,6 @@ type NodeServiceClient interface {
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
 	// ReportCarrier tells the leader that a node's process can carry requests to serverless pools.
 	ReportCarrier(ctx context.Context, in *ReportCarrierRequest, opts ...grpc.CallOption) (*ReportCarrierResponse, error)
-	// RefreshEndpoint has the leader ask a serverless pool's endpoint for its metadata now.
-	RefreshEndpoint(ctx context.Context, in *RefreshEndpointRequest, opts ...grpc.CallOption) (*RefreshEndpointResponse, error)
 	// StateHashes tells the hashes of this node's recent states: nodes compare them.
 	StateHashes(ctx context.Context, in *StateHashesRequest, opts ...grpc.CallOption) (*StateHashesResponse, error)
 	// ChangeMembership changes the Raft configuration; leader only.
@@ -116,16 +113,6 @@ func (c *nodeServiceClient) ReportCarrier(ctx context.Context, in *ReportCarrier
 	return out, nil
 }
 
-func (c *nodeServiceClient) RefreshEndpoint(ctx context.Context, in *RefreshEndpointRequest, opts ...grpc.CallOption) (*RefreshEndpointResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(RefreshEndpointResponse)
-	err := c.cc.Invoke(ctx, NodeService_RefreshEndpoint_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 func (c *nodeServiceClient) StateHashes(ctx context.Context, in *StateHashesRequest, opts ...grpc.CallOption) (*StateHashesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StateHashesResponse)
@@ -162,8 +149,6 @@ type NodeServiceServer interface {
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
 	// ReportCarrier tells the leader that a node's process can carry requests to serverless pools.
 	ReportCarrier(context.Context, *ReportCarrierRequest) (*ReportCarrierResponse, error)
-	// RefreshEndpoint has the leader ask a serverless pool's endpoint for its metadata now.
-	RefreshEndpoint(context.Context, *RefreshEndpointRequest) (*RefreshEndpointResponse, error)
 	// StateHashes tells the hashes of this node's recent states: nodes compare them.
 	StateHashes(context.Context, *StateHashesRequest) (*StateHashesResponse, error)
 	// ChangeMembership changes the Raft configuration; leader only.
@@ -192,9 +177,6 @@ func (UnimplementedNodeServiceServer) Describe(context.Context, *DescribeRequest
 }
 func (UnimplementedNodeServiceServer) ReportCarrier(context.Context, *ReportCarrierRequest) (*ReportCarrierResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReportCarrier not implemented")
-}
-func (UnimplementedNodeServiceServer) RefreshEndpoint(context.Context, *RefreshEndpointRequest) (*RefreshEndpointResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method RefreshEndpoint not implemented")
 }
 func (UnimplementedNodeServiceServer) StateHashes(context.Context, *StateHashesRequest) (*StateHashesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method StateHashes not implemented")
@@ -302,24 +284,6 @@ func _NodeService_ReportCarrier_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
-func _NodeService_RefreshEndpoint_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(RefreshEndpointRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(NodeServiceServer).RefreshEndpoint(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: NodeService_RefreshEndpoint_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(NodeServiceServer).RefreshEndpoint(ctx, req.(*RefreshEndpointRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 func _NodeService_StateHashes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StateHashesRequest)
 	if err := dec(in); err != nil {
@@ -378,10 +342,6 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReportCarrier",
 			Handler:    _NodeService_ReportCarrier_Handler,
-		},
-		{
-			MethodName: "RefreshEndpoint",
-			Handler:    _NodeService_RefreshEndpoint_Handler,
 		},
 		{
 			MethodName: "StateHashes",
