@@ -28,12 +28,12 @@ func TestPhasesOfADecisionAreMeasured(t *testing.T) {
 				}
 			}
 		}
-		for _, phase := range []string{"admit", "judge", "drain", "evict", "place", "finish", "check"} {
+		for _, phase := range []string{"admit", "judge", "drain", "evict", "place", "wake", "finish", "check"} {
 			if steps == 0 || phases[phase] != steps {
 				t.Errorf("%s was measured %d times in %d decisions", phase, phases[phase], steps)
 			}
 		}
-		if len(phases) != 7 {
+		if len(phases) != 8 {
 			t.Errorf("phases: %v", phases)
 		}
 	})
