@@ -63,6 +63,11 @@ var sessionMutants = []mutant{
 		[]suite{{inRunner, "^TestSecondStopTightens$"}},
 	},
 	{
+		"session: events in flight are lost with their stream",
+		[]edit{{"runner/events.go", "		all = append(all, b.events...)\n", "		_ = b\n"}},
+		[]suite{{inRunner, "^TestSaveWaitsForTheCommit$"}},
+	},
+	{
 		"session: what the Hello named is started again",
 		[]edit{{"transport/session/desired.go", "	case a.Phase == fsm.Starting && !t.claims(ref):\n", "	case a.Phase == fsm.Starting:\n"}},
 		[]suite{{inSession, "^TestTheCompleteSetIsTheDifferenceToTheHello$"}},

@@ -43,7 +43,7 @@ const (
 func TestMutantsAreCaught(t *testing.T) {
 	chosen := os.Getenv("CALLBOARD_MUTANTS")
 	tried, deadline := 0, deadlineOf(t)
-	all := slices.Concat(mutants, sessionMutants)
+	all := slices.Concat(mutants, sessionMutants, coreMutants)
 	for i, m := range all {
 		files, err := m.files()
 		if err != nil {

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,10 +29,21 @@ import (
 func TestStories(t *testing.T) {
 	told := map[transition]bool{}
 	done := map[protoreflect.Name]bool{}
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		s := &story{view: NewView(), term: 0, told: told, done: done}
-		datadriven.RunTest(t, path, s.run)
-	})
+	topics, err := filepath.Glob("testdata/*")
+	if err != nil || len(topics) == 0 {
+		t.Fatalf("no stories: %v", err)
+	}
+	for _, topic := range topics {
+		if filepath.Base(topic) == "rapid" {
+			continue // what a failed property left there
+		}
+		t.Run(filepath.Base(topic), func(t *testing.T) {
+			datadriven.Walk(t, topic, func(t *testing.T, path string) {
+				s := &story{view: NewView(), term: 0, told: told, done: done}
+				datadriven.RunTest(t, path, s.run)
+			})
+		})
+	}
 	ops := new(logv1.Op).ProtoReflect().Descriptor().Fields()
 	for i := range ops.Len() {
 		if name := ops.Get(i).Name(); !done[name] {

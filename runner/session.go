@@ -332,7 +332,6 @@ func (l *loop) linkEnded(now time.Duration, k *link, why error) {
 	case l.current:
 		l.current = nil
 		l.dropWaiting()
-		l.events.requeue(func(*event) bool { return false })
 		l.dialAt = now + l.pause()
 		if l.farewell == nil {
 			l.log.Warn("disconnected", "address", k.addr, "error", why)
