@@ -40,7 +40,7 @@ var coreMutants = []mutant{
 	{
 		"core: an actor is placed while a body of it runs elsewhere",
 		[]edit{{"fsm/actor.go", "	if a.Orphans > 0 {\n		return refuse(CodeIllegal) // a body of it still runs somewhere\n	}\n", ""}},
-		[]suite{{inFSM, "^TestStateAgainstModel$"}},
+		[]suite{{inFSM, "^TestStories$"}},
 	},
 	{
 		"core: a generation that is wanted is an orphan",
@@ -75,12 +75,12 @@ var coreMutants = []mutant{
 	{
 		"core: bytes of forgotten outcomes count on",
 		[]edit{{"fsm/outcome.go", "			tx.outcomeLongBytes -= int64(len(long.outcome))\n", ""}},
-		[]suite{{inFSM, "^TestStories$"}},
+		[]suite{{inFSM, "^Test.*Outcome.*$"}},
 	},
 	{
 		"core: an alarm rings again although the life that it woke runs",
 		[]edit{{"fsm/actor.go", "		next.AlarmMs, next.AlarmWoke = 0, false // it has done its work\n", "		next.AlarmWoke = false\n"}},
-		[]suite{{inFSM, "^TestStories$"}},
+		[]suite{{inScheduler, "^TestStories$/^lifecycle$"}},
 	},
 	{
 		"core: an actor goes back to where it crashed",
@@ -115,21 +115,11 @@ var coreMutants = []mutant{
 	{
 		"core: a shutdown moves its actors at once",
 		[]edit{{"scheduler/drain.go", "at > s.tx.ClockMs() {", "false && at > 0 {"}},
-		[]suite{{inScheduler, "^TestStories$/^shutdown$/^drain$"}},
+		[]suite{{inScheduler, "^TestStories$/^shutdown$/^pace_changed$"}},
 	},
 	{
 		"core: a key finds an actor that is being destroyed",
 		[]edit{{"scheduler/command_actor.go", "if getOrCreate && !live.Destroying && live.Phase", "if getOrCreate && live.Phase"}},
 		[]suite{{inScheduler, "^TestStories$/^keys$"}},
-	},
-	{
-		"core: an eviction takes the slot that a pending actor waits for",
-		[]edit{{"scheduler/evict.go", "to.Draining() || st.FirstPending(p, to.Version) != nil {", "to.Draining() {"}},
-		[]suite{{inScheduler, "^TestRandomWorlds$"}},
-	},
-	{
-		"core: a runner that is replaced is counted as leaving by itself",
-		[]edit{{"scheduler/report.go", "	if r.Drain.Cause == fsm.DrainReplaced {\n		return // it gives up everything already, and ends without a Goodbye\n	}\n", ""}},
-		[]suite{{inScheduler, "^TestStories$/^sessions$"}},
 	},
 }
