@@ -19,7 +19,7 @@ var coreMutants = []mutant{
 	},
 	{
 		"core: unlimited is not portioned",
-		[]edit{{"scheduler/evict.go", "p.EvictionRateMicros() > portionsAboveMicros && next", "false && next"}},
+		[]edit{{"scheduler/evict.go", "p.Portioned() && next", "false && next"}},
 		[]suite{{inScheduler, "^TestStories$/^rollout$/^unlimited$"}},
 	},
 	{
@@ -83,11 +83,6 @@ var coreMutants = []mutant{
 		[]suite{{inScheduler, "^TestStories$/^lifecycle$"}},
 	},
 	{
-		"core: an actor goes back to where it crashed",
-		[]edit{{"scheduler/place.go", "s.crashedLately(a, best) && next != nil", "false && next != nil"}},
-		[]suite{{inScheduler, "^TestStories$/^placement$/^crashed_here$"}},
-	},
-	{
 		"core: a fence counts as a crash",
 		[]edit{{"scheduler/ending.go", "after{next: toPending, prefer: a.Phase", "after{next: toPending, penalty: true, prefer: a.Phase"}},
 		[]suite{{inScheduler, "^TestStories$/^lifecycle$/^fenced$"}},
@@ -111,11 +106,6 @@ var coreMutants = []mutant{
 		"core: a generation that only a runner knows is given again",
 		[]edit{{"scheduler/report.go", "s.believes(r, ref) && ref.Generation >= s.tx.Actor(ref.Actor).NextGeneration()", "false"}},
 		[]suite{{inScheduler, "^TestStories$/^sessions$"}},
-	},
-	{
-		"core: a shutdown moves its actors at once",
-		[]edit{{"scheduler/drain.go", "at > s.tx.ClockMs() {", "false && at > 0 {"}},
-		[]suite{{inScheduler, "^TestStories$/^shutdown$/^pace_changed$"}},
 	},
 	{
 		"core: a key finds an actor that is being destroyed",
