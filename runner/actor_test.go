@@ -106,8 +106,13 @@ func TestSaveWaitsForTheCommit(t *testing.T) {
 		e.set(func(e *fakeEngine) { e.muteEvents, e.saves = false, nil })
 		s.end <- nil
 		e.session(1)
-		if err := <-done; err != nil {
-			t.Errorf("Save across two streams: %v", err)
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("Save across two streams: %v", err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("Save across two streams: no answer for a minute")
 		}
 		e.expect("save x/3 5 bytes", "save x/3 6 bytes")
 		if got := string(e.saves[0]) + string(e.saves[1]); got != "firstsecond" {
