@@ -18,6 +18,7 @@ const (
 	DueForgetRollout                // an ended rollout, an hour later
 	DueRequest                      // what follows in the life of a request
 	DueEndpoint                     // the end of a serverless pool's back-off, or the next request that it may open
+	DueForgetDrain                  // a drain that outlived its runner, a week later
 )
 
 // Due is one thing that falls due: of an actor, a runner, a rollout, a request or a pool. Alarms and back-offs have agendas of their own: very many of them may
@@ -30,6 +31,7 @@ type Due struct {
 	Rollout *Rollout
 	Request *Request
 	Pool    *Pool // of an endpoint
+	Drain   *KeptDrain
 }
 
 // agendaKey orders what falls due at the same time by something that survives a restore: ordinals do not, and a leader that was restored
@@ -71,6 +73,8 @@ func (s *State) Due(limit int) []Due {
 			d.Request = s.requests.Get(key.row)
 		case DueEndpoint:
 			d.Pool = s.pools.Get(key.row)
+		case DueForgetDrain:
+			d.Drain = s.keptDrainOf(key.row, key.seq)
 		default:
 			d.Actor = s.actorAt(key.row)
 		}

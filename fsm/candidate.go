@@ -273,6 +273,7 @@ func (r *Runner) counts() PoolStats {
 		Connected:   uint32(count(r.End == NotEnded && r.Connected)),
 		Candidates:  uint32(count(r.candidate())),
 		Draining:    uint32(count(r.End == NotEnded && r.Draining())),
+		Out:         uint32(count(r.End == NotEnded && r.Drain.Cause == DrainOperator)),
 		VersionOut:  uint32(count(r.versionDrain())),
 		Unfinished:  uint32(count(r.unfinished())),
 		Evictable:   uint32(count(r.evictable())) * r.left(),

@@ -54,6 +54,7 @@ type Drain struct {
 	Force      bool   // its actors move whether or not there is room elsewhere
 	Overdue    bool   // its deadline has passed: what is left moves at once
 	Standby    bool   // it came when it was outdated already, and has had no actor since
+	Held       bool   // because its pool holds its version back
 	Total      uint32 // actors that it had when the drain began, and those that it got since
 	StartWall  int64
 	FinishWall int64 // when its last actor had left; 0: not yet
@@ -262,7 +263,7 @@ func (tx *Tx) startDrain(op *logv1.StartDrain) Result {
 		return res
 	}
 	cause := DrainCause(op.GetCause())
-	if cause == NotDraining || cause == DrainLost || op.GetCause() > uint32(DrainRequestEnd) || op.GetStandby() && cause != DrainNewerVersion {
+	if cause == NotDraining || cause == DrainLost || op.GetCause() > uint32(DrainRequestEnd) || op.GetStandby() && cause != DrainNewerVersion || op.GetHeld() && cause != DrainOperator {
 		return refuse(CodeMalformed)
 	}
 	if r.Draining() && cause != r.Drain.Cause && !cause.Outweighs(r.Drain.Cause) {
@@ -271,7 +272,7 @@ func (tx *Tx) startDrain(op *logv1.StartDrain) Result {
 	next := *r
 	next.Drain = Drain{
 		Cause: cause, StartMs: tx.clockMs, DeadlineMs: op.GetDeadlineMs(), Reason: op.GetReason(), Force: op.GetForce(),
-		Standby: op.GetStandby() && r.Held == 0, Total: r.Held, StartWall: tx.wallMs,
+		Standby: op.GetStandby() && r.Held == 0, Held: op.GetHeld(), Total: r.Held, StartWall: tx.wallMs,
 	}
 	next.Drain.Overdue = cause == DrainOperator && op.GetDeadlineMs() != 0 && op.GetDeadlineMs() <= tx.clockMs
 	if r.Draining() { // it has been told already: what it has lost since counts, and its delay does not begin anew

@@ -64,6 +64,8 @@ func (s *State) CheckAll() error {
 		c.differ("the state", "index of the actors that rollouts have moved", len(c.delta.moved), got)
 	}
 	c.checkRollouts(s.rollouts.All())
+	c.checkKeptDrains(s.keptDrains.All())
+	c.checkHeldVersions()
 	for ordinal := range s.namespaceCount {
 		c.checkEndedRollouts(ordinal)
 	}
@@ -120,6 +122,7 @@ func (tx *Tx) Check() error {
 	c.checkRollouts(slices.Values(tx.touchedRolls))
 	c.checkRequests(slices.Values(tx.touchedRequests))
 	c.addEndpoints(slices.Values(tx.touchedBuckets))
+	c.checkKeptDrains(slices.Values(tx.touchedDrains))
 	c.checkSums()
 	return c.err()
 }
@@ -142,7 +145,7 @@ type checker struct {
 func newChecker(s, before *State) *checker {
 	return &checker{State: s, before: before, delta: tally{
 		held: map[uint32]heldSlots{}, pools: map[uint32]PoolStats{}, versions: map[versionKey]versionKey{}, names: map[nameCountKey]int{}, ended: map[uint32]int{},
-		endedRunners: map[uint32]int{}, moving: map[rolloutKey]int{}, moved: map[movedKey]int{}, over: map[uint32]int{}, orphansOf: map[ActorID]int{},
+		endedRunners: map[uint32]int{}, moving: map[rolloutKey]int{}, moved: map[movedKey]int{}, over: map[uint32]int{}, kept: map[uint32]int{}, orphansOf: map[ActorID]int{},
 	}}
 }
 

@@ -77,6 +77,8 @@ func (c *checker) checkRunner(r *Runner) {
 		c.differ(name, "slots held after the end of its drain", 0, r.Held)
 	case r.Drain.Standby && (r.Drain.Cause != DrainNewerVersion || r.SafeToTerminate()):
 		c.wrong(name, "it stands by, and its drain has another cause or has ended")
+	case r.Drain.Held && r.Drain.Cause != DrainOperator:
+		c.wrong(name, "its version is held back, and its drain is not an operator's")
 	case r.End != NotEnded && r.Connected:
 		c.wrong(name, "it has ended and is connected")
 	case c.seen.Get(r.Number) > c.clockMs:

@@ -22,6 +22,7 @@ type tally struct {
 	moving   map[rolloutKey]int        // without rows
 	moved    map[movedKey]int          // without counts
 	over     map[uint32]int            // ended rollouts by namespace ordinal
+	kept     map[uint32]int            // drains by pool ordinal
 
 	endedRunners map[uint32]int // by namespace ordinal
 
@@ -33,7 +34,7 @@ type tally struct {
 type lens struct {
 	runnersByID, runnersByKey, runnersBySeq, candidates, drainWork, poolRunners, evictables, delays, endedRunners           int
 	actorsByID, actorsByName, actorsByKey, queue, assigned, alarms, backoffs, endedActors, agenda, named, turns, unreceived int
-	rollouts, endedRollouts, requestsByID, poolRequests, idleRunners                                                        int
+	rollouts, endedRollouts, requestsByID, poolRequests, idleRunners, keptDrains, keptDrainsBySeq                           int
 }
 
 func (s *State) lens() lens {
@@ -47,6 +48,7 @@ func (s *State) lens() lens {
 		agenda: s.agenda.Len() + s.heard.Len(), // time alone moves runners from one to the other
 		named:  s.named.Len(), turns: s.turns.Len(), unreceived: s.unreceived.Len(), rollouts: s.rollouts.Len(), endedRollouts: s.endedRollouts.Len(),
 		requestsByID: s.requestsByID.Len(), poolRequests: s.poolRequests.Len(), idleRunners: s.idleRunners.Len(),
+		keptDrains: s.keptDrains.Len(), keptDrainsBySeq: s.keptDrainsBySeq.Len(),
 	}
 }
 
@@ -58,6 +60,7 @@ func (l lens) minus(o lens) lens {
 		l.queue - o.queue, l.assigned - o.assigned, l.alarms - o.alarms, l.backoffs - o.backoffs, l.endedActors - o.endedActors, l.agenda - o.agenda,
 		l.named - o.named, l.turns - o.turns, l.unreceived - o.unreceived, l.rollouts - o.rollouts, l.endedRollouts - o.endedRollouts,
 		l.requestsByID - o.requestsByID, l.poolRequests - o.poolRequests, l.idleRunners - o.idleRunners,
+		l.keptDrains - o.keptDrains, l.keptDrainsBySeq - o.keptDrainsBySeq,
 	}
 }
 

@@ -21,6 +21,12 @@ func TestLimits(t *testing.T) {
 			r.Held = r.Slots + MaxOrphansPerRunner
 			tx.runners.Set(1, &r)
 		}, "hold-orphan r1 x/1"},
+		{"versions held back", func(tx *Tx) {
+			for v := range uint32(MaxHeldVersions) {
+				tx.putHeldVersion(tx.pools.Get(1), &HeldVersion{Version: v + 10})
+			}
+		}, "hold-version version=5"},
+		{"drains that are kept", func(tx *Tx) { tx.keptDrainCount.Set(1, MaxKeptDrains) }, "remember-drain key=k"},
 		{"outcomes", func(tx *Tx) {
 			rows := make([]outcomeRow, MaxOutcomes)
 			for i := range rows {

@@ -16,6 +16,7 @@ type modelDrain struct {
 	startMs, deadlineMs               int64
 	reason                            string
 	force, overdue, standby, finished bool
+	held                              bool
 	total                             uint32
 }
 
@@ -267,20 +268,65 @@ func (m *model) doDrain(op *logv1.Op) (legal, known bool) {
 		}
 		return true, true
 	}
+	if legal, known := m.doKept(op); known {
+		return legal, true
+	}
 	return m.doRollout(op)
+}
+
+// doKept does what outlives a runner: drains under its key, and versions that are held back.
+func (m *model) doKept(op *logv1.Op) (legal, known bool) {
+	switch o := op.GetOp().(type) {
+	case *logv1.Op_HoldVersion:
+		p := m.poolNamed(o.HoldVersion)
+		if p == nil || len(p.held) >= MaxHeldVersions {
+			return false, true
+		}
+		if _, held := p.held[o.HoldVersion.GetVersion()]; held {
+			return false, true
+		}
+		p.held[o.HoldVersion.GetVersion()] = o.HoldVersion.GetReason()
+		return true, true
+	case *logv1.Op_ReleaseVersion:
+		p := m.poolNamed(o.ReleaseVersion)
+		if p == nil {
+			return false, true
+		}
+		_, held := p.held[o.ReleaseVersion.GetVersion()]
+		delete(p.held, o.ReleaseVersion.GetVersion())
+		return held, true
+	case *logv1.Op_RememberDrain:
+		p, d := m.poolNamed(o.RememberDrain), o.RememberDrain
+		if p == nil || d.GetKey() == "" {
+			return false, true
+		}
+		m.drainSeq++
+		p.kept[d.GetKey()] = &modelKept{
+			m.drainSeq, textOf(padded(d.GetInstanceId())), d.GetReason(), d.GetVersion(), d.GetDeadlineMs(), m.clockMs, d.GetForce(), d.GetKeep(), d.GetFinished(),
+		}
+		return true, true
+	case *logv1.Op_ForgetDrain:
+		p := m.poolNamed(o.ForgetDrain)
+		if p == nil || p.kept[o.ForgetDrain.GetKey()] == nil {
+			return false, true
+		}
+		delete(p.kept, o.ForgetDrain.GetKey())
+		return true, true
+	}
+	return false, false
 }
 
 func (m *model) startDrain(op *logv1.StartDrain) bool {
 	id, r := m.live(op.GetRunnerId(), nil)
 	cause := op.GetCause()
-	if r == nil || cause < 1 || cause > 7 || cause == 5 || op.GetStandby() && cause != 1 || drainWeights[cause] < drainWeights[r.drain.cause] {
+	if r == nil || cause < 1 || cause > 7 || cause == 5 || op.GetStandby() && cause != 1 || op.GetHeld() && cause != 2 || drainWeights[cause] < drainWeights[r.drain.cause] {
 		return false
 	}
 	slots, _ := m.held(id)
 	was := r.drain
 	r.drain = modelDrain{
 		cause: cause, startMs: m.clockMs, deadlineMs: op.GetDeadlineMs(), reason: op.GetReason(), force: op.GetForce(),
-		overdue: cause == 2 && op.GetDeadlineMs() != 0 && op.GetDeadlineMs() <= m.clockMs, standby: op.GetStandby() && slots == 0, total: uint32(slots),
+		held: op.GetHeld(), overdue: cause == 2 && op.GetDeadlineMs() != 0 && op.GetDeadlineMs() <= m.clockMs, standby: op.GetStandby() && slots == 0, total: uint32(slots),
 	}
 	if was.cause != 0 {
 		r.drain.startMs, r.drain.total = was.startMs, was.total

@@ -24,6 +24,7 @@ type model struct {
 	seenMs          int64
 	runnerSeq       int
 	rolloutSeq      int
+	drainSeq        int
 }
 
 type modelPool struct {
@@ -33,6 +34,16 @@ type modelPool struct {
 	delayMs, periodMs int64
 	bucket            modelBucket
 	rollouts          []*modelRollout
+	held              map[uint32]string     // versions, and why
+	kept              map[string]*modelKept // drains by key
+}
+
+type modelKept struct {
+	seq                   int
+	instance, reason      string
+	version               uint32
+	deadlineMs, atMs      int64
+	force, keep, finished bool
 }
 
 type modelRunner struct {
@@ -283,7 +294,7 @@ func (m *model) putPool(op *logv1.PutPool) bool {
 	}
 	p := m.pools[poolOf(op)]
 	if p == nil {
-		p = &modelPool{}
+		p = &modelPool{held: map[uint32]string{}, kept: map[string]*modelKept{}}
 		m.pools[poolOf(op)] = p
 	}
 	p.written, p.binpack = true, op.GetConfig().GetPlacement() == 2

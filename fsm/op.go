@@ -90,6 +90,14 @@ func (tx *Tx) apply(op *logv1.Op) Result {
 		return tx.cancelDrain(o.CancelDrain)
 	case *logv1.Op_FinishDrain:
 		return tx.finishDrain(o.FinishDrain)
+	case *logv1.Op_HoldVersion:
+		return tx.holdVersion(o.HoldVersion)
+	case *logv1.Op_ReleaseVersion:
+		return tx.releaseVersion(o.ReleaseVersion)
+	case *logv1.Op_RememberDrain:
+		return tx.rememberDrain(o.RememberDrain)
+	case *logv1.Op_ForgetDrain:
+		return tx.forgetDrain(o.ForgetDrain)
 	case *logv1.Op_PlanEvictions:
 		return tx.planEvictions(o.PlanEvictions)
 	case *logv1.Op_EvictActor:

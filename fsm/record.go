@@ -25,7 +25,8 @@ func (s *State) Records() iter.Seq[*logv1.Record] {
 			s.yieldOrphans(yield) &&
 			s.yieldOutcomes(yield) &&
 			s.yieldRollouts(yield) &&
-			s.yieldRequests(yield)
+			s.yieldRequests(yield) &&
+			s.yieldKeptDrains(yield)
 	}
 }
 
@@ -60,6 +61,7 @@ func (s *State) stateRecord() *logv1.Record {
 		Index: s.index, Epoch: s.epoch, Base: s.base, ClockMs: s.clockMs, WallMs: s.wallMs,
 		ClusterId: idOrNone(ID(s.cluster)), Leader: s.leader,
 		ActorSeq: s.actorSeq, QueueSeq: s.queueSeq, RunnerSeq: s.runnerSeq, SeenMs: s.seenMs, RolloutSeq: s.rolloutSeq, RequestSeq: s.requestSeq,
+		DrainSeq: s.drainSeq,
 	}
 	for _, info := range settingInfos {
 		if s.settings.set[info.Setting] {
@@ -110,17 +112,22 @@ func (s *State) poolPositions() []uint32 {
 
 func (s *State) yieldPools(yield yieldRecord) bool {
 	for p := range s.poolsInOrder() {
-		if !yield(poolRecord(p, s.buckets.Get(p.ordinal), s.endpoints.Get(p.ordinal))) {
+		if !yield(poolRecord(p, s.buckets.Get(p.ordinal), s.endpoints.Get(p.ordinal), s.HeldVersions(p))) {
 			return false
 		}
 	}
 	return true
 }
 
-func poolRecord(p *Pool, b Bucket, e *logv1.Endpoint) *logv1.Record {
+func poolRecord(p *Pool, b Bucket, e *logv1.Endpoint, held iter.Seq[*HeldVersion]) *logv1.Record {
+	var versions []*logv1.HeldVersionRecord
+	for h := range held {
+		versions = append(versions, &logv1.HeldVersionRecord{Version: h.Version, Reason: h.Reason, StartWallMs: h.StartWall})
+	}
 	return &logv1.Record{Record: &logv1.Record_Pool{Pool: &logv1.PoolRecord{
-		Endpoint:    e,
-		NamespaceId: p.ID.Namespace[:], Name: p.ID.Name, Config: p.Config, AutoCreated: p.AutoCreated, Bucket: &logv1.BucketRecord{
+		HeldVersions: versions,
+		Endpoint:     e,
+		NamespaceId:  p.ID.Namespace[:], Name: p.ID.Name, Config: p.Config, AutoCreated: p.AutoCreated, Bucket: &logv1.BucketRecord{
 			Nanos: b.Nanos, AtMs: b.AtMs, Emptying: b.Emptying,
 			WindowFromMs: b.WindowFromMs, WindowTurns: b.WindowTurns, WindowRateMicros: b.WindowRateMicros,
 		},
@@ -146,7 +153,7 @@ func runnerRecord(r *Runner, poolPosition uint32, seenMs int64) *logv1.Record {
 		KeepOnLeaseLost: r.KeepOnLeaseLost, RequestId: idOrNone(ID(r.Request)), Expiring: r.Expiring,
 		Connected: r.Connected, End: uint32(r.End), ReplacedBy: idOrNone(ID(r.ReplacedBy)),
 		DrainCause: uint32(r.Drain.Cause), DrainStartMs: r.Drain.StartMs, DrainDeadlineMs: r.Drain.DeadlineMs, DrainReason: r.Drain.Reason,
-		DrainForce: r.Drain.Force, DrainOverdue: r.Drain.Overdue, DrainStandby: r.Drain.Standby, DrainTotal: r.Drain.Total,
+		DrainHeld: r.Drain.Held, DrainForce: r.Drain.Force, DrainOverdue: r.Drain.Overdue, DrainStandby: r.Drain.Standby, DrainTotal: r.Drain.Total,
 		DrainWallMs: r.Drain.StartWall, DrainFinishWallMs: r.Drain.FinishWall,
 		MoveFromMs: r.Moves.FromMs, MoveTotal: r.Moves.Total, Moves: r.Moves.Done,
 		LastSeenMs: seenMs, CreateWallMs: r.CreateMs, ConnectedWallMs: r.ConnectedMs, StopWallMs: r.StopMs,
@@ -279,6 +286,19 @@ func (s *State) yieldRequests(yield yieldRecord) bool {
 	return true
 }
 
+func (s *State) yieldKeptDrains(yield yieldRecord) bool {
+	var position uint32
+	for p := range s.poolsInOrder() {
+		position++
+		for d := range s.KeptDrains(p, "") {
+			if !yield(keptDrainRecord(d, position)) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func requestRecord(r *Request, poolPosition uint32) *logv1.Record {
 	return &logv1.Record{Record: &logv1.Record_Request{Request: &logv1.RequestRecord{
 		Id: r.ID[:], Seq: r.Seq, Pool: poolPosition, Node: r.Node, StartId: r.Start[:], Slots: r.Slots, Endpoint: r.Endpoint, ProbesVersion: r.Probes,
@@ -287,6 +307,13 @@ func requestRecord(r *Request, poolPosition uint32) *logv1.Record {
 		ExpireMs: r.ExpireMs, RetireMs: r.RetireMs, EndedMs: r.EndedMs,
 		OpenWallMs: r.OpenWall, SendWallMs: r.SendWall, JoinWallMs: r.JoinWall, EndWallMs: r.EndWall,
 		End: uint32(r.End), Code: r.Code, Message: r.Message,
+	}}}
+}
+
+func keptDrainRecord(d *KeptDrain, poolPosition uint32) *logv1.Record {
+	return &logv1.Record{Record: &logv1.Record_Drain{Drain: &logv1.DrainRecord{
+		Pool: poolPosition, Key: d.Key, Seq: d.Seq, InstanceId: d.Instance[:], Version: d.Version, DeadlineMs: d.DeadlineMs, Reason: d.Reason,
+		Force: d.Force, Keep: d.Keep, Finished: d.Finished, AtMs: d.AtMs, WallMs: d.Wall,
 	}}}
 }
 

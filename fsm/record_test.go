@@ -146,6 +146,8 @@ type world struct {
 	rollout   *Rollout
 	endpoint  *logv1.Endpoint
 	request   *Request
+	held      *HeldVersion
+	kept      *KeptDrain
 }
 
 func drawWorld(t *rapid.T) world {
@@ -212,6 +214,12 @@ func drawWorld(t *rapid.T) world {
 	}
 	tx.requestOrdinals.claim(3)
 	tx.addRequest(w.request)
+	w.held, w.kept = &HeldVersion{}, &KeptDrain{}
+	fill(t, w.held)
+	tx.putHeldVersion(w.pool, w.held)
+	fill(t, w.kept, "pool")
+	w.kept.pool = w.pool.ordinal
+	tx.replaceKeptDrain(nil, w.kept)
 	return w
 }
 
@@ -243,6 +251,7 @@ var (
 	recordedFields = []string{
 		"index", "epoch", "base", "clockMs", "wallMs", "cluster", "leader", "settings", "actorSeq", "queueSeq", "runnerSeq", "rolloutSeq", "requestSeq", "seenMs",
 		"requests", "endpoints", "namespaces", "pools", "buckets", "runners", "seen", "actors", "longParts", "orphans", "outcomes", "longOutcomes", "rollouts",
+		"drainSeq", "heldVersions", "keptDrains",
 	}
 	derivedFields = []string{
 		"namespaceCount", "namespacesByName", "namespacesByID", "poolOrdinals", "idlePools", "poolStats", "poolsByName", "versions",
@@ -250,6 +259,7 @@ var (
 		"requestsIndex",
 		"requestOrdinals", "requestsByID", "poolRequests", "idleRunners", "serverlessPools", "endedRollouts", "endedRolloutCount", "named", "turns", "unreceived",
 		"looks", "lookAt", "delays", "moved", "heard", "visited", // the last of a Tx alone
+		"keptDrainsBySeq", "keptDrainCount",
 		"actorOrdinals", "actorsByID", "actorsByName", "actorsByKey", "actorNames", "endedActors", "bodies", "queue", "assigned", "alarms", "backoffs", "agenda",
 		"outcomesByKey", "outcomeSeq", "outcomeLongBytes", "phases", "storedBytes", "endedCount", "sum",
 	}
@@ -273,11 +283,11 @@ func TestEveryFieldSurvivesASnapshot(t *testing.T) {
 		w := drawWorld(t)
 		s := &w.tx.State
 		fillState(t, s)
-		s.rolloutSeq, s.requestSeq = max(s.rolloutSeq, w.rollout.ID), max(s.requestSeq, w.request.Seq)
+		s.rolloutSeq, s.requestSeq, s.drainSeq = max(s.rolloutSeq, w.rollout.ID), max(s.requestSeq, w.request.Seq), max(s.drainSeq, w.kept.Seq)
 		restored := restore(t, s)
 
 		expectSame(t, "State.settings", s.settings, restored.settings)
-		for _, name := range []string{"index", "epoch", "base", "clockMs", "wallMs", "cluster", "leader", "actorSeq", "queueSeq", "runnerSeq", "rolloutSeq", "requestSeq", "seenMs"} {
+		for _, name := range []string{"index", "epoch", "base", "clockMs", "wallMs", "cluster", "leader", "actorSeq", "queueSeq", "runnerSeq", "rolloutSeq", "requestSeq", "drainSeq", "seenMs"} {
 			expectSame(t, "State."+name, peek(s, name), peek(&restored.State, name))
 		}
 		expectRow(t, w.namespace, restored.NamespaceByID(w.namespace.ID), "ordinal")
@@ -298,6 +308,10 @@ func TestEveryFieldSurvivesASnapshot(t *testing.T) {
 		if !proto.Equal(w.endpoint, back) {
 			t.Fatalf("the endpoint was %v, is %v", w.endpoint, back)
 		}
+		for held := range restored.HeldVersions(restored.Pool(w.pool.ID)) {
+			expectRow(t, w.held, held)
+		}
+		expectRow(t, w.kept, restored.KeptDrain(restored.Pool(w.pool.ID), w.kept.Key), "pool")
 		expectSame(t, "outcomes", slices.Collect(s.outcomes.All()), slices.Collect(restored.outcomes.All()))
 		expectSame(t, "outcomes by key", slices.Collect(s.outcomesByKey.All()), slices.Collect(restored.outcomesByKey.All()))
 		expectSame(t, "long outcomes", slices.Collect(s.longOutcomes.All()), slices.Collect(restored.longOutcomes.All()))

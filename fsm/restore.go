@@ -47,6 +47,7 @@ const (
 	kindOutcome
 	kindRollout
 	kindRequest
+	kindDrain
 )
 
 // Add takes the next record, and keeps nothing of an actor's but its texts and bytes. After an error the Restorer is of no more use.
@@ -86,6 +87,8 @@ func (r *Restorer) add(record *logv1.Record) error {
 		return r.take(kindRollout, func() error { return r.addRollout(rec.Rollout) })
 	case *logv1.Record_Request:
 		return r.take(kindRequest, func() error { return r.addRequest(rec.Request) })
+	case *logv1.Record_Drain:
+		return r.take(kindDrain, func() error { return r.addKeptDrain(rec.Drain) })
 	default:
 		return fmt.Errorf("a record of the kind %T is not known to this build", rec)
 	}
@@ -144,7 +147,7 @@ func (r *Restorer) addState(rec *logv1.StateRecord) error {
 	tx.clockMs, tx.wallMs, tx.seenMs = rec.GetClockMs(), rec.GetWallMs(), rec.GetSeenMs()
 	tx.leader = rec.GetLeader()
 	tx.actorSeq, tx.queueSeq, tx.runnerSeq = rec.GetActorSeq(), rec.GetQueueSeq(), rec.GetRunnerSeq()
-	tx.rolloutSeq, tx.requestSeq = rec.GetRolloutSeq(), rec.GetRequestSeq()
+	tx.rolloutSeq, tx.requestSeq, tx.drainSeq = rec.GetRolloutSeq(), rec.GetRequestSeq(), rec.GetDrainSeq()
 	id, err := readID("cluster", rec.GetClusterId())
 	tx.cluster = ClusterID(id)
 	for _, v := range rec.GetSettings() {
@@ -205,6 +208,35 @@ func (r *Restorer) addPool(rec *logv1.PoolRecord) error {
 		r.tx.setEndpoint(p, rec.GetEndpoint())
 	}
 	r.pools = append(r.pools, p)
+	return r.holdVersions(p, rec.GetHeldVersions())
+}
+
+func (r *Restorer) holdVersions(p *Pool, held []*logv1.HeldVersionRecord) error {
+	for i, h := range held {
+		if i > 0 && h.GetVersion() <= held[i-1].GetVersion() || i >= MaxHeldVersions {
+			return fmt.Errorf("the pool %q holds version %d back behind version %d, or more than %d", p.ID.Name, h.GetVersion(), held[i-1].GetVersion(), MaxHeldVersions)
+		}
+		r.tx.putHeldVersion(p, &HeldVersion{Version: h.GetVersion(), Reason: h.GetReason(), StartWall: h.GetStartWallMs()})
+	}
+	return nil
+}
+
+func (r *Restorer) addKeptDrain(rec *logv1.DrainRecord) error {
+	p, err1 := r.pool(rec.GetPool())
+	instance, err2 := readID("instance", rec.GetInstanceId())
+	if err := errors.Join(err1, err2); err != nil {
+		return fmt.Errorf("a drain that outlived its runner: %w", err)
+	}
+	switch {
+	case rec.GetKey() == "" || r.tx.KeptDrain(p, rec.GetKey()) != nil:
+		return fmt.Errorf("the drain of the key %q in the pool %q comes twice, or without a key", rec.GetKey(), p.ID.Name)
+	case rec.GetSeq() < 1 || rec.GetSeq() > r.tx.drainSeq || r.tx.keptDrainOf(p.ordinal, rec.GetSeq()) != nil:
+		return fmt.Errorf("the drain of the key %q in the pool %q has the place %d, of at most %d", rec.GetKey(), p.ID.Name, rec.GetSeq(), r.tx.drainSeq)
+	}
+	r.tx.replaceKeptDrain(nil, &KeptDrain{
+		Key: rec.GetKey(), Seq: rec.GetSeq(), Instance: InstanceID(instance), Version: rec.GetVersion(), DeadlineMs: rec.GetDeadlineMs(), Reason: rec.GetReason(),
+		Force: rec.GetForce(), Keep: rec.GetKeep(), Finished: rec.GetFinished(), AtMs: rec.GetAtMs(), Wall: rec.GetWallMs(), pool: p.ordinal,
+	})
 	return nil
 }
 
@@ -259,7 +291,7 @@ func (r *Restorer) runnerFrom(rec *logv1.RunnerRecord) (*Runner, error) {
 		Request: RequestID(request), Expiring: rec.GetExpiring(),
 		Drain: Drain{
 			Cause: DrainCause(rec.GetDrainCause()), StartMs: rec.GetDrainStartMs(), DeadlineMs: rec.GetDrainDeadlineMs(), Reason: rec.GetDrainReason(),
-			Force: rec.GetDrainForce(), Overdue: rec.GetDrainOverdue(), Standby: rec.GetDrainStandby(), Total: rec.GetDrainTotal(),
+			Held: rec.GetDrainHeld(), Force: rec.GetDrainForce(), Overdue: rec.GetDrainOverdue(), Standby: rec.GetDrainStandby(), Total: rec.GetDrainTotal(),
 			StartWall: rec.GetDrainWallMs(), FinishWall: rec.GetDrainFinishWallMs(),
 		},
 		Moves:    Moves{FromMs: rec.GetMoveFromMs(), Total: rec.GetMoveTotal(), Done: rec.GetMoves()},

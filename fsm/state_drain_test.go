@@ -16,7 +16,7 @@ import (
 func drainOf(d Drain) modelDrain {
 	return modelDrain{
 		cause: uint32(d.Cause), startMs: d.StartMs, deadlineMs: d.DeadlineMs, reason: d.Reason,
-		force: d.Force, overdue: d.Overdue, standby: d.Standby, finished: d.FinishWall != 0, total: d.Total,
+		force: d.Force, overdue: d.Overdue, standby: d.Standby, held: d.Held, finished: d.FinishWall != 0, total: d.Total,
 	}
 }
 
@@ -71,7 +71,24 @@ func (w *walk) comparePace(pool string, p *Pool) {
 			startMs: r.StartMs, endMs: r.EndMs, moved: int(r.Moved), lost: int(r.Lost), left: int(r.Left), waitMs: r.WaitMs,
 		}, r.Moving))
 	}
+	want, got = append(want, fmt.Sprint(mp.held)), append(got, fmt.Sprint(heldOf(s, p)))
+	for _, key := range slices.Sorted(maps.Keys(mp.kept)) {
+		want = append(want, fmt.Sprintf("%s %+v", key, *mp.kept[key]))
+	}
+	for d := range s.KeptDrains(p, "") {
+		got = append(got, fmt.Sprintf("%s %+v", d.Key, modelKept{
+			int(d.Seq), textOf(ID(d.Instance)), d.Reason, d.Version, d.DeadlineMs, d.AtMs, d.Force, d.Keep, d.Finished,
+		}))
+	}
 	w.same("rollouts of "+pool, strings.Join(want, "\n"), strings.Join(got, "\n"))
+}
+
+func heldOf(s *State, p *Pool) map[uint32]string {
+	held := map[uint32]string{}
+	for h := range s.HeldVersions(p) {
+		held[h.Version] = h.Reason
+	}
+	return held
 }
 
 func (p *modelPool) windowSize() int64 {
@@ -96,6 +113,7 @@ func (m *model) stats(pool string) (c PoolStats) {
 		c.Candidates += is(candidate)
 		c.LastResorts += is(candidate && r.lastResort())
 		c.Draining += is(r.drain.cause != 0)
+		c.Out += is(r.drain.cause == 2)
 		c.VersionOut += is(r.drain.cause == 1)
 		c.Unfinished += is(m.unfinished(r))
 		if r.drain.cause == 0 {
@@ -229,6 +247,11 @@ func (w *walk) drawDrain(pick func(string, ...string) string, oneOf func(string,
 			forced = forced || m.runners[a.runner].forced()
 		}
 	}
+	if evenly(t, "what outlives a runner", 10) == 0 {
+		version, key := pick("held version", "1", "2"), pick("kept key", "x", "y", "z", "")
+		return pick("kept", "hold-version reason=bad version="+version, "release-version version="+version, "forget-drain key="+key,
+			fmt.Sprint("remember-drain key=", key, " version=", version, " reason=disk deadline=", ahead("kept deadline", 0, 5_000), pick("keep", "", " keep"), pick("finished", "", " finished"))) + pool
+	}
 	op := evenly(t, "op of a drain", 25)
 	switch {
 	case op >= 23: // the actors of a lost runner, one after the other
@@ -248,7 +271,7 @@ func (w *walk) drawDrain(pick func(string, ...string) string, oneOf func(string,
 	case 0, 1, 2:
 		of := runnerThat(func(id string, r *modelRunner) bool { return r.end == "" && r.drain.cause == 0 && m.left(id) > 0 })
 		return fmt.Sprint("start-drain ", of, " cause=", pick("planned cause", "newer_version", "newer_version", "operator", "url_changed"),
-			pick("deadline of the drain", "", "", fmt.Sprint(" deadline=", ahead("deadline", 0, 2_000, 100_000))), pick("force", "", "", " force"), pick("standby", "", "", "", " standby"))
+			pick("deadline of the drain", "", "", fmt.Sprint(" deadline=", ahead("deadline", 0, 2_000, 100_000))), pick("force", "", "", " force"), pick("standby", "", "", "", " standby"), pick("held", "", "", "", "", " held"))
 	case 3:
 		of := runnerThat(func(_ string, r *modelRunner) bool { return r.end == "" })
 		return fmt.Sprint("start-drain ", of, " cause=", pick("any cause", "newer_version", "operator", "shutdown", "shutdown", "replaced", "request_end", "none", "lost", "8"), pick("standby", "", "", " standby"))

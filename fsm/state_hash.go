@@ -108,6 +108,24 @@ var hashedTables = []struct {
 			}
 		}
 	}},
+	{"heldVersions", func(s *State) iter.Seq[StateHash] {
+		return func(yield func(StateHash) bool) {
+			for k := range s.heldVersions.All() {
+				if !yield(k.row.hash(s.poolSeed(k.pool))) {
+					return
+				}
+			}
+		}
+	}},
+	{"keptDrains", func(s *State) iter.Seq[StateHash] {
+		return func(yield func(StateHash) bool) {
+			for k := range s.keptDrains.All() {
+				if !yield(k.row.hash(s.poolSeed(k.pool))) {
+					return
+				}
+			}
+		}
+	}},
 	{"rollouts", func(s *State) iter.Seq[StateHash] {
 		return func(yield func(StateHash) bool) {
 			for k := range s.rollouts.All() {
@@ -158,6 +176,8 @@ const (
 	hashRollout
 	hashRequest
 	hashEndpoint
+	hashHeldVersion
+	hashKeptDrain
 )
 
 // Odd constants without a pattern.
@@ -203,6 +223,7 @@ func (s *State) ownHash() StateHash {
 		p.flag(&s.settings.set[i])
 	}
 	number(&p, &s.requestSeq)
+	number(&p, &s.drainSeq)
 	return p.hash(hashOwn, StateHash{})
 }
 
@@ -307,6 +328,7 @@ func (r *Runner) hash(pool StateHash) StateHash {
 	number(&p, &r.EndedMs)
 	p.id((*ID)(&r.Request))
 	p.flag(&r.Expiring)
+	p.flag(&r.Drain.Held)
 	return p.hash(hashRunner, pool)
 }
 
@@ -440,4 +462,36 @@ func endpointHash(e *logv1.Endpoint, pool StateHash) StateHash {
 		panic("fsm: what is known of an endpoint cannot be encoded: " + err.Error()) // as in AppendRecord
 	}
 	return form.hash(hashEndpoint, pool)
+}
+
+func (h *HeldVersion) hash(pool StateHash) StateHash {
+	if h == nil {
+		return StateHash{}
+	}
+	var room [formRoom]byte
+	p := packing{bit: 1, out: room[:0]}
+	number(&p, &h.Version)
+	p.text(&h.Reason)
+	number(&p, &h.StartWall)
+	return p.hash(hashHeldVersion, pool)
+}
+
+func (d *KeptDrain) hash(pool StateHash) StateHash {
+	if d == nil {
+		return StateHash{}
+	}
+	var room [formRoom]byte
+	p := packing{bit: 1, out: room[:0]}
+	p.text(&d.Key)
+	number(&p, &d.Seq)
+	p.id((*ID)(&d.Instance))
+	number(&p, &d.Version)
+	number(&p, &d.DeadlineMs)
+	p.text(&d.Reason)
+	p.flag(&d.Force)
+	p.flag(&d.Keep)
+	p.flag(&d.Finished)
+	number(&p, &d.AtMs)
+	number(&p, &d.Wall)
+	return p.hash(hashKeptDrain, pool)
 }

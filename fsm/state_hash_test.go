@@ -46,7 +46,7 @@ func TestEveryTableHasAHashForm(t *testing.T) {
 var notHashed = map[string]string{
 	"Namespace.ordinal": "an ordinal", "Pool.ordinal": "an ordinal", "Pool.namespace": "an ordinal", "Actor.ordinal": "an ordinal",
 	"Actor.namespace": "an ordinal", "Actor.pool": "an ordinal: its pool's ids are the seed", "Runner.pool": "an ordinal: its pool's ids are the seed",
-	"Runner.Pool": "they are the seed", "Rollout.pool": "an ordinal: its pool's ids are the seed",
+	"Runner.Pool": "they are the seed", "Rollout.pool": "an ordinal: its pool's ids are the seed", "KeptDrain.pool": "an ordinal: its pool's ids are the seed",
 	"Actor.keyHash": "a row does not hold it", "outcomeRow.seq": "of this node", "outcomeRow.size": "it follows from the outcome",
 	"Runner.Held": "it follows from actors and orphans", "Runner.Stopping": "it follows from actors and orphans", "Runner.Promised": "it follows from actors",
 	"Request.pool": "an ordinal: its pool's ids are the seed", "Request.ordinal": "an ordinal", "Runner.facts": "a hash", "Pool.seed": "a hash",
@@ -61,6 +61,8 @@ func TestEveryFieldOfARowIsInTheStateHash(t *testing.T) {
 		everyFieldCounts(t, &Runner{}, func(r *Runner) StateHash { return r.hash(pool).plus(r.revHash()) })
 		everyFieldCounts(t, &Request{}, func(r *Request) StateHash { return r.hash(pool) })
 		everyFieldCounts(t, &Rollout{}, func(r *Rollout) StateHash { return r.hash(pool) })
+		everyFieldCounts(t, &HeldVersion{}, func(h *HeldVersion) StateHash { return h.hash(pool) })
+		everyFieldCounts(t, &KeptDrain{}, func(d *KeptDrain) StateHash { return d.hash(pool) })
 		everyFieldCounts(t, &orphanKey{}, func(k *orphanKey) StateHash { return k.hash() })
 		everyFieldCounts(t, &outcomeRow{}, func(r *outcomeRow) StateHash { r.size = smallOutcome; return r.hash("") })
 		everyFieldCounts(t, &Actor{}, func(a *Actor) StateHash {

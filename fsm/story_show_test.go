@@ -187,6 +187,7 @@ func (s *story) showRunner(name string) string {
 	l.flag("force", r.Drain.Force)
 	l.flag("overdue", r.Drain.Overdue)
 	l.flag("standby", r.Drain.Standby)
+	l.flag("held", r.Drain.Held)
 	l.flag("safe-to-terminate", r.SafeToTerminate())
 	l.add("moves", fmt.Sprintf("%d/%d@%d", r.Moves.Done, r.Moves.Total, r.Moves.FromMs), r.Moves.Total == 0)
 	l.add("replaced-by", textOf(ID(r.ReplacedBy)), ID(r.ReplacedBy).IsZero())
@@ -254,5 +255,16 @@ func (s *story) showPool(name string) string {
 	l.add("evictable", stats.Evictable, stats.Evictable == 0)
 	l.add("named", stats.Named, stats.Named == 0)
 	l.add("unreceived", stats.Unreceived, stats.Unreceived == 0)
+	for h := range s.view.HeldVersions(p) {
+		fmt.Fprintf(&l, "\n  holds version %d: %s", h.Version, h.Reason)
+	}
+	for d := range s.view.KeptDrains(p, "") {
+		fmt.Fprintf(&l, "\n  drain of %s instance=%s version=%d at=%d", d.Key, textOf(ID(d.Instance)), d.Version, d.AtMs)
+		l.add("deadline", d.DeadlineMs, d.DeadlineMs == 0)
+		l.add("reason", d.Reason, d.Reason == "")
+		l.flag("force", d.Force)
+		l.flag("keep", d.Keep)
+		l.flag("finished", d.Finished)
+	}
 	return l.String()
 }

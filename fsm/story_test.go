@@ -286,6 +286,7 @@ func (s *story) due() string {
 	kinds := []string{
 		"stop without report", "start without report", "silent or ended runner", "deadline of a drain", "turn",
 		"end of the wait for a rollout", "forget actor", "forget runner", "forget rollout", "request", "look at the endpoint",
+		"forget drain",
 	}
 	var out []string
 	for _, due := range s.view.Due(100) {
@@ -298,6 +299,9 @@ func (s *story) due() string {
 			id = ID(due.Request.ID)
 		case due.Pool != nil:
 			out = append(out, fmt.Sprintf("%d pool %s: %s", due.AtMs, due.Pool.ID.Name, kinds[due.Kind]))
+			continue
+		case due.Drain != nil:
+			out = append(out, fmt.Sprintf("%d drain of %s: %s", due.AtMs, due.Drain.Key, kinds[due.Kind]))
 			continue
 		case due.Actor != nil:
 			id = ID(due.Actor.ID)

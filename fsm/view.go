@@ -26,6 +26,7 @@ type State struct {
 	runnerSeq  uint64
 	rolloutSeq uint64
 	requestSeq uint64
+	drainSeq   uint64
 	seenMs     int64 // clock of the last RunnersSeen
 
 	namespaces       table.Rows[*Namespace]
@@ -71,6 +72,10 @@ type State struct {
 	idleRunners     table.Index[idleRunnerKey]
 	serverlessPools table.Index[uint32] // ordinals
 	requestsIndex   uint64              // of the last entry that changed a request
+	heldVersions    table.Index[heldVersionKey]
+	keptDrains      table.Index[keptDrainKey]
+	keptDrainsBySeq table.Index[keptDrainSeqKey]
+	keptDrainCount  table.Rows[uint32] // by pool
 
 	actors        table.Rows[packedActor]
 	longParts     table.Rows[longParts] // of actors
@@ -143,6 +148,9 @@ func NewView() *View {
 		poolRequests:     table.NewIndex(poolRequestLess),
 		idleRunners:      table.NewIndex(idleRunnerLess),
 		serverlessPools:  table.NewIndex(func(a, b uint32) bool { return a < b }),
+		heldVersions:     table.NewIndex(heldVersionLess),
+		keptDrains:       table.NewIndex(keptDrainLess),
+		keptDrainsBySeq:  table.NewIndex(keptDrainSeqLess),
 		named:            table.NewIndex(namedLess),
 		turns:            table.NewIndex(namedLess),
 		unreceived:       table.NewIndex(unreceivedLess),
@@ -175,8 +183,9 @@ type Tx struct {
 	touchedSet      map[uint32]bool
 	touchedBuckets  []uint32 // ordinals of pools, some more than once
 	touchedRolls    []rolloutKey
-	touchedRequests []uint32 // ordinals, some more than once
-	dirtyPools      []uint32 // pools whose queue or capacity changed
+	touchedRequests []uint32       // ordinals, some more than once
+	touchedDrains   []keptDrainKey // without rows
+	dirtyPools      []uint32       // pools whose queue or capacity changed
 	dirtySet        map[uint32]bool
 	unsettled       []uint32 // pools that settleLooks looks at
 	visits          uint64
@@ -211,6 +220,8 @@ func (s *State) clone() State {
 	c.requestOrdinals, c.endpoints, c.idleRunners = s.requestOrdinals.clone(), s.endpoints.Clone(), s.idleRunners.Clone()
 	c.serverlessPools = s.serverlessPools.Clone()
 	c.delays, c.moved, c.heard, c.looks, c.lookAt = s.delays.Clone(), s.moved.Clone(), s.heard.Clone(), s.looks.Clone(), s.lookAt.Clone()
+	c.heldVersions, c.keptDrains = s.heldVersions.Clone(), s.keptDrains.Clone()
+	c.keptDrainsBySeq, c.keptDrainCount = s.keptDrainsBySeq.Clone(), s.keptDrainCount.Clone()
 	c.named, c.turns, c.unreceived = s.named.Clone(), s.turns.Clone(), s.unreceived.Clone()
 	c.endedRunners, c.endedRunnerCount = s.endedRunners.Clone(), s.endedRunnerCount.Clone()
 	c.candidates, c.actorsByID, c.actorsByName = s.candidates.Clone(), s.actorsByID.Clone(), s.actorsByName.Clone()
@@ -220,6 +231,9 @@ func (s *State) clone() State {
 	c.outcomes, c.outcomesByKey, c.longOutcomes = s.outcomes.Clone(), s.outcomesByKey.Clone(), s.longOutcomes.Clone()
 	return c
 }
+
+// Before returns the state that the Tx began on.
+func (tx *Tx) Before() *State { return tx.before }
 
 // ElapsedMs returns how far the Tx has moved the cluster clock.
 func (tx *Tx) ElapsedMs() int64 { return tx.clockMs - tx.before.clockMs }

@@ -60,6 +60,11 @@ func (u *audit) assign(w *world, s *fsm.State, op *logv1.AssignActor) {
 	if why := unfit(s, r); why != "" {
 		w.t.Fatalf("%s: the runner is %s", what, why)
 	}
+	if p := s.RunnerPool(r); s.Holds(p, r.Version) {
+		w.t.Fatalf("%s, whose version %d is held back", what, r.Version)
+	} else if kept := s.KeptDrain(p, r.Key); kept != nil && kept.Instance == r.Instance {
+		w.t.Fatalf("%s, which an operator has drained: %+v", what, *kept)
+	}
 	actors := actorsOf(s, r.Pool)
 	if held(s, actors, r) >= r.Slots {
 		w.t.Fatalf("G6: %s, which has %d slots and %d are held", what, r.Slots, held(s, actors, r))

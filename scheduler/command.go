@@ -89,6 +89,10 @@ func (s *step) execute(c *nodev1.Command) Answer {
 		return s.pauseRollout(c.PauseRollout.GetNamespace(), c.PauseRollout.GetPool(), true, c.PauseRollout.GetReason())
 	case *nodev1.Command_ResumeRollout:
 		return s.pauseRollout(c.ResumeRollout.GetNamespace(), c.ResumeRollout.GetPool(), false, "")
+	case *nodev1.Command_HoldVersion:
+		return s.holdVersion(c.HoldVersion)
+	case *nodev1.Command_ReleaseVersion:
+		return s.releaseVersion(c.ReleaseVersion)
 	case *nodev1.Command_PutPool:
 		return s.putPool(c.PutPool)
 	case *nodev1.Command_DeletePool:

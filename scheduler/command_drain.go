@@ -41,18 +41,35 @@ func (s *step) drainRunner(r *callboardv1.DrainRequest) Answer {
 		op.DeadlineMs = s.tx.ClockMs() + int64(r.GetDeadlineMs())
 	}
 	s.do(&logv1.Op{Op: &logv1.Op_StartDrain{StartDrain: op}})
+	s.keepDrain(runner, r.GetKeep())
 	return done(runner.ID[:])
 }
 
 // undrainRunner calls an operator's drain off. If the runner is outdated it drains on for that.
 func (s *step) undrainRunner(r *callboardv1.UndrainRequest) Answer {
+	if r.GetRunnerId() == "" {
+		return s.undrainKey(r.GetNamespace(), r.GetPool(), r.GetKey())
+	}
+	if ended := s.endedRunner(r.GetNamespace(), r.GetRunnerId()); ended != nil {
+		return s.undrainKey(r.GetNamespace(), ended.Pool.Name, ended.Key)
+	}
 	runner, refusal := s.liveRunner(r.GetNamespace(), r.GetRunnerId())
 	if refusal != nil {
 		return refuse(refusal)
 	}
+	return s.undrain(runner)
+}
+
+func (s *step) undrain(runner *fsm.Runner) Answer {
+	p := s.tx.RunnerPool(runner)
+	if runner.Drain.Cause == fsm.DrainOperator && s.tx.Holds(p, runner.Version) {
+		return refuse(callboardv1.Refuse("runner", "version_held",
+			"runner %s drains because a rollback holds version %d back: `callboard rollout release %s %d` lets it get actors again", runner.ID, runner.Version, p.ID.Name, runner.Version))
+	}
 	switch runner.Drain.Cause {
 	case fsm.NotDraining: // it is as the caller wants it
 	case fsm.DrainOperator:
+		s.forgetDrain(p, runner.Key)
 		s.cancelDrain(runner)
 	case fsm.DrainNewerVersion:
 		return refuse(callboardv1.Refuse("runner", "outdated",

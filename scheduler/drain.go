@@ -18,7 +18,7 @@ func (s *step) drain() {
 		case r.Drain.Cause == fsm.DrainReplaced:
 			s.endRunner(r)
 		default:
-			s.do(&logv1.Op{Op: &logv1.Op_FinishDrain{FinishDrain: &logv1.FinishDrain{RunnerId: r.ID[:]}}})
+			s.finishDrain(r)
 		}
 	}
 	s.closeRollouts()

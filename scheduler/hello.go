@@ -172,6 +172,7 @@ func (s *step) register(
 	if replaced != nil {
 		s.startDrain(replaced, fsm.DrainReplaced, 0, "another process has connected with its key")
 	}
+	s.inheritDrain(s.tx.Runner(id))
 	return s.tx.Runner(id), nil
 }
 
@@ -194,6 +195,7 @@ func (s *step) resume(r *fsm.Runner, session fsm.SessionID, report *nodev1.Hello
 	if code != fsm.CodeOK {
 		return nil, notRegistered()
 	}
+	s.noLongerHeld(s.tx.Runner(r.ID))
 	return s.tx.Runner(r.ID), nil
 }
 

@@ -32,6 +32,8 @@ func (s *step) judge() {
 			s.do(&logv1.Op{Op: &logv1.Op_EndRolloutWait{EndRolloutWait: &logv1.EndRolloutWait{NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name}}})
 		case fsm.DueForgetRollout:
 			s.forgetRollout(d.Rollout)
+		case fsm.DueForgetDrain:
+			s.drainForgotten(d.Drain)
 		case fsm.DueForgetActor:
 			s.do(&logv1.Op{Op: &logv1.Op_ForgetActor{ForgetActor: &logv1.ForgetActor{ActorId: d.Actor.ID[:]}}})
 		case fsm.DueRequest:

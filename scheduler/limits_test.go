@@ -405,3 +405,24 @@ func TestEndedBeyondTheLimit(t *testing.T) {
 		t.Error("the oldest one should have gone, and only that")
 	}
 }
+
+// The drain that was kept first makes room for another.
+func TestKeptDrainsBeyondTheLimit(t *testing.T) {
+	w := newWorld(t)
+	w.quiet = true
+	w.startOne("r1", 1, 1)
+	p := w.defaultPool()
+	w.seed(func(do func(*logv1.Op)) {
+		instance := idOf("instance")
+		for i := range fsm.MaxKeptDrains {
+			do(&logv1.Op{Op: &logv1.Op_RememberDrain{RememberDrain: &logv1.RememberDrain{
+				NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name, Key: fmt.Sprintf("key%05d", i), InstanceId: instance[:],
+			}}})
+		}
+	})
+	r := w.row(w.process("r1"))
+	w.bare(Command{Command: &nodev1.Command{Command: &nodev1.Command_DrainRunner{DrainRunner: &callboardv1.DrainRequest{Namespace: "default", RunnerId: r.ID.String()}}}})
+	if w.view.KeptDrain(p, "key00000") != nil || w.view.KeptDrain(p, "key00001") == nil || w.view.KeptDrain(p, "r1") == nil {
+		t.Error("the drain that was kept first was not the one that made room")
+	}
+}

@@ -53,7 +53,7 @@ func DrainStatus(v *fsm.View, r *fsm.Runner) *callboardv1.Drain {
 	}
 	status := &callboardv1.Drain{
 		Cause: callboardv1.DrainCause(d.Cause), StartTs: d.StartWall, Reason: d.Reason, Force: d.Force, Total: max(d.Total, r.Held),
-		Moving: r.Stopping, Left: r.Left(), FinishTs: d.FinishWall, SafeToTerminate: r.SafeToTerminate() || r.End != fsm.NotEnded, Standby: d.Standby,
+		Moving: r.Stopping, Left: r.Left(), FinishTs: d.FinishWall, SafeToTerminate: r.SafeToTerminate() || r.End != fsm.NotEnded, Standby: d.Standby, Held: d.Held,
 	}
 	status.Moved = status.GetTotal() - r.Held
 	if d.DeadlineMs != 0 {

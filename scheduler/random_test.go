@@ -223,21 +223,37 @@ func (r *random) changePool() {
 func (r *random) steer() {
 	pool := r.pick("pool", r.pools...)
 	var c *nodev1.Command
-	switch what := r.pick("steer", "pause", "resume", "drain", "drain", "undrain"); what {
+	switch what := r.pick("steer", "pause", "resume", "drain", "drain", "undrain", "hold", "release", "undrain key"); what {
 	case "pause":
 		c = &nodev1.Command{Command: &nodev1.Command_PauseRollout{PauseRollout: &callboardv1.PauseRequest{Namespace: "default", Pool: pool}}}
 	case "resume":
 		c = &nodev1.Command{Command: &nodev1.Command_ResumeRollout{ResumeRollout: &callboardv1.ResumeRequest{Namespace: "default", Pool: pool}}}
+	case "hold":
+		c = &nodev1.Command{Command: &nodev1.Command_HoldVersion{HoldVersion: &callboardv1.HoldRequest{
+			Namespace: "default", Pool: pool, Version: uint32(r.number("held version", 1, 3)),
+		}}}
+	case "release":
+		version := uint32(r.number("any version", 1, 3))
+		if p := r.view.Pool(fsm.PoolID{Namespace: r.defaultNamespace().ID, Name: pool}); p != nil {
+			for held := range r.view.HeldVersions(p) {
+				version = held.Version
+			}
+		}
+		c = &nodev1.Command{Command: &nodev1.Command_ReleaseVersion{ReleaseVersion: &callboardv1.ReleaseRequest{Namespace: "default", Pool: pool, Version: version}}}
 	default:
 		p := r.someProcess()
 		if p == nil {
 			return
 		}
+		if what == "undrain key" {
+			c = &nodev1.Command{Command: &nodev1.Command_UndrainRunner{UndrainRunner: &callboardv1.UndrainRequest{Namespace: "default", Pool: p.pool, Key: p.key}}}
+			break
+		}
 		id := fsm.ID(p.runner).String()
 		c = &nodev1.Command{Command: &nodev1.Command_UndrainRunner{UndrainRunner: &callboardv1.UndrainRequest{Namespace: "default", RunnerId: id}}}
 		if what == "drain" {
 			c = &nodev1.Command{Command: &nodev1.Command_DrainRunner{DrainRunner: &callboardv1.DrainRequest{
-				Namespace: "default", RunnerId: id, Force: r.chance("force", 20), DeadlineMs: uint32(rapid.SampledFrom([]int{0, 0, 3000}).Draw(r.rt, "deadline")),
+				Namespace: "default", RunnerId: id, Force: r.chance("force", 20), Keep: r.chance("keep", 30), DeadlineMs: uint32(rapid.SampledFrom([]int{0, 0, 3000}).Draw(r.rt, "deadline")),
 			}}}
 		}
 	}

@@ -28,7 +28,7 @@ func (s *step) report(report *nodev1.SessionReport) *nodev1.SessionAnswer {
 	case *nodev1.SessionReport_Draining:
 		s.announceDrain(r, what.Draining)
 	case *nodev1.SessionReport_Goodbye:
-		s.endRunner(r)
+		s.goodbye(r)
 	case *nodev1.SessionReport_Broken:
 		s.do(&logv1.Op{Op: &logv1.Op_DisconnectRunner{DisconnectRunner: &logv1.DisconnectRunner{RunnerId: r.ID[:], SessionId: r.Session[:]}}})
 		s.unname(s.tx.RunnerPool(r), s.namedOn(r)) // while it is away its actors are not moved

@@ -234,6 +234,9 @@ func (s *step) unsuitable(p *fsm.Pool) {
 		switch {
 		case q.Probes > r.Version:
 			s.failRequest(q, "older_version", fmt.Sprintf("{url}/metadata says version %d, and a runner of version %d connects", q.Probes, r.Version))
+		case r.Drain.Held:
+			s.failRequest(q, "runner_unsuitable", fmt.Sprintf("the runner that connected is of version %d, which a rollback holds back: `callboard rollout release %s %d` lets it get actors again",
+				r.Version, p.ID.Name, r.Version))
 		case s.tx.PoolStats(p).Pending > 0 && !AtConcurrencyLimit(&s.tx.State, p):
 			s.failRequest(q, "runner_unsuitable", fmt.Sprintf("the runner that connected (version %d) may have none of the %d actors that wait: %s",
 				r.Version, s.tx.PoolStats(p).Pending, unsuitableBecause(r)))

@@ -14,8 +14,10 @@ import (
 // rollouts holds the rule in every pool whose runners or config changed.
 func (s *step) rollouts() {
 	for _, p := range s.tx.DirtyPools() {
+		s.drainHeld(p)
 		s.callOff(p)
 		s.rollOut(p)
+		s.warnAllOut(p)
 	}
 }
 
@@ -28,7 +30,11 @@ func (s *step) callOff(p *fsm.Pool) {
 	case !p.DrainOn():
 		s.closeRollout(p, fsm.RolloutCalledOff, "drain_on_version_upgrade was switched off")
 	case !some || newest < open.Version:
-		s.closeRollout(p, fsm.RolloutCalledOff, fmt.Sprintf("no runner of version %d or newer is left", open.Version))
+		why := "no runner of version %d or newer is left"
+		if s.tx.Holds(p, open.Version) {
+			why = "version %d was rolled back"
+		}
+		s.closeRollout(p, fsm.RolloutCalledOff, fmt.Sprintf(why, open.Version))
 	}
 	outdated, any := s.tx.NewestOutdated(p)
 	if !any || p.DrainOn() && some && newest > outdated {
@@ -127,6 +133,7 @@ func (s *step) closeRollouts() {
 		open := s.tx.OpenRollout(p)
 		if oldest, some := s.tx.OldestVersion(p); open != nil && s.tx.PoolStats(p).Unfinished == 0 && (!some || oldest >= open.Version) {
 			s.closeRollout(p, fsm.RolloutDone, "")
+			s.releaseBelow(p, open.Version)
 		}
 	}
 }

@@ -38,9 +38,20 @@ func (l line) command() *nodev1.Command {
 		return &nodev1.Command{Command: &nodev1.Command_RescheduleActor{RescheduleActor: &callboardv1.RescheduleRequest{Namespace: ns, ActorId: l.actor()}}}
 	case "drain":
 		return &nodev1.Command{Command: &nodev1.Command_DrainRunner{DrainRunner: &callboardv1.DrainRequest{
-			Namespace: ns, RunnerId: l.runner(), DeadlineMs: uint32(l.ms("deadline")), Reason: l.text("reason", ""), Force: l.has("force"),
+			Namespace: ns, RunnerId: l.runner(), DeadlineMs: uint32(l.ms("deadline")), Reason: l.text("reason", ""), Force: l.has("force"), Keep: l.has("keep"),
+		}}}
+	case "hold":
+		return &nodev1.Command{Command: &nodev1.Command_HoldVersion{HoldVersion: &callboardv1.HoldRequest{
+			Namespace: ns, Pool: l.name(0), Version: uint32(l.number("version", 0)), Reason: l.text("reason", ""),
+		}}}
+	case "release":
+		return &nodev1.Command{Command: &nodev1.Command_ReleaseVersion{ReleaseVersion: &callboardv1.ReleaseRequest{
+			Namespace: ns, Pool: l.name(0), Version: uint32(l.number("version", 0)),
 		}}}
 	case "undrain":
+		if l.has("key") {
+			return &nodev1.Command{Command: &nodev1.Command_UndrainRunner{UndrainRunner: &callboardv1.UndrainRequest{Namespace: ns, Pool: "default", Key: l.text("key", "")}}}
+		}
 		return &nodev1.Command{Command: &nodev1.Command_UndrainRunner{UndrainRunner: &callboardv1.UndrainRequest{Namespace: ns, RunnerId: l.runner()}}}
 	case "pause":
 		return &nodev1.Command{Command: &nodev1.Command_PauseRollout{PauseRollout: &callboardv1.PauseRequest{Namespace: ns, Pool: l.name(0), Reason: l.text("reason", "")}}}

@@ -109,7 +109,7 @@ func (s *step) probes(p *fsm.Pool) uint32 {
 	if e.GetRunnerVersion() == 0 || e.GetProbedVersion() == e.GetRunnerVersion() || stats.HalfOpen > 0 || stats.OnRunner == 0 || !p.DrainOn() {
 		return 0
 	}
-	if newest, some := s.tx.NewestVersion(p); !some || newest >= e.GetRunnerVersion() {
+	if newest, some := s.tx.NewestVersion(p); !some || newest >= e.GetRunnerVersion() || s.tx.Holds(p, e.GetRunnerVersion()) {
 		return 0
 	}
 	return e.GetRunnerVersion()

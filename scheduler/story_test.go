@@ -29,7 +29,8 @@ import (
 //	heartbeat r1 threshold=20s                 one more heartbeat now
 //	create a1 key=k pool=p policy=sleep idem=i, get-or-create, destroy, sleep, wake a1
 //	pool p lost=20s placement=binpack drain=true delay=5 period=60 rate=0.5, delete-pool p, namespace n, settings name=value
-//	drain r1 deadline=1m force, undrain r1, pause p, resume p, reschedule a1
+//	hold p version=2 reason=bad, release p version=2, undrain key=k
+//	drain r1 deadline=1m force keep, undrain r1, pause p, resume p, reschedule a1
 //	rollout p, plan p to=2 slots=5             how a rollout stands, what one would do
 //	moves p for=60s                            time passes, and what was evicted in each second is plotted
 //	carriers n1 n2                             which nodes carry requests; function p version=2 slots=3 cold=1s fails=CODE, mute, early,

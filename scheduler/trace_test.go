@@ -135,6 +135,25 @@ func (w *world) runnerOpText(op *logv1.Op) string {
 		return fmt.Sprintf("release %s on %s", w.refText(o.ReleaseOrphan.GetRef()), w.label(o.ReleaseOrphan.GetRunnerId()))
 	case *logv1.Op_ForgetRunner:
 		return "forget " + w.label(o.ForgetRunner.GetRunnerId())
+	case *logv1.Op_HoldVersion:
+		return fmt.Sprintf("hold version %d of %s", o.HoldVersion.GetVersion(), o.HoldVersion.GetPool())
+	case *logv1.Op_ReleaseVersion:
+		return fmt.Sprintf("release version %d of %s", o.ReleaseVersion.GetVersion(), o.ReleaseVersion.GetPool())
+	case *logv1.Op_RememberDrain:
+		d := o.RememberDrain
+		text := fmt.Sprintf("keep the drain of %s v%d", d.GetKey(), d.GetVersion())
+		if d.GetDeadlineMs() != 0 {
+			text += fmt.Sprintf(", until %s", seconds(d.GetDeadlineMs()))
+		}
+		if d.GetKeep() {
+			text += ", for whoever comes"
+		}
+		if d.GetFinished() {
+			text += ", finished"
+		}
+		return text
+	case *logv1.Op_ForgetDrain:
+		return "forget the drain of " + o.ForgetDrain.GetKey()
 	case *logv1.Op_StartDrain:
 		d := o.StartDrain
 		text := fmt.Sprintf("drain %s: %s", w.label(d.GetRunnerId()), short("DRAIN_CAUSE_", callboardv1.DrainCause(d.GetCause())))

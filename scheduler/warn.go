@@ -21,6 +21,7 @@ const (
 	WarnVersionsRising   = "versions_rising"
 	WarnKeep             = "keep_on_lease_lost"
 	WarnNotBelieved      = "generation_not_believed"
+	WarnAllOut           = "all_runners_out"
 	versionIsStartWithin = 5 // seconds
 	risingRollouts       = 3
 	risingWithinMs       = 10 * 60_000

@@ -22,6 +22,7 @@ type drainJSON struct {
 	FinishTs        *int64        `json:"finish_ts"`
 	SafeToTerminate bool          `json:"safe_to_terminate"`
 	Standby         bool          `json:"standby"`
+	Held            bool          `json:"held"`
 	BlockedBy       []blockerJSON `json:"blocked_by"`
 }
 
@@ -38,7 +39,7 @@ func drainOf(d *callboardv1.Drain) *drainJSON {
 	return &drainJSON{
 		Cause: enumText(d.GetCause().String(), "DRAIN_CAUSE_"), Reason: d.GetReason(), StartTs: ts(d.GetStartTs()), DeadlineTs: ts(d.GetDeadlineTs()),
 		Force: d.GetForce(), Total: d.GetTotal(), Moved: d.GetMoved(), Moving: d.GetMoving(), Left: d.GetLeft(), FinishTs: ts(d.GetFinishTs()),
-		SafeToTerminate: d.GetSafeToTerminate(), Standby: d.GetStandby(), BlockedBy: blockersOf(d.GetBlockedBy()),
+		SafeToTerminate: d.GetSafeToTerminate(), Standby: d.GetStandby(), Held: d.GetHeld(), BlockedBy: blockersOf(d.GetBlockedBy()),
 	}
 }
 

@@ -29,6 +29,7 @@ type poolJSON struct {
 	LiveActors       uint64          `json:"live_actors"`
 	RolloutID        *uint64         `json:"rollout_id"`
 	DrainingRunners  uint32          `json:"draining_runners"`
+	HeldVersions     []heldJSON      `json:"held_versions"`
 
 	OpenRequests    uint32             `json:"open_requests,omitempty"`
 	WaitingRequests uint32             `json:"waiting_requests,omitempty"`
@@ -82,6 +83,32 @@ func (j poolJSON) endpointText() string {
 	return text
 }
 
+// heldJSON is a version that a rollback holds back, as programs read it.
+type heldJSON struct {
+	Version uint32 `json:"version"`
+	Reason  string `json:"reason"`
+	StartTs *int64 `json:"start_ts"`
+}
+
+func heldOf(list []*callboardv1.HeldVersion) []heldJSON {
+	held := []heldJSON{}
+	for _, h := range list {
+		held = append(held, heldJSON{Version: h.GetVersion(), Reason: h.GetReason(), StartTs: ts(h.GetStartTs())})
+	}
+	return held
+}
+
+// heldRows shows what a pool holds back, and how to let it go.
+func heldRows(t *table, pool string, held []heldJSON) {
+	for _, h := range held {
+		text := fmt.Sprintf("version %d, since %s; `callboard rollout release %s %d` lets it get actors again", h.Version, clockTime(at(h.StartTs)), pool, h.Version)
+		if h.Reason != "" {
+			text += ": " + h.Reason
+		}
+		t.row("held back", text)
+	}
+}
+
 type poolConfigJSON struct {
 	DrainOnVersionUpgrade bool            `json:"drain_on_version_upgrade"`
 	ActorEvictionDelay    uint32          `json:"actor_eviction_delay"`
@@ -98,6 +125,7 @@ func poolOf(p *callboardv1.Pool) poolJSON {
 		Namespace: p.GetNamespace(), Name: p.GetName(), AutoCreated: p.GetAutoCreated(), ConnectedRunners: p.GetConnectedRunners(),
 		NewestVersion: p.GetNewestVersion(), TotalSlots: p.GetTotalSlots(), FreeSlots: p.GetFreeSlots(),
 		PendingActors: p.GetPendingActors(), PacedActors: p.GetPacedActors(), LiveActors: p.GetLiveActors(), DrainingRunners: p.GetDrainingRunners(),
+		HeldVersions: heldOf(p.GetHeldVersions()),
 	}
 	if p.GetRolloutId() != 0 {
 		j.RolloutID = &p.RolloutId
@@ -209,6 +237,7 @@ func (g *globals) printPool(answer poolAnswer) error {
 		t.row("pending", p.PendingActors)
 		t.row("waiting for their turn", p.PacedActors)
 		t.row("rollout", p.rolloutText())
+		heldRows(t, p.Name, p.HeldVersions)
 		t.row("config", p.configNote())
 		if c := p.Config; c != nil {
 			t.row("  drain_on_version_upgrade", c.DrainOnVersionUpgrade)

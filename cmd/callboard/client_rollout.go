@@ -16,7 +16,7 @@ const poolArgument = "POOL"
 
 func rolloutCommand(g *globals) *cobra.Command {
 	return group("rollout", "Watch and steer how a pool moves to its newest version",
-		rolloutStatusCommand(g), rolloutPauseCommand(g), rolloutResumeCommand(g), rolloutHistoryCommand(g), rolloutPlanCommand(g), rolloutRollbackCommand(g))
+		rolloutStatusCommand(g), rolloutPauseCommand(g), rolloutResumeCommand(g), rolloutHistoryCommand(g), rolloutPlanCommand(g), rolloutRollbackCommand(g), rolloutReleaseCommand(g))
 }
 
 func rolloutStatusCommand(g *globals) *cobra.Command {
@@ -78,6 +78,7 @@ func rolloutRows(t *table, r rolloutJSON, now time.Time) {
 	t.row("lost", fmt.Sprintf("%d, with their runner", r.Lost))
 	t.row("left", fmt.Sprintf("%d, of their own accord", r.Left))
 	t.row("began", fmt.Sprintf("%s (%s ago)", clockTime(at(r.StartTs)), shortTime(now.Sub(time.UnixMilli(at(r.StartTs))))))
+	heldRows(t, r.Pool, r.HeldVersions)
 	if r.EndTs != nil {
 		t.row("ended", clockTime(*r.EndTs))
 		for _, b := range r.BlockedBy {

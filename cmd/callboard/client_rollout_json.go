@@ -29,6 +29,7 @@ type rolloutJSON struct {
 	BlockedBy       []blockerJSON `json:"blocked_by"`
 	EtaTs           *int64        `json:"eta_ts"`
 	EtaIsEstimate   bool          `json:"eta_is_estimate"`
+	HeldVersions    []heldJSON    `json:"held_versions"`
 }
 
 func rolloutOf(r *callboardv1.Rollout) rolloutJSON {
@@ -39,6 +40,7 @@ func rolloutOf(r *callboardv1.Rollout) rolloutJSON {
 		DrainingRunners: r.GetDrainingRunners(), DrainedRunners: r.GetDrainedRunners(), Rate: float64(r.GetRateMicros()) / 1e6,
 		RateIsDefault: r.GetRateIsDefault(), Tokens: float64(r.GetTokensMicros()) / 1e6, Binds: r.GetBinds(), BlockedBy: blockersOf(r.GetBlockedBy()),
 		EtaTs: ts(r.GetEtaTs()), EtaIsEstimate: r.GetEtaIsEstimate(),
+		HeldVersions: heldOf(r.GetHeldVersions()),
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -20,14 +21,14 @@ func rolloutRollbackCommand(g *globals) *cobra.Command {
 	})
 	cmd.Long = cmd.Short + `.
 
-That calls an open rollout off, and the older runners take actors again. Stop deploying the newer version first: a runner that brings it
-again begins the next rollout. ` + "`callboard runner undrain`" + ` takes it back, runner by runner.`
+That calls an open rollout off, and the older runners take actors again. The version is held back from then on: whoever brings it, a
+restarted runner or a new one, gets no actors, until ` + "`callboard rollout release`" + ` or until a rollout to a higher version is done.`
 	cmd.Flags().StringVar(&reason, "reason", "", "`text` that is shown with the drains")
 	cmd.Flags().BoolVar(&force, "force", false, "also when no runner of an older version is connected: the actors wait until one is")
 	return cmd
 }
 
-// rollBack drains the runners of the newest rollout's version, one by one: repeated after a failure it does what is left.
+// rollBack holds back the version of the newest rollout.
 func (g *globals) rollBack(ctx context.Context, c *client.Client, pool, reason string, force bool) error {
 	got, err := c.Rollouts.Get(ctx, &callboardv1.RolloutServiceGetRequest{Pool: pool})
 	if err != nil {
@@ -48,20 +49,24 @@ func (g *globals) rollBack(ctx context.Context, c *client.Client, pool, reason s
 	if reason == "" {
 		reason = fmt.Sprintf("rollback of version %d", version)
 	}
+	held, err := c.Rollouts.Hold(ctx, &callboardv1.HoldRequest{Pool: pool, Version: version, Reason: reason})
+	if err != nil {
+		return err
+	}
 	answer := struct {
 		Pool    string       `json:"pool"`
 		Version uint32       `json:"version"`
+		Held    []heldJSON   `json:"held_versions"`
 		Runners []runnerJSON `json:"runners"`
 		Index   uint64       `json:"index"`
-	}{Pool: pool, Version: version, Runners: []runnerJSON{}}
+	}{Pool: pool, Version: version, Held: heldOf(held.GetPool().GetHeldVersions()), Runners: []runnerJSON{}, Index: held.GetIndex()}
 	for _, r := range newest {
-		drained, err := c.Runners.Drain(ctx, &callboardv1.DrainRequest{RunnerId: r.GetRunnerId(), Reason: reason})
+		drained, err := c.Runners.Get(ctx, &callboardv1.RunnerServiceGetRequest{RunnerId: r.GetRunnerId()})
 		if err != nil {
-			g.progress("%d of %d runners drain. The same command again does the rest.", len(answer.Runners), len(newest))
+			g.progress("Version %d is held back. Its runners could not all be read.", version)
 			return err
 		}
 		answer.Runners = append(answer.Runners, runnerOf(drained.GetRunner()))
-		answer.Index = drained.GetIndex()
 	}
 	return g.print(answer, func(t *table) {
 		t.row("RUNNER ID", "KEY", "VERSION", "DRAIN")
@@ -69,6 +74,25 @@ func (g *globals) rollBack(ctx context.Context, c *client.Client, pool, reason s
 			t.row(r.RunnerID, r.Key, r.Version, r.Drain.progress())
 		}
 	})
+}
+
+func rolloutReleaseCommand(g *globals) *cobra.Command {
+	var key string
+	cmd := leaf("release", "Let a version that a rollback holds back get actors again", []string{poolArgument, "VERSION"}, func(cmd *cobra.Command, args []string) error {
+		version, err := strconv.ParseUint(args[1], 10, 32)
+		if err != nil {
+			return usage(cmd, "rollout release: %q is no version: want a number from 0 to 4294967295", args[1])
+		}
+		return g.call(cmd, func(ctx context.Context, c *client.Client) error {
+			answer, err := c.Rollouts.Release(ctx, &callboardv1.ReleaseRequest{Pool: args[0], Version: uint32(version), IdempotencyKey: key})
+			if err != nil {
+				return err
+			}
+			return g.printPool(poolAnswer{Pool: poolOf(answer.GetPool()), Index: answer.GetIndex()})
+		})
+	})
+	addIdempotencyKey(cmd, &key)
+	return cmd
 }
 
 // runnersOfVersion lists the runners of a version that do not drain, and those of older ones that could have their actors.

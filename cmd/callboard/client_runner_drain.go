@@ -44,10 +44,14 @@ func runnerDrainCommand(g *globals) *cobra.Command {
 	cmd.Long = cmd.Short + `.
 
 Its actors move at the pool's eviction rate, and only when there is room for them; it gets no new ones from now on. The command shows
-how far that is. Ctrl-C leaves the drain going. Exit code 0: the runner is safe to terminate.`
+how far that is. Ctrl-C leaves the drain going. Exit code 0: the runner is safe to terminate.
+
+The drain outlives its runner: the same process that comes back inherits it, and so does a new one with the same key and version while the
+drain has not finished, or with --keep. ` + "`callboard runner drains POOL`" + ` lists what is kept, for a week.`
 	cmd.Flags().DurationVar(&deadline, "deadline", 0, "after that `time` whatever is left moves at once, room or not; default: none")
 	cmd.Flags().StringVar(&req.Reason, "reason", "", "`text` that is shown with the drain")
 	cmd.Flags().BoolVar(&req.Force, "force", false, "move its actors whether or not there is room elsewhere")
+	cmd.Flags().BoolVar(&req.Keep, "keep", false, "a new process with its key and version inherits the drain also when it has finished")
 	cmd.Flags().BoolVar(&detach, "detach", false, "do not wait")
 	addIdempotencyKey(cmd, &req.IdempotencyKey)
 	return cmd

@@ -17,12 +17,14 @@ import (
 // script is a node that answers reads of a rollout and of a runner from a list, one after the other; the last one stays.
 type script struct {
 	callboardv1.UnimplementedRolloutServiceServer
-	mu       sync.Mutex
-	rollouts []any // *callboardv1.Rollout or error
-	runners  []any // *callboardv1.Runner or error
-	plan     *callboardv1.RolloutPlan
-	drains   []*callboardv1.DrainRequest
-	asked    chan struct{} // gets a value at each read that finds nothing new
+	mu        sync.Mutex
+	rollouts  []any // *callboardv1.Rollout or error
+	runners   []any // *callboardv1.Runner or error
+	plan      *callboardv1.RolloutPlan
+	drains    []*callboardv1.DrainRequest
+	holds     []*callboardv1.HoldRequest
+	undrained *callboardv1.UndrainRequest
+	asked     chan struct{} // gets a value at each read that finds nothing new
 }
 
 func next[T any](s *script, list *[]any) (m T, err error) {
@@ -82,6 +84,26 @@ func (s *scriptedRunners) Drain(_ context.Context, req *callboardv1.DrainRequest
 }
 
 // serve puts the script behind a real gRPC port.
+func (s *script) Hold(_ context.Context, req *callboardv1.HoldRequest) (*callboardv1.HoldResponse, error) {
+	s.holds = append(s.holds, req)
+	return &callboardv1.HoldResponse{Pool: &callboardv1.Pool{HeldVersions: []*callboardv1.HeldVersion{{Version: req.GetVersion(), Reason: req.GetReason()}}}}, nil
+}
+
+func (s *script) Release(_ context.Context, req *callboardv1.ReleaseRequest) (*callboardv1.ReleaseResponse, error) {
+	return &callboardv1.ReleaseResponse{Pool: &callboardv1.Pool{Name: req.GetPool(), HeldVersions: []*callboardv1.HeldVersion{{Version: req.GetVersion() + 1, Reason: "worse"}}}}, nil
+}
+
+func (s *scriptedRunners) ListDrains(_ context.Context, req *callboardv1.ListDrainsRequest) (*callboardv1.ListDrainsResponse, error) {
+	return &callboardv1.ListDrainsResponse{Drains: []*callboardv1.KeptDrain{
+		{Pool: req.GetPool(), Key: "one", Version: 3, Finished: true, Reason: "disk"}, {Pool: req.GetPool(), Key: "two", Finished: true, Keep: true},
+	}}, nil
+}
+
+func (s *scriptedRunners) Undrain(_ context.Context, req *callboardv1.UndrainRequest) (*callboardv1.UndrainResponse, error) {
+	s.undrained = req
+	return &callboardv1.UndrainResponse{}, nil
+}
+
 func (s *script) serve(t *testing.T) (addr string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -232,8 +254,7 @@ func TestADrainIsWaitedFor(t *testing.T) {
 	}
 }
 
-// TestRollbackDrainsTheNewest and leaves alone what drains already.
-func TestRollbackDrainsTheNewest(t *testing.T) {
+func TestRollbackHoldsTheVersion(t *testing.T) {
 	runner := func(id string, version uint32, cause callboardv1.DrainCause) *callboardv1.Runner {
 		r := &callboardv1.Runner{RunnerId: id, Version: version, State: callboardv1.RunnerState_RUNNER_STATE_CONNECTED}
 		if cause != 0 {
@@ -245,17 +266,34 @@ func TestRollbackDrainsTheNewest(t *testing.T) {
 		runner("new-1", 12, 0), runner("new-2", 12, 0), runner("new-3", 12, callboardv1.DrainCause_DRAIN_CAUSE_OPERATOR),
 		runner("old", 11, callboardv1.DrainCause_DRAIN_CAUSE_NEWER_VERSION),
 	}}
-	if r := s.run(t, "rollout", "rollback", "p"); r.code != exitOK || len(s.drains) != 2 || s.drains[0].GetRunnerId() != "new-1" || s.drains[1].GetRunnerId() != "new-2" ||
-		s.drains[0].GetReason() != "rollback of version 12" {
-		t.Errorf("%d %v\n%s%s", r.code, s.drains, r.out, r.errOut)
+	if r := s.run(t, "rollout", "rollback", "p"); r.code != exitOK || len(s.holds) != 1 || s.holds[0].GetVersion() != 12 ||
+		s.holds[0].GetPool() != "p" || s.holds[0].GetReason() != "rollback of version 12" || len(s.drains) != 0 {
+		t.Errorf("%d %v\n%s%s", r.code, s.holds, r.out, r.errOut)
 	}
 	s = &script{rollouts: []any{rollout(open, 1, 2)}, runners: []any{runner("new", 12, 0), runner("old", 11, callboardv1.DrainCause_DRAIN_CAUSE_OPERATOR)}}
 	fails(t, s.run(t, "rollout", "rollback", "p"), exitRefused, "would have to wait", "--force")
-	if r := s.run(t, "rollout", "rollback", "p", "--force"); r.code != exitOK || len(s.drains) != 1 {
-		t.Errorf("forced: %d %v", r.code, s.drains)
+	if r := s.run(t, "rollout", "rollback", "p", "--force"); r.code != exitOK || len(s.holds) != 1 {
+		t.Errorf("forced: %d %v", r.code, s.holds)
 	}
 	s = &script{rollouts: []any{rollout(done, 3, 0)}, runners: []any{runner("old", 11, 0)}}
 	fails(t, s.run(t, "rollout", "rollback", "p"), exitRefused, "nothing_to_roll_back")
+
+	r := s.run(t, "rollout", "release", "p", "12")
+	if r.code != exitOK || !strings.Contains(r.out, "version 13") || !strings.Contains(r.out, "callboard rollout release p 13") {
+		t.Errorf("release: %d %s%s", r.code, r.out, r.errOut)
+	}
+	fails(t, s.run(t, "rollout", "release", "p", "twelve"), exitUsage, "is no version")
+}
+
+func TestDrainsThatOutliveTheirRunners(t *testing.T) {
+	s := &script{}
+	r := s.run(t, "runner", "drains", "p")
+	if r.code != exitOK || !strings.Contains(r.out, "the same process") || !strings.Contains(r.out, "whoever has its key and version") {
+		t.Errorf("%d %s%s", r.code, r.out, r.errOut)
+	}
+	if r := s.run(t, "runner", "undrain-key", "p", "one"); r.code != exitOK || s.undrained.GetPool() != "p" || s.undrained.GetKey() != "one" {
+		t.Errorf("%d %v %s%s", r.code, s.undrained, r.out, r.errOut)
+	}
 }
 
 func TestAPlanIsDrawn(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 
 // runnerCommand looks at runners, and is one itself: for trials, it takes any actor and keeps it until it is told to stop.
 func runnerCommand(g *globals) *cobra.Command {
-	cmd := group("runner", "Look at runners, or be one for trials", runnerListCommand(g), runnerShowCommand(g), runnerDrainCommand(g), runnerUndrainCommand(g))
+	cmd := group("runner", "Look at runners, or be one for trials", runnerListCommand(g), runnerShowCommand(g), runnerDrainCommand(g), runnerUndrainCommand(g), runnerDrainsCommand(g), runnerUndrainKeyCommand(g))
 	cmd.Long = `Without a command below it, this process is a runner for trials: it accepts actors of any name and keeps each until it is told to stop.
 
 What a flag does not say comes from the environment of a runner: CALLBOARD_ENDPOINT, CALLBOARD_NAMESPACE, CALLBOARD_RUNNER (the pool),

@@ -23,6 +23,7 @@ const (
 	listPoolConfigs
 	listRollouts
 	listActorsOfRunner
+	listDrains
 )
 
 // question names what is listed: the kind and everything that selects items.

@@ -82,6 +82,10 @@ func (e *explanation) steps(m *callboardv1.Actor) []string {
 	if a.Phase == fsm.Pending && !a.Paced() { // one that waits for its turn is in no queue
 		steps = append(steps, fmt.Sprintf("pool %s now: %s", e.pool.ID.Name, e.reader.census(e.ns).pool(e.pool.ID.Name).breakdown()))
 		steps = append(steps, count(int(e.view.PoolStats(e.pool).Pending), "pending actor")+" in the pool; the first that may use a freed slot gets it")
+		for held := range e.view.HeldVersions(e.pool) {
+			steps = append(steps, fmt.Sprintf("version %d of the pool is held back since %s: `callboard rollout release %s %d` lets its runners get actors again",
+				held.Version, clockTime(held.StartWall), e.pool.ID.Name, held.Version))
+		}
 		if a.FloorVersion > 0 {
 			steps = append(steps, fmt.Sprintf("it last ran on version %d and goes lower only when no runner of that version or newer is registered", a.FloorVersion))
 		}
@@ -148,6 +152,9 @@ func (e *explanation) whyNot(r *fsm.Runner) string {
 		return name + " has it"
 	case r.Pool != e.pool.ID:
 		return fmt.Sprintf("not %s: it is in pool %s, the actor wants pool %s", name, r.Pool.Name, e.pool.ID.Name)
+	}
+	if e.view.Holds(e.pool, r.Version) && r.End == fsm.NotEnded {
+		return fmt.Sprintf("not %s: a rollback holds its version %d back; `callboard rollout release %s %d` lets it get actors again", name, r.Version, r.Pool.Name, r.Version)
 	}
 	switch reason := e.view.Ineligible(r); reason {
 	case "":

@@ -24,6 +24,7 @@ func poolMessage(v *fsm.View, ns *fsm.Namespace, p *fsm.Pool, count poolCount) *
 		PacedActors:      uint64(stats.Paced),
 		LiveActors:       uint64(stats.Live),
 		DrainingRunners:  uint32(count.draining),
+		HeldVersions:     heldVersions(v, p),
 	}
 	if r := v.OpenRollout(p); r != nil {
 		m.RolloutId = r.ID

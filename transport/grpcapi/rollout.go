@@ -30,6 +30,7 @@ func (s *rolloutService) Get(ctx context.Context, req *callboardv1.RolloutServic
 // rolloutStatus is the status of a rollout; of a superseded one it says by which. Newer is the pool's next one, nil: not known.
 func (s *rolloutService) rolloutStatus(v *fsm.View, p *fsm.Pool, r, newer *fsm.Rollout) *callboardv1.Rollout {
 	status := s.engine.RolloutStatus(v, r)
+	status.HeldVersions = heldVersions(v, p)
 	if r.State != fsm.RolloutSuperseded {
 		return status
 	}
@@ -146,6 +147,51 @@ func (s *rolloutService) Resume(ctx context.Context, req *callboardv1.ResumeRequ
 		return nil, err
 	}
 	return &callboardv1.ResumeResponse{Rollout: r, Index: index}, nil
+}
+
+// Hold rolls a version of a pool back.
+func (s *rolloutService) Hold(ctx context.Context, req *callboardv1.HoldRequest) (*callboardv1.HoldResponse, error) {
+	if err := problem(checkReason(req.GetReason())); err != nil {
+		return nil, err
+	}
+	p, index, err := s.changePool(ctx, req.GetNamespace(), req.GetPool(), req.GetIdempotencyKey(), &nodev1.Command{Command: &nodev1.Command_HoldVersion{
+		HoldVersion: &callboardv1.HoldRequest{Namespace: req.GetNamespace(), Pool: req.GetPool(), Version: req.GetVersion(), Reason: req.GetReason()},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return &callboardv1.HoldResponse{Pool: p, Index: index}, nil
+}
+
+// Release lets a version that is held back get actors again.
+func (s *rolloutService) Release(ctx context.Context, req *callboardv1.ReleaseRequest) (*callboardv1.ReleaseResponse, error) {
+	p, index, err := s.changePool(ctx, req.GetNamespace(), req.GetPool(), req.GetIdempotencyKey(), &nodev1.Command{Command: &nodev1.Command_ReleaseVersion{
+		ReleaseVersion: &callboardv1.ReleaseRequest{Namespace: req.GetNamespace(), Pool: req.GetPool(), Version: req.GetVersion()},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return &callboardv1.ReleaseResponse{Pool: p, Index: index}, nil
+}
+
+// changePool submits a command about a pool and answers with the pool as the command left it, or later; nil: it is gone by then.
+func (s *rolloutService) changePool(ctx context.Context, namespace, pool, idempotencyKey string, command *nodev1.Command) (*callboardv1.Pool, uint64, error) {
+	if err := problem(checkNamespace(namespace), checkPoolOf(pool)); err != nil {
+		return nil, 0, err
+	}
+	_, view, index, err := s.submit(ctx, idempotencyKey, command)
+	if err != nil {
+		return nil, 0, err
+	}
+	ns := view.Namespace(namespace)
+	if ns == nil {
+		return nil, index, nil
+	}
+	p := view.Pool(fsm.PoolID{Namespace: ns.ID, Name: pool})
+	if p == nil {
+		return nil, index, nil
+	}
+	return poolMessage(view, ns, p, takeCensus(view, ns).pool(pool)), index, nil
 }
 
 // change submits a command about the rollout of a pool and answers with the rollout as the command left it, or later; nil: it is

@@ -35,6 +35,22 @@ type rolloutBody struct {
 	BlockedBy       []blockerBody `json:"blocked_by" nullable:"false"`
 	EtaTs           *int64        `json:"eta_ts" nullable:"true" doc:"When the last actor will have left, as things stand; null: unknown."`
 	EtaIsEstimate   bool          `json:"eta_is_estimate" doc:"The end was extrapolated."`
+	HeldVersions    []heldBody    `json:"held_versions" nullable:"false" doc:"Versions of the pool that rollbacks hold back."`
+}
+
+// heldBody is a version that a rollback holds back.
+type heldBody struct {
+	Version uint32  `json:"version"`
+	Reason  *string `json:"reason" nullable:"true"`
+	StartTs int64   `json:"start_ts"`
+}
+
+func heldOf(list []*callboardv1.HeldVersion) []heldBody {
+	held := []heldBody{}
+	for _, h := range list {
+		held = append(held, heldBody{Version: h.GetVersion(), Reason: text(h.GetReason()), StartTs: h.GetStartTs()})
+	}
+	return held
 }
 
 func rolloutOf(r *callboardv1.Rollout) rolloutBody {
@@ -45,6 +61,7 @@ func rolloutOf(r *callboardv1.Rollout) rolloutBody {
 		DrainingRunners: r.GetDrainingRunners(), DrainedRunners: r.GetDrainedRunners(), Rate: float64(r.GetRateMicros()) / 1e6,
 		RateIsDefault: r.GetRateIsDefault(), Tokens: float64(r.GetTokensMicros()) / 1e6, Binds: text(r.GetBinds()),
 		BlockedBy: blockersOf(r.GetBlockedBy()), EtaTs: stamp(r.GetEtaTs()), EtaIsEstimate: r.GetEtaIsEstimate(),
+		HeldVersions: heldOf(r.GetHeldVersions()),
 	}
 }
 
@@ -146,6 +163,8 @@ func (a *api) registerRollouts() {
 	register(a, huma.Operation{OperationID: "rollouts_plan", Method: http.MethodGet, Path: "/pools/{pool}/rollout/plan", Summary: "What a newer version would do; nothing changes"}, a.planRollout)
 	register(a, huma.Operation{OperationID: "rollouts_pause", Method: http.MethodPost, Path: "/pools/{pool}/rollout/pause", Summary: "Stop the evictions of a pool's rollout"}, a.pauseRollout)
 	register(a, huma.Operation{OperationID: "rollouts_resume", Method: http.MethodPost, Path: "/pools/{pool}/rollout/resume", Summary: "Let a pool's rollout go on"}, a.resumeRollout)
+	register(a, huma.Operation{OperationID: "rollouts_hold", Method: http.MethodPost, Path: "/pools/{pool}/rollout/hold", Summary: "Roll a version back: its runners give up their actors, and whoever brings it gets none"}, a.holdVersion)
+	register(a, huma.Operation{OperationID: "rollouts_release", Method: http.MethodPost, Path: "/pools/{pool}/rollout/release", Summary: "Let a version that is held back get actors again"}, a.releaseVersion)
 }
 
 func (a *api) getRollout(ctx context.Context, in *getRolloutInput) (*answer[oneRolloutBody], error) {
@@ -202,4 +221,45 @@ func (a *api) resumeRollout(ctx context.Context, in *resumeInput) (*answer[oneRo
 		return nil, err
 	}
 	return oneRollout(got.GetRollout(), got.GetIndex()), nil
+}
+
+type holdInput struct {
+	NamespaceParam
+	WriteParams
+	RolloutPath
+	Body struct {
+		Version uint32 `json:"version"`
+		Reason  string `json:"reason,omitempty" doc:"At most 256 bytes."`
+	}
+}
+
+type releaseInput struct {
+	NamespaceParam
+	WriteParams
+	RolloutPath
+	Body struct {
+		Version uint32 `json:"version"`
+	}
+}
+
+type heldVersionsBody struct {
+	HeldVersions []heldBody `json:"held_versions" nullable:"false" doc:"Those that the pool holds back now."`
+}
+
+func (a *api) holdVersion(ctx context.Context, in *holdInput) (*answer[heldVersionsBody], error) {
+	got, err := a.Rollouts.Hold(ctx, &callboardv1.HoldRequest{
+		Namespace: in.Namespace, Pool: in.Pool, Version: in.Body.Version, Reason: in.Body.Reason, IdempotencyKey: in.IdempotencyKey,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &answer[heldVersionsBody]{Index: indexText(got.GetIndex()), Body: heldVersionsBody{heldOf(got.GetPool().GetHeldVersions())}}, nil
+}
+
+func (a *api) releaseVersion(ctx context.Context, in *releaseInput) (*answer[heldVersionsBody], error) {
+	got, err := a.Rollouts.Release(ctx, &callboardv1.ReleaseRequest{Namespace: in.Namespace, Pool: in.Pool, Version: in.Body.Version, IdempotencyKey: in.IdempotencyKey})
+	if err != nil {
+		return nil, err
+	}
+	return &answer[heldVersionsBody]{Index: indexText(got.GetIndex()), Body: heldVersionsBody{heldOf(got.GetPool().GetHeldVersions())}}, nil
 }

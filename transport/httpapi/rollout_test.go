@@ -60,6 +60,25 @@ func (s *askedRollouts) Plan(_ context.Context, req *callboardv1.PlanRequest) (*
 	return &callboardv1.PlanResponse{Plan: somePlan, Index: 7}, nil
 }
 
+func (s *askedRunners) ListDrains(_ context.Context, req *callboardv1.ListDrainsRequest) (*callboardv1.ListDrainsResponse, error) {
+	s.last = req
+	return &callboardv1.ListDrainsResponse{NextCursor: "more", Index: 7, Drains: []*callboardv1.KeptDrain{{
+		Key: "one", Version: 3, RunnerId: someID, Reason: "disk", DeadlineTs: 4, Force: true, Keep: true, Finished: true, KeptTs: 5, ForgetTs: 6,
+	}}}, nil
+}
+
+var someHeld = &callboardv1.Pool{HeldVersions: []*callboardv1.HeldVersion{{Version: 8, Reason: "bad", StartTs: 9}}}
+
+func (s *askedRollouts) Hold(_ context.Context, req *callboardv1.HoldRequest) (*callboardv1.HoldResponse, error) {
+	s.last = req
+	return &callboardv1.HoldResponse{Pool: someHeld, Index: 7}, nil
+}
+
+func (s *askedRollouts) Release(_ context.Context, req *callboardv1.ReleaseRequest) (*callboardv1.ReleaseResponse, error) {
+	s.last = req
+	return &callboardv1.ReleaseResponse{Pool: someHeld, Index: 7}, nil
+}
+
 var (
 	someBlocker = &callboardv1.Blocker{Code: "no_capacity", Message: "no room", UntilTs: 1001}
 	someRunner  = &callboardv1.Runner{RunnerId: someID, Drain: &callboardv1.Drain{
@@ -80,10 +99,10 @@ var (
 
 const (
 	drainText = `"drain":{"cause":"operator","reason":"disk","start_ts":1002,"deadline_ts":1003,"force":true,"total":104,"moved":105,"moving":106,"left":107,` +
-		`"finish_ts":1008,"safe_to_terminate":true,"standby":true,"blocked_by":[{"code":"no_capacity","message":"no room","until_ts":1001}]}`
+		`"finish_ts":1008,"safe_to_terminate":true,"standby":true,"held":false,"blocked_by":[{"code":"no_capacity","message":"no room","until_ts":1001}]}`
 	rolloutText = `{"id":201,"pool":"p","version":202,"state":"called_off","end_reason":"gone","paused":true,"pause_reason":"lunch","start_ts":1203,"end_ts":1204,` +
 		`"moved":205,"moving":206,"waiting":207,"asleep":208,"lost":209,"left":210,"draining_runners":211,"drained_runners":212,"rate":1.5,"rate_is_default":true,` +
-		`"tokens":-2.5,"binds":"the rate","blocked_by":[{"code":"no_capacity","message":"no room","until_ts":1001}],"eta_ts":1213,"eta_is_estimate":true}`
+		`"tokens":-2.5,"binds":"the rate","blocked_by":[{"code":"no_capacity","message":"no room","until_ts":1001}],"eta_ts":1213,"eta_is_estimate":true,"held_versions":[]}`
 	planText = `{"plan":{"pool":"p","version":301,"slots":302,"drain":true,"moves":303,"stays":304,"asleep":305,"runners":306,"first_ms":307,"duration_ms":308,` +
 		`"estimate":true,"peak_per_s":309,"binds":"the rate","points":[{"at_ms":310,"evicted":311}],` +
 		`"blocked_by":[{"code":"no_capacity","message":"no room","until_ts":1001}]}}`
@@ -120,6 +139,21 @@ func TestDrainsAndRolloutsAreTranslated(t *testing.T) {
 		},
 		{"POST", "/pools/p/rollout/pause?namespace=n", "", &callboardv1.PauseRequest{Namespace: "n", Pool: "p", IdempotencyKey: "k"}, `{"rollout":` + rolloutText + `}`},
 		{"POST", "/pools/p/rollout/resume?namespace=n", "", &callboardv1.ResumeRequest{Namespace: "n", Pool: "p", IdempotencyKey: "k"}, `{"rollout":` + rolloutText + `}`},
+		{
+			"POST", "/pools/p/rollout/hold?namespace=n", `{"version":8,"reason":"bad"}`,
+			&callboardv1.HoldRequest{Namespace: "n", Pool: "p", Version: 8, Reason: "bad", IdempotencyKey: "k"}, `{"held_versions":[{"version":8,"reason":"bad","start_ts":9}]}`,
+		},
+		{
+			"POST", "/pools/p/rollout/release?namespace=n", `{"version":8}`,
+			&callboardv1.ReleaseRequest{Namespace: "n", Pool: "p", Version: 8, IdempotencyKey: "k"}, `{"held_versions":[{"version":8,"reason":"bad","start_ts":9}]}`,
+		},
+		{
+			"GET", "/pools/p/drains?namespace=n&limit=3&cursor=c&consistency=stale", "",
+			&callboardv1.ListDrainsRequest{Namespace: "n", Pool: "p", Limit: 3, Cursor: "c", Consistency: callboardv1.Consistency_CONSISTENCY_STALE},
+			`{"drains":[{"key":"one","version":3,"runner_id":"` + someID + `","reason":"disk","deadline_ts":4,"force":true,"keep":true,"finished":true,` +
+				`"kept_ts":5,"forget_ts":6}],"pagination":{"cursor":"more"}}`,
+		},
+		{"DELETE", "/pools/p/drains?namespace=n&key=one", "", &callboardv1.UndrainRequest{Namespace: "n", Pool: "p", Key: "one"}, `{}`},
 		{
 			"GET", "/pools/p/rollout/plan?namespace=n&to=4294967295&slots=12", "",
 			&callboardv1.PlanRequest{Namespace: "n", Pool: "p", Version: 4294967295, Slots: 12, Consistency: callboardv1.Consistency_CONSISTENCY_LINEARIZABLE}, planText,

@@ -2688,6 +2688,7 @@ type DrainRequest struct {
 	Reason         string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`                            // at most 256 bytes
 	Force          bool                   `protobuf:"varint,5,opt,name=force,proto3" json:"force,omitempty"`                             // whether or not there is room elsewhere
 	IdempotencyKey string                 `protobuf:"bytes,6,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	Keep           bool                   `protobuf:"varint,7,opt,name=keep,proto3" json:"keep,omitempty"` // a new process with its key and version inherits the drain also when it has finished
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -2764,6 +2765,13 @@ func (x *DrainRequest) GetIdempotencyKey() string {
 	return ""
 }
 
+func (x *DrainRequest) GetKeep() bool {
+	if x != nil {
+		return x.Keep
+	}
+	return false
+}
+
 type DrainResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Runner        *Runner                `protobuf:"bytes,1,opt,name=runner,proto3" json:"runner,omitempty"`
@@ -2820,8 +2828,10 @@ func (x *DrainResponse) GetIndex() uint64 {
 type UndrainRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Namespace      string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	RunnerId       string                 `protobuf:"bytes,2,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	RunnerId       string                 `protobuf:"bytes,2,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"` // or a pool and a key
 	IdempotencyKey string                 `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	Pool           string                 `protobuf:"bytes,4,opt,name=pool,proto3" json:"pool,omitempty"`
+	Key            string                 `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"` // of a runner that need not be there
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -2877,9 +2887,23 @@ func (x *UndrainRequest) GetIdempotencyKey() string {
 	return ""
 }
 
+func (x *UndrainRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *UndrainRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
 type UndrainResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Runner        *Runner                `protobuf:"bytes,1,opt,name=runner,proto3" json:"runner,omitempty"`
+	Runner        *Runner                `protobuf:"bytes,1,opt,name=runner,proto3" json:"runner,omitempty"` // absent: none of that key is there
 	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2929,6 +2953,142 @@ func (x *UndrainResponse) GetIndex() uint64 {
 	return 0
 }
 
+type ListDrainsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"` // 1 to 1 000, default 100
+	Cursor        string                 `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	Consistency   Consistency            `protobuf:"varint,5,opt,name=consistency,proto3,enum=callboard.v1.Consistency" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDrainsRequest) Reset() {
+	*x = ListDrainsRequest{}
+	mi := &file_callboard_v1_api_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDrainsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDrainsRequest) ProtoMessage() {}
+
+func (x *ListDrainsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDrainsRequest.ProtoReflect.Descriptor instead.
+func (*ListDrainsRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ListDrainsRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ListDrainsRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *ListDrainsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListDrainsRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+func (x *ListDrainsRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_CONSISTENCY_UNSPECIFIED
+}
+
+type ListDrainsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Drains        []*KeptDrain           `protobuf:"bytes,1,rep,name=drains,proto3" json:"drains,omitempty"`
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"` // empty on the last page
+	Index         uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDrainsResponse) Reset() {
+	*x = ListDrainsResponse{}
+	mi := &file_callboard_v1_api_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDrainsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDrainsResponse) ProtoMessage() {}
+
+func (x *ListDrainsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDrainsResponse.ProtoReflect.Descriptor instead.
+func (*ListDrainsResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ListDrainsResponse) GetDrains() []*KeptDrain {
+	if x != nil {
+		return x.Drains
+	}
+	return nil
+}
+
+func (x *ListDrainsResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+func (x *ListDrainsResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 type PlanRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
@@ -2942,7 +3102,7 @@ type PlanRequest struct {
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[46]
+	mi := &file_callboard_v1_api_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2954,7 +3114,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[46]
+	mi := &file_callboard_v1_api_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2967,7 +3127,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{46}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PlanRequest) GetNamespace() string {
@@ -3015,7 +3175,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[47]
+	mi := &file_callboard_v1_api_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3027,7 +3187,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[47]
+	mi := &file_callboard_v1_api_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3040,7 +3200,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{47}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PlanResponse) GetPlan() *RolloutPlan {
@@ -3069,7 +3229,7 @@ type RolloutServiceGetRequest struct {
 
 func (x *RolloutServiceGetRequest) Reset() {
 	*x = RolloutServiceGetRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[48]
+	mi := &file_callboard_v1_api_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3081,7 +3241,7 @@ func (x *RolloutServiceGetRequest) String() string {
 func (*RolloutServiceGetRequest) ProtoMessage() {}
 
 func (x *RolloutServiceGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[48]
+	mi := &file_callboard_v1_api_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3094,7 +3254,7 @@ func (x *RolloutServiceGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutServiceGetRequest.ProtoReflect.Descriptor instead.
 func (*RolloutServiceGetRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{48}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RolloutServiceGetRequest) GetNamespace() string {
@@ -3135,7 +3295,7 @@ type RolloutServiceGetResponse struct {
 
 func (x *RolloutServiceGetResponse) Reset() {
 	*x = RolloutServiceGetResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[49]
+	mi := &file_callboard_v1_api_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3147,7 +3307,7 @@ func (x *RolloutServiceGetResponse) String() string {
 func (*RolloutServiceGetResponse) ProtoMessage() {}
 
 func (x *RolloutServiceGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[49]
+	mi := &file_callboard_v1_api_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3160,7 +3320,7 @@ func (x *RolloutServiceGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutServiceGetResponse.ProtoReflect.Descriptor instead.
 func (*RolloutServiceGetResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{49}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *RolloutServiceGetResponse) GetRollout() *Rollout {
@@ -3189,7 +3349,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[50]
+	mi := &file_callboard_v1_api_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3201,7 +3361,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[50]
+	mi := &file_callboard_v1_api_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3214,7 +3374,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{50}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PauseRequest) GetNamespace() string {
@@ -3255,7 +3415,7 @@ type PauseResponse struct {
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[51]
+	mi := &file_callboard_v1_api_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3267,7 +3427,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[51]
+	mi := &file_callboard_v1_api_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3280,7 +3440,7 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{51}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PauseResponse) GetRollout() *Rollout {
@@ -3308,7 +3468,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[52]
+	mi := &file_callboard_v1_api_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3320,7 +3480,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[52]
+	mi := &file_callboard_v1_api_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3333,7 +3493,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{52}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ResumeRequest) GetNamespace() string {
@@ -3367,7 +3527,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[53]
+	mi := &file_callboard_v1_api_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3379,7 +3539,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[53]
+	mi := &file_callboard_v1_api_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3392,7 +3552,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{53}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ResumeResponse) GetRollout() *Rollout {
@@ -3403,6 +3563,254 @@ func (x *ResumeResponse) GetRollout() *Rollout {
 }
 
 func (x *ResumeResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+type HoldRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Namespace      string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Pool           string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Version        uint32                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Reason         string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"` // at most 256 bytes
+	IdempotencyKey string                 `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *HoldRequest) Reset() {
+	*x = HoldRequest{}
+	mi := &file_callboard_v1_api_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldRequest) ProtoMessage() {}
+
+func (x *HoldRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldRequest.ProtoReflect.Descriptor instead.
+func (*HoldRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *HoldRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *HoldRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *HoldRequest) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *HoldRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *HoldRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type HoldResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pool          *Pool                  `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldResponse) Reset() {
+	*x = HoldResponse{}
+	mi := &file_callboard_v1_api_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldResponse) ProtoMessage() {}
+
+func (x *HoldResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldResponse.ProtoReflect.Descriptor instead.
+func (*HoldResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *HoldResponse) GetPool() *Pool {
+	if x != nil {
+		return x.Pool
+	}
+	return nil
+}
+
+func (x *HoldResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+type ReleaseRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Namespace      string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Pool           string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Version        uint32                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	IdempotencyKey string                 `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ReleaseRequest) Reset() {
+	*x = ReleaseRequest{}
+	mi := &file_callboard_v1_api_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseRequest) ProtoMessage() {}
+
+func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *ReleaseRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ReleaseRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *ReleaseRequest) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ReleaseRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type ReleaseResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pool          *Pool                  `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseResponse) Reset() {
+	*x = ReleaseResponse{}
+	mi := &file_callboard_v1_api_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseResponse) ProtoMessage() {}
+
+func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_api_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *ReleaseResponse) GetPool() *Pool {
+	if x != nil {
+		return x.Pool
+	}
+	return nil
+}
+
+func (x *ReleaseResponse) GetIndex() uint64 {
 	if x != nil {
 		return x.Index
 	}
@@ -3422,7 +3830,7 @@ type RolloutServiceListRequest struct {
 
 func (x *RolloutServiceListRequest) Reset() {
 	*x = RolloutServiceListRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[54]
+	mi := &file_callboard_v1_api_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3434,7 +3842,7 @@ func (x *RolloutServiceListRequest) String() string {
 func (*RolloutServiceListRequest) ProtoMessage() {}
 
 func (x *RolloutServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[54]
+	mi := &file_callboard_v1_api_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3447,7 +3855,7 @@ func (x *RolloutServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutServiceListRequest.ProtoReflect.Descriptor instead.
 func (*RolloutServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{54}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *RolloutServiceListRequest) GetNamespace() string {
@@ -3496,7 +3904,7 @@ type RolloutServiceListResponse struct {
 
 func (x *RolloutServiceListResponse) Reset() {
 	*x = RolloutServiceListResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[55]
+	mi := &file_callboard_v1_api_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3508,7 +3916,7 @@ func (x *RolloutServiceListResponse) String() string {
 func (*RolloutServiceListResponse) ProtoMessage() {}
 
 func (x *RolloutServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[55]
+	mi := &file_callboard_v1_api_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3521,7 +3929,7 @@ func (x *RolloutServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutServiceListResponse.ProtoReflect.Descriptor instead.
 func (*RolloutServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{55}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RolloutServiceListResponse) GetRollouts() []*Rollout {
@@ -3557,7 +3965,7 @@ type NamespaceServiceListRequest struct {
 
 func (x *NamespaceServiceListRequest) Reset() {
 	*x = NamespaceServiceListRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[56]
+	mi := &file_callboard_v1_api_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3569,7 +3977,7 @@ func (x *NamespaceServiceListRequest) String() string {
 func (*NamespaceServiceListRequest) ProtoMessage() {}
 
 func (x *NamespaceServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[56]
+	mi := &file_callboard_v1_api_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3582,7 +3990,7 @@ func (x *NamespaceServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamespaceServiceListRequest.ProtoReflect.Descriptor instead.
 func (*NamespaceServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{56}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *NamespaceServiceListRequest) GetName() string {
@@ -3624,7 +4032,7 @@ type NamespaceServiceListResponse struct {
 
 func (x *NamespaceServiceListResponse) Reset() {
 	*x = NamespaceServiceListResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[57]
+	mi := &file_callboard_v1_api_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3636,7 +4044,7 @@ func (x *NamespaceServiceListResponse) String() string {
 func (*NamespaceServiceListResponse) ProtoMessage() {}
 
 func (x *NamespaceServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[57]
+	mi := &file_callboard_v1_api_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3649,7 +4057,7 @@ func (x *NamespaceServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamespaceServiceListResponse.ProtoReflect.Descriptor instead.
 func (*NamespaceServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{57}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *NamespaceServiceListResponse) GetNamespaces() []*Namespace {
@@ -3684,7 +4092,7 @@ type NamespaceServiceCreateRequest struct {
 
 func (x *NamespaceServiceCreateRequest) Reset() {
 	*x = NamespaceServiceCreateRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[58]
+	mi := &file_callboard_v1_api_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3696,7 +4104,7 @@ func (x *NamespaceServiceCreateRequest) String() string {
 func (*NamespaceServiceCreateRequest) ProtoMessage() {}
 
 func (x *NamespaceServiceCreateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[58]
+	mi := &file_callboard_v1_api_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3709,7 +4117,7 @@ func (x *NamespaceServiceCreateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamespaceServiceCreateRequest.ProtoReflect.Descriptor instead.
 func (*NamespaceServiceCreateRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{58}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *NamespaceServiceCreateRequest) GetName() string {
@@ -3743,7 +4151,7 @@ type NamespaceServiceCreateResponse struct {
 
 func (x *NamespaceServiceCreateResponse) Reset() {
 	*x = NamespaceServiceCreateResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[59]
+	mi := &file_callboard_v1_api_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3755,7 +4163,7 @@ func (x *NamespaceServiceCreateResponse) String() string {
 func (*NamespaceServiceCreateResponse) ProtoMessage() {}
 
 func (x *NamespaceServiceCreateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[59]
+	mi := &file_callboard_v1_api_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3768,7 +4176,7 @@ func (x *NamespaceServiceCreateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamespaceServiceCreateResponse.ProtoReflect.Descriptor instead.
 func (*NamespaceServiceCreateResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{59}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *NamespaceServiceCreateResponse) GetNamespace() *Namespace {
@@ -3794,7 +4202,7 @@ type ClusterServiceGetRequest struct {
 
 func (x *ClusterServiceGetRequest) Reset() {
 	*x = ClusterServiceGetRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[60]
+	mi := &file_callboard_v1_api_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3806,7 +4214,7 @@ func (x *ClusterServiceGetRequest) String() string {
 func (*ClusterServiceGetRequest) ProtoMessage() {}
 
 func (x *ClusterServiceGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[60]
+	mi := &file_callboard_v1_api_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3819,7 +4227,7 @@ func (x *ClusterServiceGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceGetRequest.ProtoReflect.Descriptor instead.
 func (*ClusterServiceGetRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{60}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ClusterServiceGetRequest) GetConsistency() Consistency {
@@ -3852,7 +4260,7 @@ type ClusterServiceGetResponse struct {
 
 func (x *ClusterServiceGetResponse) Reset() {
 	*x = ClusterServiceGetResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[61]
+	mi := &file_callboard_v1_api_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3864,7 +4272,7 @@ func (x *ClusterServiceGetResponse) String() string {
 func (*ClusterServiceGetResponse) ProtoMessage() {}
 
 func (x *ClusterServiceGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[61]
+	mi := &file_callboard_v1_api_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3877,7 +4285,7 @@ func (x *ClusterServiceGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceGetResponse.ProtoReflect.Descriptor instead.
 func (*ClusterServiceGetResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{61}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ClusterServiceGetResponse) GetClusterId() string {
@@ -4005,7 +4413,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_callboard_v1_api_proto_msgTypes[62]
+	mi := &file_callboard_v1_api_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4017,7 +4425,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[62]
+	mi := &file_callboard_v1_api_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4030,7 +4438,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{62}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Peer) GetName() string {
@@ -4125,7 +4533,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[63]
+	mi := &file_callboard_v1_api_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4137,7 +4545,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[63]
+	mi := &file_callboard_v1_api_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4150,7 +4558,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{63}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{69}
 }
 
 type ListPeersResponse struct {
@@ -4163,7 +4571,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[64]
+	mi := &file_callboard_v1_api_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4175,7 +4583,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[64]
+	mi := &file_callboard_v1_api_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4188,7 +4596,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{64}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListPeersResponse) GetPeers() []*Peer {
@@ -4215,7 +4623,7 @@ type AddVoterRequest struct {
 
 func (x *AddVoterRequest) Reset() {
 	*x = AddVoterRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[65]
+	mi := &file_callboard_v1_api_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4227,7 +4635,7 @@ func (x *AddVoterRequest) String() string {
 func (*AddVoterRequest) ProtoMessage() {}
 
 func (x *AddVoterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[65]
+	mi := &file_callboard_v1_api_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4240,7 +4648,7 @@ func (x *AddVoterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddVoterRequest.ProtoReflect.Descriptor instead.
 func (*AddVoterRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{65}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *AddVoterRequest) GetNodeId() string {
@@ -4265,7 +4673,7 @@ type AddVoterResponse struct {
 
 func (x *AddVoterResponse) Reset() {
 	*x = AddVoterResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[66]
+	mi := &file_callboard_v1_api_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4277,7 +4685,7 @@ func (x *AddVoterResponse) String() string {
 func (*AddVoterResponse) ProtoMessage() {}
 
 func (x *AddVoterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[66]
+	mi := &file_callboard_v1_api_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4290,7 +4698,7 @@ func (x *AddVoterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddVoterResponse.ProtoReflect.Descriptor instead.
 func (*AddVoterResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{66}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{72}
 }
 
 type RemovePeerRequest struct {
@@ -4302,7 +4710,7 @@ type RemovePeerRequest struct {
 
 func (x *RemovePeerRequest) Reset() {
 	*x = RemovePeerRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[67]
+	mi := &file_callboard_v1_api_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4314,7 +4722,7 @@ func (x *RemovePeerRequest) String() string {
 func (*RemovePeerRequest) ProtoMessage() {}
 
 func (x *RemovePeerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[67]
+	mi := &file_callboard_v1_api_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4327,7 +4735,7 @@ func (x *RemovePeerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeerRequest.ProtoReflect.Descriptor instead.
 func (*RemovePeerRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{67}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *RemovePeerRequest) GetNodeId() string {
@@ -4345,7 +4753,7 @@ type RemovePeerResponse struct {
 
 func (x *RemovePeerResponse) Reset() {
 	*x = RemovePeerResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[68]
+	mi := &file_callboard_v1_api_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4357,7 +4765,7 @@ func (x *RemovePeerResponse) String() string {
 func (*RemovePeerResponse) ProtoMessage() {}
 
 func (x *RemovePeerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[68]
+	mi := &file_callboard_v1_api_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4370,7 +4778,7 @@ func (x *RemovePeerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeerResponse.ProtoReflect.Descriptor instead.
 func (*RemovePeerResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{68}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{74}
 }
 
 // Setting is one replicated cluster setting: its value and where it came from.
@@ -4386,7 +4794,7 @@ type Setting struct {
 
 func (x *Setting) Reset() {
 	*x = Setting{}
-	mi := &file_callboard_v1_api_proto_msgTypes[69]
+	mi := &file_callboard_v1_api_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4398,7 +4806,7 @@ func (x *Setting) String() string {
 func (*Setting) ProtoMessage() {}
 
 func (x *Setting) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[69]
+	mi := &file_callboard_v1_api_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4411,7 +4819,7 @@ func (x *Setting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setting.ProtoReflect.Descriptor instead.
 func (*Setting) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{69}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Setting) GetName() string {
@@ -4451,7 +4859,7 @@ type GetSettingsRequest struct {
 
 func (x *GetSettingsRequest) Reset() {
 	*x = GetSettingsRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[70]
+	mi := &file_callboard_v1_api_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4463,7 +4871,7 @@ func (x *GetSettingsRequest) String() string {
 func (*GetSettingsRequest) ProtoMessage() {}
 
 func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[70]
+	mi := &file_callboard_v1_api_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4476,7 +4884,7 @@ func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsRequest.ProtoReflect.Descriptor instead.
 func (*GetSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{70}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *GetSettingsRequest) GetConsistency() Consistency {
@@ -4496,7 +4904,7 @@ type GetSettingsResponse struct {
 
 func (x *GetSettingsResponse) Reset() {
 	*x = GetSettingsResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[71]
+	mi := &file_callboard_v1_api_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4508,7 +4916,7 @@ func (x *GetSettingsResponse) String() string {
 func (*GetSettingsResponse) ProtoMessage() {}
 
 func (x *GetSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[71]
+	mi := &file_callboard_v1_api_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4521,7 +4929,7 @@ func (x *GetSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsResponse.ProtoReflect.Descriptor instead.
 func (*GetSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{71}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *GetSettingsResponse) GetSettings() []*Setting {
@@ -4548,7 +4956,7 @@ type PutSettingsRequest struct {
 
 func (x *PutSettingsRequest) Reset() {
 	*x = PutSettingsRequest{}
-	mi := &file_callboard_v1_api_proto_msgTypes[72]
+	mi := &file_callboard_v1_api_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4560,7 +4968,7 @@ func (x *PutSettingsRequest) String() string {
 func (*PutSettingsRequest) ProtoMessage() {}
 
 func (x *PutSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[72]
+	mi := &file_callboard_v1_api_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4573,7 +4981,7 @@ func (x *PutSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSettingsRequest.ProtoReflect.Descriptor instead.
 func (*PutSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{72}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *PutSettingsRequest) GetValues() map[string]string {
@@ -4600,7 +5008,7 @@ type PutSettingsResponse struct {
 
 func (x *PutSettingsResponse) Reset() {
 	*x = PutSettingsResponse{}
-	mi := &file_callboard_v1_api_proto_msgTypes[73]
+	mi := &file_callboard_v1_api_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4612,7 +5020,7 @@ func (x *PutSettingsResponse) String() string {
 func (*PutSettingsResponse) ProtoMessage() {}
 
 func (x *PutSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_api_proto_msgTypes[73]
+	mi := &file_callboard_v1_api_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4625,7 +5033,7 @@ func (x *PutSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSettingsResponse.ProtoReflect.Descriptor instead.
 func (*PutSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_api_proto_rawDescGZIP(), []int{73}
+	return file_callboard_v1_api_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *PutSettingsResponse) GetSettings() []*Setting {
@@ -4846,7 +5254,7 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"\vconsistency\x18\x03 \x01(\x0e2\x19.callboard.v1.ConsistencyR\vconsistency\"^\n" +
 	"\x18RunnerServiceGetResponse\x12,\n" +
 	"\x06runner\x18\x01 \x01(\v2\x14.callboard.v1.RunnerR\x06runner\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index\"\xc1\x01\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\xd5\x01\n" +
 	"\fDrainRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1b\n" +
 	"\trunner_id\x18\x02 \x01(\tR\brunnerId\x12\x1f\n" +
@@ -4854,17 +5262,31 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"deadlineMs\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05force\x18\x05 \x01(\bR\x05force\x12'\n" +
-	"\x0fidempotency_key\x18\x06 \x01(\tR\x0eidempotencyKey\"S\n" +
+	"\x0fidempotency_key\x18\x06 \x01(\tR\x0eidempotencyKey\x12\x12\n" +
+	"\x04keep\x18\a \x01(\bR\x04keep\"S\n" +
 	"\rDrainResponse\x12,\n" +
 	"\x06runner\x18\x01 \x01(\v2\x14.callboard.v1.RunnerR\x06runner\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index\"t\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\x9a\x01\n" +
 	"\x0eUndrainRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1b\n" +
 	"\trunner_id\x18\x02 \x01(\tR\brunnerId\x12'\n" +
-	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\"U\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\x12\x12\n" +
+	"\x04pool\x18\x04 \x01(\tR\x04pool\x12\x10\n" +
+	"\x03key\x18\x05 \x01(\tR\x03key\"U\n" +
 	"\x0fUndrainResponse\x12,\n" +
 	"\x06runner\x18\x01 \x01(\v2\x14.callboard.v1.RunnerR\x06runner\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index\"\xac\x01\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\xb0\x01\n" +
+	"\x11ListDrainsRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x16\n" +
+	"\x06cursor\x18\x04 \x01(\tR\x06cursor\x12;\n" +
+	"\vconsistency\x18\x05 \x01(\x0e2\x19.callboard.v1.ConsistencyR\vconsistency\"|\n" +
+	"\x12ListDrainsResponse\x12/\n" +
+	"\x06drains\x18\x01 \x03(\v2\x17.callboard.v1.KeptDrainR\x06drains\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\"\xac\x01\n" +
 	"\vPlanRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x18\n" +
@@ -4896,6 +5318,23 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\"W\n" +
 	"\x0eResumeResponse\x12/\n" +
 	"\arollout\x18\x01 \x01(\v2\x15.callboard.v1.RolloutR\arollout\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\x9a\x01\n" +
+	"\vHoldRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\rR\aversion\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12'\n" +
+	"\x0fidempotency_key\x18\x05 \x01(\tR\x0eidempotencyKey\"L\n" +
+	"\fHoldResponse\x12&\n" +
+	"\x04pool\x18\x01 \x01(\v2\x12.callboard.v1.PoolR\x04pool\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\x85\x01\n" +
+	"\x0eReleaseRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\rR\aversion\x12'\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\"O\n" +
+	"\x0fReleaseResponse\x12&\n" +
+	"\x04pool\x18\x01 \x01(\v2\x12.callboard.v1.PoolR\x04pool\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\"\xb8\x01\n" +
 	"\x19RolloutServiceListRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
@@ -5016,17 +5455,21 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"\x06Delete\x12&.callboard.v1.PoolServiceDeleteRequest\x1a'.callboard.v1.PoolServiceDeleteResponse\x12U\n" +
 	"\fListRequests\x12!.callboard.v1.ListRequestsRequest\x1a\".callboard.v1.ListRequestsResponse\x12^\n" +
 	"\x0fRefreshMetadata\x12$.callboard.v1.RefreshMetadataRequest\x1a%.callboard.v1.RefreshMetadataResponse\x12R\n" +
-	"\vCheckHealth\x12 .callboard.v1.CheckHealthRequest\x1a!.callboard.v1.CheckHealthResponse2\xc8\x02\n" +
+	"\vCheckHealth\x12 .callboard.v1.CheckHealthRequest\x1a!.callboard.v1.CheckHealthResponse2\x99\x03\n" +
 	"\rRunnerService\x12W\n" +
 	"\x04List\x12&.callboard.v1.RunnerServiceListRequest\x1a'.callboard.v1.RunnerServiceListResponse\x12T\n" +
 	"\x03Get\x12%.callboard.v1.RunnerServiceGetRequest\x1a&.callboard.v1.RunnerServiceGetResponse\x12@\n" +
 	"\x05Drain\x12\x1a.callboard.v1.DrainRequest\x1a\x1b.callboard.v1.DrainResponse\x12F\n" +
-	"\aUndrain\x12\x1c.callboard.v1.UndrainRequest\x1a\x1d.callboard.v1.UndrainResponse2\x89\x03\n" +
+	"\aUndrain\x12\x1c.callboard.v1.UndrainRequest\x1a\x1d.callboard.v1.UndrainResponse\x12O\n" +
+	"\n" +
+	"ListDrains\x12\x1f.callboard.v1.ListDrainsRequest\x1a .callboard.v1.ListDrainsResponse2\x90\x04\n" +
 	"\x0eRolloutService\x12=\n" +
 	"\x04Plan\x12\x19.callboard.v1.PlanRequest\x1a\x1a.callboard.v1.PlanResponse\x12V\n" +
 	"\x03Get\x12&.callboard.v1.RolloutServiceGetRequest\x1a'.callboard.v1.RolloutServiceGetResponse\x12@\n" +
 	"\x05Pause\x12\x1a.callboard.v1.PauseRequest\x1a\x1b.callboard.v1.PauseResponse\x12C\n" +
-	"\x06Resume\x12\x1b.callboard.v1.ResumeRequest\x1a\x1c.callboard.v1.ResumeResponse\x12Y\n" +
+	"\x06Resume\x12\x1b.callboard.v1.ResumeRequest\x1a\x1c.callboard.v1.ResumeResponse\x12=\n" +
+	"\x04Hold\x12\x19.callboard.v1.HoldRequest\x1a\x1a.callboard.v1.HoldResponse\x12F\n" +
+	"\aRelease\x12\x1c.callboard.v1.ReleaseRequest\x1a\x1d.callboard.v1.ReleaseResponse\x12Y\n" +
 	"\x04List\x12'.callboard.v1.RolloutServiceListRequest\x1a(.callboard.v1.RolloutServiceListResponse2\xd6\x01\n" +
 	"\x10NamespaceService\x12]\n" +
 	"\x04List\x12).callboard.v1.NamespaceServiceListRequest\x1a*.callboard.v1.NamespaceServiceListResponse\x12c\n" +
@@ -5052,7 +5495,7 @@ func file_callboard_v1_api_proto_rawDescGZIP() []byte {
 	return file_callboard_v1_api_proto_rawDescData
 }
 
-var file_callboard_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
+var file_callboard_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 81)
 var file_callboard_v1_api_proto_goTypes = []any{
 	(*CreateRequest)(nil),                  // 0: callboard.v1.CreateRequest
 	(*CreateResponse)(nil),                 // 1: callboard.v1.CreateResponse
@@ -5100,178 +5543,195 @@ var file_callboard_v1_api_proto_goTypes = []any{
 	(*DrainResponse)(nil),                  // 43: callboard.v1.DrainResponse
 	(*UndrainRequest)(nil),                 // 44: callboard.v1.UndrainRequest
 	(*UndrainResponse)(nil),                // 45: callboard.v1.UndrainResponse
-	(*PlanRequest)(nil),                    // 46: callboard.v1.PlanRequest
-	(*PlanResponse)(nil),                   // 47: callboard.v1.PlanResponse
-	(*RolloutServiceGetRequest)(nil),       // 48: callboard.v1.RolloutServiceGetRequest
-	(*RolloutServiceGetResponse)(nil),      // 49: callboard.v1.RolloutServiceGetResponse
-	(*PauseRequest)(nil),                   // 50: callboard.v1.PauseRequest
-	(*PauseResponse)(nil),                  // 51: callboard.v1.PauseResponse
-	(*ResumeRequest)(nil),                  // 52: callboard.v1.ResumeRequest
-	(*ResumeResponse)(nil),                 // 53: callboard.v1.ResumeResponse
-	(*RolloutServiceListRequest)(nil),      // 54: callboard.v1.RolloutServiceListRequest
-	(*RolloutServiceListResponse)(nil),     // 55: callboard.v1.RolloutServiceListResponse
-	(*NamespaceServiceListRequest)(nil),    // 56: callboard.v1.NamespaceServiceListRequest
-	(*NamespaceServiceListResponse)(nil),   // 57: callboard.v1.NamespaceServiceListResponse
-	(*NamespaceServiceCreateRequest)(nil),  // 58: callboard.v1.NamespaceServiceCreateRequest
-	(*NamespaceServiceCreateResponse)(nil), // 59: callboard.v1.NamespaceServiceCreateResponse
-	(*ClusterServiceGetRequest)(nil),       // 60: callboard.v1.ClusterServiceGetRequest
-	(*ClusterServiceGetResponse)(nil),      // 61: callboard.v1.ClusterServiceGetResponse
-	(*Peer)(nil),                           // 62: callboard.v1.Peer
-	(*ListPeersRequest)(nil),               // 63: callboard.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),              // 64: callboard.v1.ListPeersResponse
-	(*AddVoterRequest)(nil),                // 65: callboard.v1.AddVoterRequest
-	(*AddVoterResponse)(nil),               // 66: callboard.v1.AddVoterResponse
-	(*RemovePeerRequest)(nil),              // 67: callboard.v1.RemovePeerRequest
-	(*RemovePeerResponse)(nil),             // 68: callboard.v1.RemovePeerResponse
-	(*Setting)(nil),                        // 69: callboard.v1.Setting
-	(*GetSettingsRequest)(nil),             // 70: callboard.v1.GetSettingsRequest
-	(*GetSettingsResponse)(nil),            // 71: callboard.v1.GetSettingsResponse
-	(*PutSettingsRequest)(nil),             // 72: callboard.v1.PutSettingsRequest
-	(*PutSettingsResponse)(nil),            // 73: callboard.v1.PutSettingsResponse
-	nil,                                    // 74: callboard.v1.PutSettingsRequest.ValuesEntry
-	(CrashPolicy)(0),                       // 75: callboard.v1.CrashPolicy
-	(*Actor)(nil),                          // 76: callboard.v1.Actor
-	(Consistency)(0),                       // 77: callboard.v1.Consistency
-	(*Decision)(nil),                       // 78: callboard.v1.Decision
-	(*Request)(nil),                        // 79: callboard.v1.Request
-	(*Header)(nil),                         // 80: callboard.v1.Header
-	(*Error)(nil),                          // 81: callboard.v1.Error
-	(*Pool)(nil),                           // 82: callboard.v1.Pool
-	(*PoolConfig)(nil),                     // 83: callboard.v1.PoolConfig
-	(*Runner)(nil),                         // 84: callboard.v1.Runner
-	(*RolloutPlan)(nil),                    // 85: callboard.v1.RolloutPlan
-	(*Rollout)(nil),                        // 86: callboard.v1.Rollout
-	(*Namespace)(nil),                      // 87: callboard.v1.Namespace
+	(*ListDrainsRequest)(nil),              // 46: callboard.v1.ListDrainsRequest
+	(*ListDrainsResponse)(nil),             // 47: callboard.v1.ListDrainsResponse
+	(*PlanRequest)(nil),                    // 48: callboard.v1.PlanRequest
+	(*PlanResponse)(nil),                   // 49: callboard.v1.PlanResponse
+	(*RolloutServiceGetRequest)(nil),       // 50: callboard.v1.RolloutServiceGetRequest
+	(*RolloutServiceGetResponse)(nil),      // 51: callboard.v1.RolloutServiceGetResponse
+	(*PauseRequest)(nil),                   // 52: callboard.v1.PauseRequest
+	(*PauseResponse)(nil),                  // 53: callboard.v1.PauseResponse
+	(*ResumeRequest)(nil),                  // 54: callboard.v1.ResumeRequest
+	(*ResumeResponse)(nil),                 // 55: callboard.v1.ResumeResponse
+	(*HoldRequest)(nil),                    // 56: callboard.v1.HoldRequest
+	(*HoldResponse)(nil),                   // 57: callboard.v1.HoldResponse
+	(*ReleaseRequest)(nil),                 // 58: callboard.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),                // 59: callboard.v1.ReleaseResponse
+	(*RolloutServiceListRequest)(nil),      // 60: callboard.v1.RolloutServiceListRequest
+	(*RolloutServiceListResponse)(nil),     // 61: callboard.v1.RolloutServiceListResponse
+	(*NamespaceServiceListRequest)(nil),    // 62: callboard.v1.NamespaceServiceListRequest
+	(*NamespaceServiceListResponse)(nil),   // 63: callboard.v1.NamespaceServiceListResponse
+	(*NamespaceServiceCreateRequest)(nil),  // 64: callboard.v1.NamespaceServiceCreateRequest
+	(*NamespaceServiceCreateResponse)(nil), // 65: callboard.v1.NamespaceServiceCreateResponse
+	(*ClusterServiceGetRequest)(nil),       // 66: callboard.v1.ClusterServiceGetRequest
+	(*ClusterServiceGetResponse)(nil),      // 67: callboard.v1.ClusterServiceGetResponse
+	(*Peer)(nil),                           // 68: callboard.v1.Peer
+	(*ListPeersRequest)(nil),               // 69: callboard.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),              // 70: callboard.v1.ListPeersResponse
+	(*AddVoterRequest)(nil),                // 71: callboard.v1.AddVoterRequest
+	(*AddVoterResponse)(nil),               // 72: callboard.v1.AddVoterResponse
+	(*RemovePeerRequest)(nil),              // 73: callboard.v1.RemovePeerRequest
+	(*RemovePeerResponse)(nil),             // 74: callboard.v1.RemovePeerResponse
+	(*Setting)(nil),                        // 75: callboard.v1.Setting
+	(*GetSettingsRequest)(nil),             // 76: callboard.v1.GetSettingsRequest
+	(*GetSettingsResponse)(nil),            // 77: callboard.v1.GetSettingsResponse
+	(*PutSettingsRequest)(nil),             // 78: callboard.v1.PutSettingsRequest
+	(*PutSettingsResponse)(nil),            // 79: callboard.v1.PutSettingsResponse
+	nil,                                    // 80: callboard.v1.PutSettingsRequest.ValuesEntry
+	(CrashPolicy)(0),                       // 81: callboard.v1.CrashPolicy
+	(*Actor)(nil),                          // 82: callboard.v1.Actor
+	(Consistency)(0),                       // 83: callboard.v1.Consistency
+	(*Decision)(nil),                       // 84: callboard.v1.Decision
+	(*Request)(nil),                        // 85: callboard.v1.Request
+	(*Header)(nil),                         // 86: callboard.v1.Header
+	(*Error)(nil),                          // 87: callboard.v1.Error
+	(*Pool)(nil),                           // 88: callboard.v1.Pool
+	(*PoolConfig)(nil),                     // 89: callboard.v1.PoolConfig
+	(*Runner)(nil),                         // 90: callboard.v1.Runner
+	(*KeptDrain)(nil),                      // 91: callboard.v1.KeptDrain
+	(*RolloutPlan)(nil),                    // 92: callboard.v1.RolloutPlan
+	(*Rollout)(nil),                        // 93: callboard.v1.Rollout
+	(*Namespace)(nil),                      // 94: callboard.v1.Namespace
 }
 var file_callboard_v1_api_proto_depIdxs = []int32{
-	75, // 0: callboard.v1.CreateRequest.crash_policy:type_name -> callboard.v1.CrashPolicy
-	76, // 1: callboard.v1.CreateResponse.actor:type_name -> callboard.v1.Actor
+	81, // 0: callboard.v1.CreateRequest.crash_policy:type_name -> callboard.v1.CrashPolicy
+	82, // 1: callboard.v1.CreateResponse.actor:type_name -> callboard.v1.Actor
 	3,  // 2: callboard.v1.CreateBatchRequest.actors:type_name -> callboard.v1.NewActor
-	75, // 3: callboard.v1.NewActor.crash_policy:type_name -> callboard.v1.CrashPolicy
-	75, // 4: callboard.v1.GetOrCreateRequest.crash_policy:type_name -> callboard.v1.CrashPolicy
-	76, // 5: callboard.v1.GetOrCreateResponse.actor:type_name -> callboard.v1.Actor
-	77, // 6: callboard.v1.GetRequest.consistency:type_name -> callboard.v1.Consistency
-	76, // 7: callboard.v1.GetResponse.actor:type_name -> callboard.v1.Actor
-	77, // 8: callboard.v1.ListRequest.consistency:type_name -> callboard.v1.Consistency
-	76, // 9: callboard.v1.ListResponse.actors:type_name -> callboard.v1.Actor
-	76, // 10: callboard.v1.WakeResponse.actor:type_name -> callboard.v1.Actor
-	76, // 11: callboard.v1.ResolveResponse.actor:type_name -> callboard.v1.Actor
-	76, // 12: callboard.v1.SleepResponse.actor:type_name -> callboard.v1.Actor
-	76, // 13: callboard.v1.RescheduleResponse.actor:type_name -> callboard.v1.Actor
-	77, // 14: callboard.v1.ExplainRequest.consistency:type_name -> callboard.v1.Consistency
-	76, // 15: callboard.v1.ExplainResponse.actor:type_name -> callboard.v1.Actor
-	78, // 16: callboard.v1.ExplainResponse.decision:type_name -> callboard.v1.Decision
-	77, // 17: callboard.v1.ListRequestsRequest.consistency:type_name -> callboard.v1.Consistency
-	79, // 18: callboard.v1.ListRequestsResponse.requests:type_name -> callboard.v1.Request
+	81, // 3: callboard.v1.NewActor.crash_policy:type_name -> callboard.v1.CrashPolicy
+	81, // 4: callboard.v1.GetOrCreateRequest.crash_policy:type_name -> callboard.v1.CrashPolicy
+	82, // 5: callboard.v1.GetOrCreateResponse.actor:type_name -> callboard.v1.Actor
+	83, // 6: callboard.v1.GetRequest.consistency:type_name -> callboard.v1.Consistency
+	82, // 7: callboard.v1.GetResponse.actor:type_name -> callboard.v1.Actor
+	83, // 8: callboard.v1.ListRequest.consistency:type_name -> callboard.v1.Consistency
+	82, // 9: callboard.v1.ListResponse.actors:type_name -> callboard.v1.Actor
+	82, // 10: callboard.v1.WakeResponse.actor:type_name -> callboard.v1.Actor
+	82, // 11: callboard.v1.ResolveResponse.actor:type_name -> callboard.v1.Actor
+	82, // 12: callboard.v1.SleepResponse.actor:type_name -> callboard.v1.Actor
+	82, // 13: callboard.v1.RescheduleResponse.actor:type_name -> callboard.v1.Actor
+	83, // 14: callboard.v1.ExplainRequest.consistency:type_name -> callboard.v1.Consistency
+	82, // 15: callboard.v1.ExplainResponse.actor:type_name -> callboard.v1.Actor
+	84, // 16: callboard.v1.ExplainResponse.decision:type_name -> callboard.v1.Decision
+	83, // 17: callboard.v1.ListRequestsRequest.consistency:type_name -> callboard.v1.Consistency
+	85, // 18: callboard.v1.ListRequestsResponse.requests:type_name -> callboard.v1.Request
 	29, // 19: callboard.v1.RefreshMetadataResponse.check:type_name -> callboard.v1.EndpointCheck
-	80, // 20: callboard.v1.CheckHealthRequest.headers:type_name -> callboard.v1.Header
+	86, // 20: callboard.v1.CheckHealthRequest.headers:type_name -> callboard.v1.Header
 	29, // 21: callboard.v1.CheckHealthResponse.check:type_name -> callboard.v1.EndpointCheck
-	81, // 22: callboard.v1.EndpointCheck.error:type_name -> callboard.v1.Error
-	77, // 23: callboard.v1.PoolServiceListRequest.consistency:type_name -> callboard.v1.Consistency
-	82, // 24: callboard.v1.PoolServiceListResponse.pools:type_name -> callboard.v1.Pool
-	77, // 25: callboard.v1.PoolServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
-	82, // 26: callboard.v1.PoolServiceGetResponse.pool:type_name -> callboard.v1.Pool
-	83, // 27: callboard.v1.PoolServicePutRequest.config:type_name -> callboard.v1.PoolConfig
-	82, // 28: callboard.v1.PoolServicePutResponse.pool:type_name -> callboard.v1.Pool
-	77, // 29: callboard.v1.RunnerServiceListRequest.consistency:type_name -> callboard.v1.Consistency
-	84, // 30: callboard.v1.RunnerServiceListResponse.runners:type_name -> callboard.v1.Runner
-	77, // 31: callboard.v1.RunnerServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
-	84, // 32: callboard.v1.RunnerServiceGetResponse.runner:type_name -> callboard.v1.Runner
-	84, // 33: callboard.v1.DrainResponse.runner:type_name -> callboard.v1.Runner
-	84, // 34: callboard.v1.UndrainResponse.runner:type_name -> callboard.v1.Runner
-	77, // 35: callboard.v1.PlanRequest.consistency:type_name -> callboard.v1.Consistency
-	85, // 36: callboard.v1.PlanResponse.plan:type_name -> callboard.v1.RolloutPlan
-	77, // 37: callboard.v1.RolloutServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
-	86, // 38: callboard.v1.RolloutServiceGetResponse.rollout:type_name -> callboard.v1.Rollout
-	86, // 39: callboard.v1.PauseResponse.rollout:type_name -> callboard.v1.Rollout
-	86, // 40: callboard.v1.ResumeResponse.rollout:type_name -> callboard.v1.Rollout
-	77, // 41: callboard.v1.RolloutServiceListRequest.consistency:type_name -> callboard.v1.Consistency
-	86, // 42: callboard.v1.RolloutServiceListResponse.rollouts:type_name -> callboard.v1.Rollout
-	77, // 43: callboard.v1.NamespaceServiceListRequest.consistency:type_name -> callboard.v1.Consistency
-	87, // 44: callboard.v1.NamespaceServiceListResponse.namespaces:type_name -> callboard.v1.Namespace
-	87, // 45: callboard.v1.NamespaceServiceCreateResponse.namespace:type_name -> callboard.v1.Namespace
-	77, // 46: callboard.v1.ClusterServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
-	62, // 47: callboard.v1.ClusterServiceGetResponse.peers:type_name -> callboard.v1.Peer
-	62, // 48: callboard.v1.ListPeersResponse.peers:type_name -> callboard.v1.Peer
-	77, // 49: callboard.v1.GetSettingsRequest.consistency:type_name -> callboard.v1.Consistency
-	69, // 50: callboard.v1.GetSettingsResponse.settings:type_name -> callboard.v1.Setting
-	74, // 51: callboard.v1.PutSettingsRequest.values:type_name -> callboard.v1.PutSettingsRequest.ValuesEntry
-	69, // 52: callboard.v1.PutSettingsResponse.settings:type_name -> callboard.v1.Setting
-	0,  // 53: callboard.v1.ActorService.Create:input_type -> callboard.v1.CreateRequest
-	2,  // 54: callboard.v1.ActorService.CreateBatch:input_type -> callboard.v1.CreateBatchRequest
-	5,  // 55: callboard.v1.ActorService.GetOrCreate:input_type -> callboard.v1.GetOrCreateRequest
-	7,  // 56: callboard.v1.ActorService.Get:input_type -> callboard.v1.GetRequest
-	9,  // 57: callboard.v1.ActorService.List:input_type -> callboard.v1.ListRequest
-	11, // 58: callboard.v1.ActorService.Wake:input_type -> callboard.v1.WakeRequest
-	13, // 59: callboard.v1.ActorService.Resolve:input_type -> callboard.v1.ResolveRequest
-	15, // 60: callboard.v1.ActorService.Sleep:input_type -> callboard.v1.SleepRequest
-	17, // 61: callboard.v1.ActorService.Reschedule:input_type -> callboard.v1.RescheduleRequest
-	19, // 62: callboard.v1.ActorService.Destroy:input_type -> callboard.v1.DestroyRequest
-	21, // 63: callboard.v1.ActorService.Explain:input_type -> callboard.v1.ExplainRequest
-	30, // 64: callboard.v1.PoolService.List:input_type -> callboard.v1.PoolServiceListRequest
-	32, // 65: callboard.v1.PoolService.Get:input_type -> callboard.v1.PoolServiceGetRequest
-	34, // 66: callboard.v1.PoolService.Put:input_type -> callboard.v1.PoolServicePutRequest
-	36, // 67: callboard.v1.PoolService.Delete:input_type -> callboard.v1.PoolServiceDeleteRequest
-	23, // 68: callboard.v1.PoolService.ListRequests:input_type -> callboard.v1.ListRequestsRequest
-	25, // 69: callboard.v1.PoolService.RefreshMetadata:input_type -> callboard.v1.RefreshMetadataRequest
-	27, // 70: callboard.v1.PoolService.CheckHealth:input_type -> callboard.v1.CheckHealthRequest
-	38, // 71: callboard.v1.RunnerService.List:input_type -> callboard.v1.RunnerServiceListRequest
-	40, // 72: callboard.v1.RunnerService.Get:input_type -> callboard.v1.RunnerServiceGetRequest
-	42, // 73: callboard.v1.RunnerService.Drain:input_type -> callboard.v1.DrainRequest
-	44, // 74: callboard.v1.RunnerService.Undrain:input_type -> callboard.v1.UndrainRequest
-	46, // 75: callboard.v1.RolloutService.Plan:input_type -> callboard.v1.PlanRequest
-	48, // 76: callboard.v1.RolloutService.Get:input_type -> callboard.v1.RolloutServiceGetRequest
-	50, // 77: callboard.v1.RolloutService.Pause:input_type -> callboard.v1.PauseRequest
-	52, // 78: callboard.v1.RolloutService.Resume:input_type -> callboard.v1.ResumeRequest
-	54, // 79: callboard.v1.RolloutService.List:input_type -> callboard.v1.RolloutServiceListRequest
-	56, // 80: callboard.v1.NamespaceService.List:input_type -> callboard.v1.NamespaceServiceListRequest
-	58, // 81: callboard.v1.NamespaceService.Create:input_type -> callboard.v1.NamespaceServiceCreateRequest
-	60, // 82: callboard.v1.ClusterService.Get:input_type -> callboard.v1.ClusterServiceGetRequest
-	63, // 83: callboard.v1.ClusterService.ListPeers:input_type -> callboard.v1.ListPeersRequest
-	65, // 84: callboard.v1.ClusterService.AddVoter:input_type -> callboard.v1.AddVoterRequest
-	67, // 85: callboard.v1.ClusterService.RemovePeer:input_type -> callboard.v1.RemovePeerRequest
-	70, // 86: callboard.v1.ClusterService.GetSettings:input_type -> callboard.v1.GetSettingsRequest
-	72, // 87: callboard.v1.ClusterService.PutSettings:input_type -> callboard.v1.PutSettingsRequest
-	1,  // 88: callboard.v1.ActorService.Create:output_type -> callboard.v1.CreateResponse
-	4,  // 89: callboard.v1.ActorService.CreateBatch:output_type -> callboard.v1.CreateBatchResponse
-	6,  // 90: callboard.v1.ActorService.GetOrCreate:output_type -> callboard.v1.GetOrCreateResponse
-	8,  // 91: callboard.v1.ActorService.Get:output_type -> callboard.v1.GetResponse
-	10, // 92: callboard.v1.ActorService.List:output_type -> callboard.v1.ListResponse
-	12, // 93: callboard.v1.ActorService.Wake:output_type -> callboard.v1.WakeResponse
-	14, // 94: callboard.v1.ActorService.Resolve:output_type -> callboard.v1.ResolveResponse
-	16, // 95: callboard.v1.ActorService.Sleep:output_type -> callboard.v1.SleepResponse
-	18, // 96: callboard.v1.ActorService.Reschedule:output_type -> callboard.v1.RescheduleResponse
-	20, // 97: callboard.v1.ActorService.Destroy:output_type -> callboard.v1.DestroyResponse
-	22, // 98: callboard.v1.ActorService.Explain:output_type -> callboard.v1.ExplainResponse
-	31, // 99: callboard.v1.PoolService.List:output_type -> callboard.v1.PoolServiceListResponse
-	33, // 100: callboard.v1.PoolService.Get:output_type -> callboard.v1.PoolServiceGetResponse
-	35, // 101: callboard.v1.PoolService.Put:output_type -> callboard.v1.PoolServicePutResponse
-	37, // 102: callboard.v1.PoolService.Delete:output_type -> callboard.v1.PoolServiceDeleteResponse
-	24, // 103: callboard.v1.PoolService.ListRequests:output_type -> callboard.v1.ListRequestsResponse
-	26, // 104: callboard.v1.PoolService.RefreshMetadata:output_type -> callboard.v1.RefreshMetadataResponse
-	28, // 105: callboard.v1.PoolService.CheckHealth:output_type -> callboard.v1.CheckHealthResponse
-	39, // 106: callboard.v1.RunnerService.List:output_type -> callboard.v1.RunnerServiceListResponse
-	41, // 107: callboard.v1.RunnerService.Get:output_type -> callboard.v1.RunnerServiceGetResponse
-	43, // 108: callboard.v1.RunnerService.Drain:output_type -> callboard.v1.DrainResponse
-	45, // 109: callboard.v1.RunnerService.Undrain:output_type -> callboard.v1.UndrainResponse
-	47, // 110: callboard.v1.RolloutService.Plan:output_type -> callboard.v1.PlanResponse
-	49, // 111: callboard.v1.RolloutService.Get:output_type -> callboard.v1.RolloutServiceGetResponse
-	51, // 112: callboard.v1.RolloutService.Pause:output_type -> callboard.v1.PauseResponse
-	53, // 113: callboard.v1.RolloutService.Resume:output_type -> callboard.v1.ResumeResponse
-	55, // 114: callboard.v1.RolloutService.List:output_type -> callboard.v1.RolloutServiceListResponse
-	57, // 115: callboard.v1.NamespaceService.List:output_type -> callboard.v1.NamespaceServiceListResponse
-	59, // 116: callboard.v1.NamespaceService.Create:output_type -> callboard.v1.NamespaceServiceCreateResponse
-	61, // 117: callboard.v1.ClusterService.Get:output_type -> callboard.v1.ClusterServiceGetResponse
-	64, // 118: callboard.v1.ClusterService.ListPeers:output_type -> callboard.v1.ListPeersResponse
-	66, // 119: callboard.v1.ClusterService.AddVoter:output_type -> callboard.v1.AddVoterResponse
-	68, // 120: callboard.v1.ClusterService.RemovePeer:output_type -> callboard.v1.RemovePeerResponse
-	71, // 121: callboard.v1.ClusterService.GetSettings:output_type -> callboard.v1.GetSettingsResponse
-	73, // 122: callboard.v1.ClusterService.PutSettings:output_type -> callboard.v1.PutSettingsResponse
-	88, // [88:123] is the sub-list for method output_type
-	53, // [53:88] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	87, // 22: callboard.v1.EndpointCheck.error:type_name -> callboard.v1.Error
+	83, // 23: callboard.v1.PoolServiceListRequest.consistency:type_name -> callboard.v1.Consistency
+	88, // 24: callboard.v1.PoolServiceListResponse.pools:type_name -> callboard.v1.Pool
+	83, // 25: callboard.v1.PoolServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
+	88, // 26: callboard.v1.PoolServiceGetResponse.pool:type_name -> callboard.v1.Pool
+	89, // 27: callboard.v1.PoolServicePutRequest.config:type_name -> callboard.v1.PoolConfig
+	88, // 28: callboard.v1.PoolServicePutResponse.pool:type_name -> callboard.v1.Pool
+	83, // 29: callboard.v1.RunnerServiceListRequest.consistency:type_name -> callboard.v1.Consistency
+	90, // 30: callboard.v1.RunnerServiceListResponse.runners:type_name -> callboard.v1.Runner
+	83, // 31: callboard.v1.RunnerServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
+	90, // 32: callboard.v1.RunnerServiceGetResponse.runner:type_name -> callboard.v1.Runner
+	90, // 33: callboard.v1.DrainResponse.runner:type_name -> callboard.v1.Runner
+	90, // 34: callboard.v1.UndrainResponse.runner:type_name -> callboard.v1.Runner
+	83, // 35: callboard.v1.ListDrainsRequest.consistency:type_name -> callboard.v1.Consistency
+	91, // 36: callboard.v1.ListDrainsResponse.drains:type_name -> callboard.v1.KeptDrain
+	83, // 37: callboard.v1.PlanRequest.consistency:type_name -> callboard.v1.Consistency
+	92, // 38: callboard.v1.PlanResponse.plan:type_name -> callboard.v1.RolloutPlan
+	83, // 39: callboard.v1.RolloutServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
+	93, // 40: callboard.v1.RolloutServiceGetResponse.rollout:type_name -> callboard.v1.Rollout
+	93, // 41: callboard.v1.PauseResponse.rollout:type_name -> callboard.v1.Rollout
+	93, // 42: callboard.v1.ResumeResponse.rollout:type_name -> callboard.v1.Rollout
+	88, // 43: callboard.v1.HoldResponse.pool:type_name -> callboard.v1.Pool
+	88, // 44: callboard.v1.ReleaseResponse.pool:type_name -> callboard.v1.Pool
+	83, // 45: callboard.v1.RolloutServiceListRequest.consistency:type_name -> callboard.v1.Consistency
+	93, // 46: callboard.v1.RolloutServiceListResponse.rollouts:type_name -> callboard.v1.Rollout
+	83, // 47: callboard.v1.NamespaceServiceListRequest.consistency:type_name -> callboard.v1.Consistency
+	94, // 48: callboard.v1.NamespaceServiceListResponse.namespaces:type_name -> callboard.v1.Namespace
+	94, // 49: callboard.v1.NamespaceServiceCreateResponse.namespace:type_name -> callboard.v1.Namespace
+	83, // 50: callboard.v1.ClusterServiceGetRequest.consistency:type_name -> callboard.v1.Consistency
+	68, // 51: callboard.v1.ClusterServiceGetResponse.peers:type_name -> callboard.v1.Peer
+	68, // 52: callboard.v1.ListPeersResponse.peers:type_name -> callboard.v1.Peer
+	83, // 53: callboard.v1.GetSettingsRequest.consistency:type_name -> callboard.v1.Consistency
+	75, // 54: callboard.v1.GetSettingsResponse.settings:type_name -> callboard.v1.Setting
+	80, // 55: callboard.v1.PutSettingsRequest.values:type_name -> callboard.v1.PutSettingsRequest.ValuesEntry
+	75, // 56: callboard.v1.PutSettingsResponse.settings:type_name -> callboard.v1.Setting
+	0,  // 57: callboard.v1.ActorService.Create:input_type -> callboard.v1.CreateRequest
+	2,  // 58: callboard.v1.ActorService.CreateBatch:input_type -> callboard.v1.CreateBatchRequest
+	5,  // 59: callboard.v1.ActorService.GetOrCreate:input_type -> callboard.v1.GetOrCreateRequest
+	7,  // 60: callboard.v1.ActorService.Get:input_type -> callboard.v1.GetRequest
+	9,  // 61: callboard.v1.ActorService.List:input_type -> callboard.v1.ListRequest
+	11, // 62: callboard.v1.ActorService.Wake:input_type -> callboard.v1.WakeRequest
+	13, // 63: callboard.v1.ActorService.Resolve:input_type -> callboard.v1.ResolveRequest
+	15, // 64: callboard.v1.ActorService.Sleep:input_type -> callboard.v1.SleepRequest
+	17, // 65: callboard.v1.ActorService.Reschedule:input_type -> callboard.v1.RescheduleRequest
+	19, // 66: callboard.v1.ActorService.Destroy:input_type -> callboard.v1.DestroyRequest
+	21, // 67: callboard.v1.ActorService.Explain:input_type -> callboard.v1.ExplainRequest
+	30, // 68: callboard.v1.PoolService.List:input_type -> callboard.v1.PoolServiceListRequest
+	32, // 69: callboard.v1.PoolService.Get:input_type -> callboard.v1.PoolServiceGetRequest
+	34, // 70: callboard.v1.PoolService.Put:input_type -> callboard.v1.PoolServicePutRequest
+	36, // 71: callboard.v1.PoolService.Delete:input_type -> callboard.v1.PoolServiceDeleteRequest
+	23, // 72: callboard.v1.PoolService.ListRequests:input_type -> callboard.v1.ListRequestsRequest
+	25, // 73: callboard.v1.PoolService.RefreshMetadata:input_type -> callboard.v1.RefreshMetadataRequest
+	27, // 74: callboard.v1.PoolService.CheckHealth:input_type -> callboard.v1.CheckHealthRequest
+	38, // 75: callboard.v1.RunnerService.List:input_type -> callboard.v1.RunnerServiceListRequest
+	40, // 76: callboard.v1.RunnerService.Get:input_type -> callboard.v1.RunnerServiceGetRequest
+	42, // 77: callboard.v1.RunnerService.Drain:input_type -> callboard.v1.DrainRequest
+	44, // 78: callboard.v1.RunnerService.Undrain:input_type -> callboard.v1.UndrainRequest
+	46, // 79: callboard.v1.RunnerService.ListDrains:input_type -> callboard.v1.ListDrainsRequest
+	48, // 80: callboard.v1.RolloutService.Plan:input_type -> callboard.v1.PlanRequest
+	50, // 81: callboard.v1.RolloutService.Get:input_type -> callboard.v1.RolloutServiceGetRequest
+	52, // 82: callboard.v1.RolloutService.Pause:input_type -> callboard.v1.PauseRequest
+	54, // 83: callboard.v1.RolloutService.Resume:input_type -> callboard.v1.ResumeRequest
+	56, // 84: callboard.v1.RolloutService.Hold:input_type -> callboard.v1.HoldRequest
+	58, // 85: callboard.v1.RolloutService.Release:input_type -> callboard.v1.ReleaseRequest
+	60, // 86: callboard.v1.RolloutService.List:input_type -> callboard.v1.RolloutServiceListRequest
+	62, // 87: callboard.v1.NamespaceService.List:input_type -> callboard.v1.NamespaceServiceListRequest
+	64, // 88: callboard.v1.NamespaceService.Create:input_type -> callboard.v1.NamespaceServiceCreateRequest
+	66, // 89: callboard.v1.ClusterService.Get:input_type -> callboard.v1.ClusterServiceGetRequest
+	69, // 90: callboard.v1.ClusterService.ListPeers:input_type -> callboard.v1.ListPeersRequest
+	71, // 91: callboard.v1.ClusterService.AddVoter:input_type -> callboard.v1.AddVoterRequest
+	73, // 92: callboard.v1.ClusterService.RemovePeer:input_type -> callboard.v1.RemovePeerRequest
+	76, // 93: callboard.v1.ClusterService.GetSettings:input_type -> callboard.v1.GetSettingsRequest
+	78, // 94: callboard.v1.ClusterService.PutSettings:input_type -> callboard.v1.PutSettingsRequest
+	1,  // 95: callboard.v1.ActorService.Create:output_type -> callboard.v1.CreateResponse
+	4,  // 96: callboard.v1.ActorService.CreateBatch:output_type -> callboard.v1.CreateBatchResponse
+	6,  // 97: callboard.v1.ActorService.GetOrCreate:output_type -> callboard.v1.GetOrCreateResponse
+	8,  // 98: callboard.v1.ActorService.Get:output_type -> callboard.v1.GetResponse
+	10, // 99: callboard.v1.ActorService.List:output_type -> callboard.v1.ListResponse
+	12, // 100: callboard.v1.ActorService.Wake:output_type -> callboard.v1.WakeResponse
+	14, // 101: callboard.v1.ActorService.Resolve:output_type -> callboard.v1.ResolveResponse
+	16, // 102: callboard.v1.ActorService.Sleep:output_type -> callboard.v1.SleepResponse
+	18, // 103: callboard.v1.ActorService.Reschedule:output_type -> callboard.v1.RescheduleResponse
+	20, // 104: callboard.v1.ActorService.Destroy:output_type -> callboard.v1.DestroyResponse
+	22, // 105: callboard.v1.ActorService.Explain:output_type -> callboard.v1.ExplainResponse
+	31, // 106: callboard.v1.PoolService.List:output_type -> callboard.v1.PoolServiceListResponse
+	33, // 107: callboard.v1.PoolService.Get:output_type -> callboard.v1.PoolServiceGetResponse
+	35, // 108: callboard.v1.PoolService.Put:output_type -> callboard.v1.PoolServicePutResponse
+	37, // 109: callboard.v1.PoolService.Delete:output_type -> callboard.v1.PoolServiceDeleteResponse
+	24, // 110: callboard.v1.PoolService.ListRequests:output_type -> callboard.v1.ListRequestsResponse
+	26, // 111: callboard.v1.PoolService.RefreshMetadata:output_type -> callboard.v1.RefreshMetadataResponse
+	28, // 112: callboard.v1.PoolService.CheckHealth:output_type -> callboard.v1.CheckHealthResponse
+	39, // 113: callboard.v1.RunnerService.List:output_type -> callboard.v1.RunnerServiceListResponse
+	41, // 114: callboard.v1.RunnerService.Get:output_type -> callboard.v1.RunnerServiceGetResponse
+	43, // 115: callboard.v1.RunnerService.Drain:output_type -> callboard.v1.DrainResponse
+	45, // 116: callboard.v1.RunnerService.Undrain:output_type -> callboard.v1.UndrainResponse
+	47, // 117: callboard.v1.RunnerService.ListDrains:output_type -> callboard.v1.ListDrainsResponse
+	49, // 118: callboard.v1.RolloutService.Plan:output_type -> callboard.v1.PlanResponse
+	51, // 119: callboard.v1.RolloutService.Get:output_type -> callboard.v1.RolloutServiceGetResponse
+	53, // 120: callboard.v1.RolloutService.Pause:output_type -> callboard.v1.PauseResponse
+	55, // 121: callboard.v1.RolloutService.Resume:output_type -> callboard.v1.ResumeResponse
+	57, // 122: callboard.v1.RolloutService.Hold:output_type -> callboard.v1.HoldResponse
+	59, // 123: callboard.v1.RolloutService.Release:output_type -> callboard.v1.ReleaseResponse
+	61, // 124: callboard.v1.RolloutService.List:output_type -> callboard.v1.RolloutServiceListResponse
+	63, // 125: callboard.v1.NamespaceService.List:output_type -> callboard.v1.NamespaceServiceListResponse
+	65, // 126: callboard.v1.NamespaceService.Create:output_type -> callboard.v1.NamespaceServiceCreateResponse
+	67, // 127: callboard.v1.ClusterService.Get:output_type -> callboard.v1.ClusterServiceGetResponse
+	70, // 128: callboard.v1.ClusterService.ListPeers:output_type -> callboard.v1.ListPeersResponse
+	72, // 129: callboard.v1.ClusterService.AddVoter:output_type -> callboard.v1.AddVoterResponse
+	74, // 130: callboard.v1.ClusterService.RemovePeer:output_type -> callboard.v1.RemovePeerResponse
+	77, // 131: callboard.v1.ClusterService.GetSettings:output_type -> callboard.v1.GetSettingsResponse
+	79, // 132: callboard.v1.ClusterService.PutSettings:output_type -> callboard.v1.PutSettingsResponse
+	95, // [95:133] is the sub-list for method output_type
+	57, // [57:95] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_api_proto_init() }
@@ -5289,7 +5749,7 @@ func file_callboard_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_api_proto_rawDesc), len(file_callboard_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   75,
+			NumMessages:   81,
 			NumExtensions: 0,
 			NumServices:   6,
 		},

@@ -893,10 +893,11 @@ var PoolService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	RunnerService_List_FullMethodName    = "/callboard.v1.RunnerService/List"
-	RunnerService_Get_FullMethodName     = "/callboard.v1.RunnerService/Get"
-	RunnerService_Drain_FullMethodName   = "/callboard.v1.RunnerService/Drain"
-	RunnerService_Undrain_FullMethodName = "/callboard.v1.RunnerService/Undrain"
+	RunnerService_List_FullMethodName       = "/callboard.v1.RunnerService/List"
+	RunnerService_Get_FullMethodName        = "/callboard.v1.RunnerService/Get"
+	RunnerService_Drain_FullMethodName      = "/callboard.v1.RunnerService/Drain"
+	RunnerService_Undrain_FullMethodName    = "/callboard.v1.RunnerService/Undrain"
+	RunnerService_ListDrains_FullMethodName = "/callboard.v1.RunnerService/ListDrains"
 )
 
 // RunnerServiceClient is the client API for RunnerService service.
@@ -911,8 +912,10 @@ type RunnerServiceClient interface {
 	Get(ctx context.Context, in *RunnerServiceGetRequest, opts ...grpc.CallOption) (*RunnerServiceGetResponse, error)
 	// Drain takes a runner out of placement at once and moves its actors away, at its pool's pace. It does not wait for that.
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error)
-	// Undrain calls off a drain that Drain began. Moves that are decided go on.
+	// Undrain calls off a drain that Drain began. Moves that are decided go on. It also forgets a drain that outlived its runner.
 	Undrain(ctx context.Context, in *UndrainRequest, opts ...grpc.CallOption) (*UndrainResponse, error)
+	// ListDrains shows the drains of a pool that Drain began and that outlive their runners, by key.
+	ListDrains(ctx context.Context, in *ListDrainsRequest, opts ...grpc.CallOption) (*ListDrainsResponse, error)
 }
 
 type runnerServiceClient struct {
@@ -963,6 +966,16 @@ func (c *runnerServiceClient) Undrain(ctx context.Context, in *UndrainRequest, o
 	return out, nil
 }
 
+func (c *runnerServiceClient) ListDrains(ctx context.Context, in *ListDrainsRequest, opts ...grpc.CallOption) (*ListDrainsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListDrainsResponse)
+	err := c.cc.Invoke(ctx, RunnerService_ListDrains_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RunnerServiceServer is the server API for RunnerService service.
 // All implementations must embed UnimplementedRunnerServiceServer
 // for forward compatibility.
@@ -975,8 +988,10 @@ type RunnerServiceServer interface {
 	Get(context.Context, *RunnerServiceGetRequest) (*RunnerServiceGetResponse, error)
 	// Drain takes a runner out of placement at once and moves its actors away, at its pool's pace. It does not wait for that.
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
-	// Undrain calls off a drain that Drain began. Moves that are decided go on.
+	// Undrain calls off a drain that Drain began. Moves that are decided go on. It also forgets a drain that outlived its runner.
 	Undrain(context.Context, *UndrainRequest) (*UndrainResponse, error)
+	// ListDrains shows the drains of a pool that Drain began and that outlive their runners, by key.
+	ListDrains(context.Context, *ListDrainsRequest) (*ListDrainsResponse, error)
 	mustEmbedUnimplementedRunnerServiceServer()
 }
 
@@ -998,6 +1013,9 @@ func (UnimplementedRunnerServiceServer) Drain(context.Context, *DrainRequest) (*
 }
 func (UnimplementedRunnerServiceServer) Undrain(context.Context, *UndrainRequest) (*UndrainResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Undrain not implemented")
+}
+func (UnimplementedRunnerServiceServer) ListDrains(context.Context, *ListDrainsRequest) (*ListDrainsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListDrains not implemented")
 }
 func (UnimplementedRunnerServiceServer) mustEmbedUnimplementedRunnerServiceServer() {}
 func (UnimplementedRunnerServiceServer) testEmbeddedByValue()                       {}
@@ -1092,6 +1110,24 @@ func _RunnerService_Undrain_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RunnerService_ListDrains_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListDrainsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunnerServiceServer).ListDrains(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunnerService_ListDrains_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunnerServiceServer).ListDrains(ctx, req.(*ListDrainsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RunnerService_ServiceDesc is the grpc.ServiceDesc for RunnerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1115,17 +1151,23 @@ var RunnerService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Undrain",
 			Handler:    _RunnerService_Undrain_Handler,
 		},
+		{
+			MethodName: "ListDrains",
+			Handler:    _RunnerService_ListDrains_Handler,
+		},
 	},
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "callboard/v1/api.proto",
 }
 
 const (
-	RolloutService_Plan_FullMethodName   = "/callboard.v1.RolloutService/Plan"
-	RolloutService_Get_FullMethodName    = "/callboard.v1.RolloutService/Get"
-	RolloutService_Pause_FullMethodName  = "/callboard.v1.RolloutService/Pause"
-	RolloutService_Resume_FullMethodName = "/callboard.v1.RolloutService/Resume"
-	RolloutService_List_FullMethodName   = "/callboard.v1.RolloutService/List"
+	RolloutService_Plan_FullMethodName    = "/callboard.v1.RolloutService/Plan"
+	RolloutService_Get_FullMethodName     = "/callboard.v1.RolloutService/Get"
+	RolloutService_Pause_FullMethodName   = "/callboard.v1.RolloutService/Pause"
+	RolloutService_Resume_FullMethodName  = "/callboard.v1.RolloutService/Resume"
+	RolloutService_Hold_FullMethodName    = "/callboard.v1.RolloutService/Hold"
+	RolloutService_Release_FullMethodName = "/callboard.v1.RolloutService/Release"
+	RolloutService_List_FullMethodName    = "/callboard.v1.RolloutService/List"
 )
 
 // RolloutServiceClient is the client API for RolloutService service.
@@ -1143,6 +1185,11 @@ type RolloutServiceClient interface {
 	Pause(ctx context.Context, in *PauseRequest, opts ...grpc.CallOption) (*PauseResponse, error)
 	// Resume lets it go on, at its rate: what was missed is not made up for.
 	Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*ResumeResponse, error)
+	// Hold rolls a version back: its runners give up their actors, as in a drain by an operator, and whoever brings it gets none, until Release
+	// or until a rollout to a higher version is done.
+	Hold(ctx context.Context, in *HoldRequest, opts ...grpc.CallOption) (*HoldResponse, error)
+	// Release lets a version that is held back get actors again.
+	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
 	// List shows the rollouts of a pool, newest first; ended ones for an hour.
 	List(ctx context.Context, in *RolloutServiceListRequest, opts ...grpc.CallOption) (*RolloutServiceListResponse, error)
 }
@@ -1195,6 +1242,26 @@ func (c *rolloutServiceClient) Resume(ctx context.Context, in *ResumeRequest, op
 	return out, nil
 }
 
+func (c *rolloutServiceClient) Hold(ctx context.Context, in *HoldRequest, opts ...grpc.CallOption) (*HoldResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HoldResponse)
+	err := c.cc.Invoke(ctx, RolloutService_Hold_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *rolloutServiceClient) Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseResponse)
+	err := c.cc.Invoke(ctx, RolloutService_Release_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *rolloutServiceClient) List(ctx context.Context, in *RolloutServiceListRequest, opts ...grpc.CallOption) (*RolloutServiceListResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RolloutServiceListResponse)
@@ -1220,6 +1287,11 @@ type RolloutServiceServer interface {
 	Pause(context.Context, *PauseRequest) (*PauseResponse, error)
 	// Resume lets it go on, at its rate: what was missed is not made up for.
 	Resume(context.Context, *ResumeRequest) (*ResumeResponse, error)
+	// Hold rolls a version back: its runners give up their actors, as in a drain by an operator, and whoever brings it gets none, until Release
+	// or until a rollout to a higher version is done.
+	Hold(context.Context, *HoldRequest) (*HoldResponse, error)
+	// Release lets a version that is held back get actors again.
+	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
 	// List shows the rollouts of a pool, newest first; ended ones for an hour.
 	List(context.Context, *RolloutServiceListRequest) (*RolloutServiceListResponse, error)
 	mustEmbedUnimplementedRolloutServiceServer()
@@ -1243,6 +1315,12 @@ func (UnimplementedRolloutServiceServer) Pause(context.Context, *PauseRequest) (
 }
 func (UnimplementedRolloutServiceServer) Resume(context.Context, *ResumeRequest) (*ResumeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Resume not implemented")
+}
+func (UnimplementedRolloutServiceServer) Hold(context.Context, *HoldRequest) (*HoldResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Hold not implemented")
+}
+func (UnimplementedRolloutServiceServer) Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Release not implemented")
 }
 func (UnimplementedRolloutServiceServer) List(context.Context, *RolloutServiceListRequest) (*RolloutServiceListResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method List not implemented")
@@ -1340,6 +1418,42 @@ func _RolloutService_Resume_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RolloutService_Hold_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HoldRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RolloutServiceServer).Hold(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RolloutService_Hold_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RolloutServiceServer).Hold(ctx, req.(*HoldRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RolloutService_Release_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RolloutServiceServer).Release(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RolloutService_Release_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RolloutServiceServer).Release(ctx, req.(*ReleaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RolloutService_List_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RolloutServiceListRequest)
 	if err := dec(in); err != nil {
@@ -1380,6 +1494,14 @@ var RolloutService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Resume",
 			Handler:    _RolloutService_Resume_Handler,
+		},
+		{
+			MethodName: "Hold",
+			Handler:    _RolloutService_Hold_Handler,
+		},
+		{
+			MethodName: "Release",
+			Handler:    _RolloutService_Release_Handler,
 		},
 		{
 			MethodName: "List",

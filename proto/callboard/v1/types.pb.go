@@ -1313,6 +1313,7 @@ type Pool struct {
 	LiveActors       uint64                 `protobuf:"varint,10,opt,name=live_actors,json=liveActors,proto3" json:"live_actors,omitempty"`
 	RolloutId        uint64                 `protobuf:"varint,11,opt,name=rollout_id,json=rolloutId,proto3" json:"rollout_id,omitempty"` // of the open rollout; 0: none
 	DrainingRunners  uint32                 `protobuf:"varint,12,opt,name=draining_runners,json=drainingRunners,proto3" json:"draining_runners,omitempty"`
+	HeldVersions     []*HeldVersion         `protobuf:"bytes,14,rep,name=held_versions,json=heldVersions,proto3" json:"held_versions,omitempty"`           // by version
 	PacedActors      uint64                 `protobuf:"varint,13,opt,name=paced_actors,json=pacedActors,proto3" json:"paced_actors,omitempty"`             // they were on a lost runner, and wait for their turn before they are pending
 	OpenRequests     uint32                 `protobuf:"varint,30,opt,name=open_requests,json=openRequests,proto3" json:"open_requests,omitempty"`          // of a serverless pool
 	WaitingRequests  uint32                 `protobuf:"varint,31,opt,name=waiting_requests,json=waitingRequests,proto3" json:"waiting_requests,omitempty"` // of those: their runners have not connected yet
@@ -1438,6 +1439,13 @@ func (x *Pool) GetDrainingRunners() uint32 {
 	return 0
 }
 
+func (x *Pool) GetHeldVersions() []*HeldVersion {
+	if x != nil {
+		return x.HeldVersions
+	}
+	return nil
+}
+
 func (x *Pool) GetPacedActors() uint64 {
 	if x != nil {
 		return x.PacedActors
@@ -1487,6 +1495,200 @@ func (x *Pool) GetEndpointPollTs() int64 {
 	return 0
 }
 
+// HeldVersion is a version that a rollback left behind: whoever brings it gets no actors.
+type HeldVersion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	StartTs       int64                  `protobuf:"varint,3,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeldVersion) Reset() {
+	*x = HeldVersion{}
+	mi := &file_callboard_v1_types_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeldVersion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeldVersion) ProtoMessage() {}
+
+func (x *HeldVersion) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_types_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeldVersion.ProtoReflect.Descriptor instead.
+func (*HeldVersion) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *HeldVersion) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *HeldVersion) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *HeldVersion) GetStartTs() int64 {
+	if x != nil {
+		return x.StartTs
+	}
+	return 0
+}
+
+// KeptDrain is an operator's drain as it outlives its runner.
+type KeptDrain struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`                                  // of the runner
+	Version       uint32                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`                         // of the runner
+	DeadlineTs    int64                  `protobuf:"varint,5,opt,name=deadline_ts,json=deadlineTs,proto3" json:"deadline_ts,omitempty"` // 0: none
+	Reason        string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	Force         bool                   `protobuf:"varint,7,opt,name=force,proto3" json:"force,omitempty"`
+	Keep          bool                   `protobuf:"varint,8,opt,name=keep,proto3" json:"keep,omitempty"`         // a new process with the key and version inherits it also when it has finished
+	Finished      bool                   `protobuf:"varint,9,opt,name=finished,proto3" json:"finished,omitempty"` // the runner had given up its last actor
+	KeptTs        int64                  `protobuf:"varint,10,opt,name=kept_ts,json=keptTs,proto3" json:"kept_ts,omitempty"`
+	ForgetTs      int64                  `protobuf:"varint,11,opt,name=forget_ts,json=forgetTs,proto3" json:"forget_ts,omitempty"` // about when it is forgotten
+	RunnerId      string                 `protobuf:"bytes,12,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`  // of the runner that has it now; empty: none is there
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeptDrain) Reset() {
+	*x = KeptDrain{}
+	mi := &file_callboard_v1_types_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeptDrain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeptDrain) ProtoMessage() {}
+
+func (x *KeptDrain) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_types_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeptDrain.ProtoReflect.Descriptor instead.
+func (*KeptDrain) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *KeptDrain) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *KeptDrain) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *KeptDrain) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *KeptDrain) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *KeptDrain) GetDeadlineTs() int64 {
+	if x != nil {
+		return x.DeadlineTs
+	}
+	return 0
+}
+
+func (x *KeptDrain) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *KeptDrain) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *KeptDrain) GetKeep() bool {
+	if x != nil {
+		return x.Keep
+	}
+	return false
+}
+
+func (x *KeptDrain) GetFinished() bool {
+	if x != nil {
+		return x.Finished
+	}
+	return false
+}
+
+func (x *KeptDrain) GetKeptTs() int64 {
+	if x != nil {
+		return x.KeptTs
+	}
+	return 0
+}
+
+func (x *KeptDrain) GetForgetTs() int64 {
+	if x != nil {
+		return x.ForgetTs
+	}
+	return 0
+}
+
+func (x *KeptDrain) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
 type Runner struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	RunnerId         string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
@@ -1518,7 +1720,7 @@ type Runner struct {
 
 func (x *Runner) Reset() {
 	*x = Runner{}
-	mi := &file_callboard_v1_types_proto_msgTypes[9]
+	mi := &file_callboard_v1_types_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +1732,7 @@ func (x *Runner) String() string {
 func (*Runner) ProtoMessage() {}
 
 func (x *Runner) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[9]
+	mi := &file_callboard_v1_types_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1745,7 @@ func (x *Runner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Runner.ProtoReflect.Descriptor instead.
 func (*Runner) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{9}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Runner) GetRunnerId() string {
@@ -1723,13 +1925,14 @@ type Drain struct {
 	SafeToTerminate bool                   `protobuf:"varint,11,opt,name=safe_to_terminate,json=safeToTerminate,proto3" json:"safe_to_terminate,omitempty"` // it has nothing and gets nothing any more
 	Standby         bool                   `protobuf:"varint,12,opt,name=standby,proto3" json:"standby,omitempty"`                                          // it connected when it was outdated already, and has had no actor since
 	BlockedBy       []*Blocker             `protobuf:"bytes,13,rep,name=blocked_by,json=blockedBy,proto3" json:"blocked_by,omitempty"`
+	Held            bool                   `protobuf:"varint,14,opt,name=held,proto3" json:"held,omitempty"` // because a rollback holds its version back
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_callboard_v1_types_proto_msgTypes[10]
+	mi := &file_callboard_v1_types_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1741,7 +1944,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[10]
+	mi := &file_callboard_v1_types_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1754,7 +1957,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{10}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Drain) GetCause() DrainCause {
@@ -1848,6 +2051,13 @@ func (x *Drain) GetBlockedBy() []*Blocker {
 	return nil
 }
 
+func (x *Drain) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
 // Blocker is one reason why evictions that are due do not happen now.
 type Blocker struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1860,7 +2070,7 @@ type Blocker struct {
 
 func (x *Blocker) Reset() {
 	*x = Blocker{}
-	mi := &file_callboard_v1_types_proto_msgTypes[11]
+	mi := &file_callboard_v1_types_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1872,7 +2082,7 @@ func (x *Blocker) String() string {
 func (*Blocker) ProtoMessage() {}
 
 func (x *Blocker) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[11]
+	mi := &file_callboard_v1_types_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1885,7 +2095,7 @@ func (x *Blocker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blocker.ProtoReflect.Descriptor instead.
 func (*Blocker) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Blocker) GetCode() string {
@@ -1937,13 +2147,14 @@ type Rollout struct {
 	BlockedBy       []*Blocker             `protobuf:"bytes,23,rep,name=blocked_by,json=blockedBy,proto3" json:"blocked_by,omitempty"`
 	EtaTs           int64                  `protobuf:"varint,24,opt,name=eta_ts,json=etaTs,proto3" json:"eta_ts,omitempty"`                           // when the last actor has left, as things stand; 0: unknown, see blocked_by
 	EtaIsEstimate   bool                   `protobuf:"varint,25,opt,name=eta_is_estimate,json=etaIsEstimate,proto3" json:"eta_is_estimate,omitempty"` // the end was extrapolated: too much is left to be run ahead
+	HeldVersions    []*HeldVersion         `protobuf:"bytes,26,rep,name=held_versions,json=heldVersions,proto3" json:"held_versions,omitempty"`       // of the pool
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Rollout) Reset() {
 	*x = Rollout{}
-	mi := &file_callboard_v1_types_proto_msgTypes[12]
+	mi := &file_callboard_v1_types_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2166,7 @@ func (x *Rollout) String() string {
 func (*Rollout) ProtoMessage() {}
 
 func (x *Rollout) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[12]
+	mi := &file_callboard_v1_types_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2179,7 @@ func (x *Rollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rollout.ProtoReflect.Descriptor instead.
 func (*Rollout) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Rollout) GetNamespace() string {
@@ -2146,6 +2357,13 @@ func (x *Rollout) GetEtaIsEstimate() bool {
 	return false
 }
 
+func (x *Rollout) GetHeldVersions() []*HeldVersion {
+	if x != nil {
+		return x.HeldVersions
+	}
+	return nil
+}
+
 // RolloutPlan is what a newer version would do to a pool, found by running the scheduler ahead on a copy of the state.
 type RolloutPlan struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2171,7 +2389,7 @@ type RolloutPlan struct {
 
 func (x *RolloutPlan) Reset() {
 	*x = RolloutPlan{}
-	mi := &file_callboard_v1_types_proto_msgTypes[13]
+	mi := &file_callboard_v1_types_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2183,7 +2401,7 @@ func (x *RolloutPlan) String() string {
 func (*RolloutPlan) ProtoMessage() {}
 
 func (x *RolloutPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[13]
+	mi := &file_callboard_v1_types_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2196,7 +2414,7 @@ func (x *RolloutPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutPlan.ProtoReflect.Descriptor instead.
 func (*RolloutPlan) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{13}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RolloutPlan) GetNamespace() string {
@@ -2322,7 +2540,7 @@ type PlanPoint struct {
 
 func (x *PlanPoint) Reset() {
 	*x = PlanPoint{}
-	mi := &file_callboard_v1_types_proto_msgTypes[14]
+	mi := &file_callboard_v1_types_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2334,7 +2552,7 @@ func (x *PlanPoint) String() string {
 func (*PlanPoint) ProtoMessage() {}
 
 func (x *PlanPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[14]
+	mi := &file_callboard_v1_types_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2347,7 +2565,7 @@ func (x *PlanPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanPoint.ProtoReflect.Descriptor instead.
 func (*PlanPoint) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{14}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PlanPoint) GetAtMs() int64 {
@@ -2376,7 +2594,7 @@ type ActorError struct {
 
 func (x *ActorError) Reset() {
 	*x = ActorError{}
-	mi := &file_callboard_v1_types_proto_msgTypes[15]
+	mi := &file_callboard_v1_types_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2388,7 +2606,7 @@ func (x *ActorError) String() string {
 func (*ActorError) ProtoMessage() {}
 
 func (x *ActorError) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[15]
+	mi := &file_callboard_v1_types_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2401,7 +2619,7 @@ func (x *ActorError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorError.ProtoReflect.Descriptor instead.
 func (*ActorError) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{15}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ActorError) GetCode() string {
@@ -2460,7 +2678,7 @@ type Actor struct {
 
 func (x *Actor) Reset() {
 	*x = Actor{}
-	mi := &file_callboard_v1_types_proto_msgTypes[16]
+	mi := &file_callboard_v1_types_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2472,7 +2690,7 @@ func (x *Actor) String() string {
 func (*Actor) ProtoMessage() {}
 
 func (x *Actor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[16]
+	mi := &file_callboard_v1_types_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2485,7 +2703,7 @@ func (x *Actor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Actor.ProtoReflect.Descriptor instead.
 func (*Actor) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{16}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Actor) GetActorId() string {
@@ -2695,7 +2913,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_callboard_v1_types_proto_msgTypes[17]
+	mi := &file_callboard_v1_types_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +2925,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_types_proto_msgTypes[17]
+	mi := &file_callboard_v1_types_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +2938,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_types_proto_rawDescGZIP(), []int{17}
+	return file_callboard_v1_types_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Decision) GetIndex() uint64 {
@@ -2874,7 +3092,7 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"\bdrain_ts\x18\v \x01(\x03R\adrainTs\x12\x1b\n" +
 	"\texpire_ts\x18\f \x01(\x03R\bexpireTs\x12\x15\n" +
 	"\x06end_ts\x18\r \x01(\x03R\x05endTs\x12)\n" +
-	"\x05error\x18\x0e \x01(\v2\x13.callboard.v1.ErrorR\x05error\"\xea\x05\n" +
+	"\x05error\x18\x0e \x01(\v2\x13.callboard.v1.ErrorR\x05error\"\xaa\x06\n" +
 	"\x04Pool\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x120\n" +
@@ -2892,14 +3110,34 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"liveActors\x12\x1d\n" +
 	"\n" +
 	"rollout_id\x18\v \x01(\x04R\trolloutId\x12)\n" +
-	"\x10draining_runners\x18\f \x01(\rR\x0fdrainingRunners\x12!\n" +
+	"\x10draining_runners\x18\f \x01(\rR\x0fdrainingRunners\x12>\n" +
+	"\rheld_versions\x18\x0e \x03(\v2\x19.callboard.v1.HeldVersionR\fheldVersions\x12!\n" +
 	"\fpaced_actors\x18\r \x01(\x04R\vpacedActors\x12#\n" +
 	"\ropen_requests\x18\x1e \x01(\rR\fopenRequests\x12)\n" +
 	"\x10waiting_requests\x18\x1f \x01(\rR\x0fwaitingRequests\x12B\n" +
 	"\x0eendpoint_error\x18  \x01(\v2\x1b.callboard.v1.EndpointErrorR\rendpointError\x12)\n" +
 	"\x10endpoint_runtime\x18! \x01(\tR\x0fendpointRuntime\x12)\n" +
 	"\x10endpoint_version\x18\" \x01(\rR\x0fendpointVersion\x12(\n" +
-	"\x10endpoint_poll_ts\x18# \x01(\x03R\x0eendpointPollTs\"\xb4\x06\n" +
+	"\x10endpoint_poll_ts\x18# \x01(\x03R\x0eendpointPollTs\"Z\n" +
+	"\vHeldVersion\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x19\n" +
+	"\bstart_ts\x18\x03 \x01(\x03R\astartTs\"\xbb\x02\n" +
+	"\tKeptDrain\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\rR\aversion\x12\x1f\n" +
+	"\vdeadline_ts\x18\x05 \x01(\x03R\n" +
+	"deadlineTs\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05force\x18\a \x01(\bR\x05force\x12\x12\n" +
+	"\x04keep\x18\b \x01(\bR\x04keep\x12\x1a\n" +
+	"\bfinished\x18\t \x01(\bR\bfinished\x12\x17\n" +
+	"\akept_ts\x18\n" +
+	" \x01(\x03R\x06keptTs\x12\x1b\n" +
+	"\tforget_ts\x18\v \x01(\x03R\bforgetTs\x12\x1b\n" +
+	"\trunner_id\x18\f \x01(\tR\brunnerId\"\xb4\x06\n" +
 	"\x06Runner\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\tR\brunnerId\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -2928,7 +3166,7 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"\x11ineligible_reason\x18\x14 \x01(\tR\x10ineligibleReason\x12!\n" +
 	"\fnamespace_id\x18\x15 \x01(\tR\vnamespaceId\x12)\n" +
 	"\x05drain\x18\x16 \x01(\v2\x13.callboard.v1.DrainR\x05drain\x12+\n" +
-	"\x12keep_on_lease_lost\x18\x17 \x01(\bR\x0fkeepOnLeaseLost\"\x92\x03\n" +
+	"\x12keep_on_lease_lost\x18\x17 \x01(\bR\x0fkeepOnLeaseLost\"\xa6\x03\n" +
 	"\x05Drain\x12.\n" +
 	"\x05cause\x18\x01 \x01(\x0e2\x18.callboard.v1.DrainCauseR\x05cause\x12\x19\n" +
 	"\bstart_ts\x18\x02 \x01(\x03R\astartTs\x12\x1f\n" +
@@ -2945,11 +3183,12 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"\x11safe_to_terminate\x18\v \x01(\bR\x0fsafeToTerminate\x12\x18\n" +
 	"\astandby\x18\f \x01(\bR\astandby\x124\n" +
 	"\n" +
-	"blocked_by\x18\r \x03(\v2\x15.callboard.v1.BlockerR\tblockedBy\"R\n" +
+	"blocked_by\x18\r \x03(\v2\x15.callboard.v1.BlockerR\tblockedBy\x12\x12\n" +
+	"\x04held\x18\x0e \x01(\bR\x04held\"R\n" +
 	"\aBlocker\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x19\n" +
-	"\buntil_ts\x18\x03 \x01(\x03R\auntilTs\"\xf8\x05\n" +
+	"\buntil_ts\x18\x03 \x01(\x03R\auntilTs\"\xb8\x06\n" +
 	"\aRollout\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x0e\n" +
@@ -2979,7 +3218,8 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"blocked_by\x18\x17 \x03(\v2\x15.callboard.v1.BlockerR\tblockedBy\x12\x15\n" +
 	"\x06eta_ts\x18\x18 \x01(\x03R\x05etaTs\x12&\n" +
-	"\x0feta_is_estimate\x18\x19 \x01(\bR\retaIsEstimate\"\xd6\x03\n" +
+	"\x0feta_is_estimate\x18\x19 \x01(\bR\retaIsEstimate\x12>\n" +
+	"\rheld_versions\x18\x1a \x03(\v2\x19.callboard.v1.HeldVersionR\fheldVersions\"\xd6\x03\n" +
 	"\vRolloutPlan\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x18\n" +
@@ -3143,7 +3383,7 @@ func file_callboard_v1_types_proto_rawDescGZIP() []byte {
 }
 
 var file_callboard_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_callboard_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_callboard_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_callboard_v1_types_proto_goTypes = []any{
 	(CrashPolicy)(0),      // 0: callboard.v1.CrashPolicy
 	(ActorState)(0),       // 1: callboard.v1.ActorState
@@ -3164,19 +3404,21 @@ var file_callboard_v1_types_proto_goTypes = []any{
 	(*EndpointError)(nil), // 16: callboard.v1.EndpointError
 	(*Request)(nil),       // 17: callboard.v1.Request
 	(*Pool)(nil),          // 18: callboard.v1.Pool
-	(*Runner)(nil),        // 19: callboard.v1.Runner
-	(*Drain)(nil),         // 20: callboard.v1.Drain
-	(*Blocker)(nil),       // 21: callboard.v1.Blocker
-	(*Rollout)(nil),       // 22: callboard.v1.Rollout
-	(*RolloutPlan)(nil),   // 23: callboard.v1.RolloutPlan
-	(*PlanPoint)(nil),     // 24: callboard.v1.PlanPoint
-	(*ActorError)(nil),    // 25: callboard.v1.ActorError
-	(*Actor)(nil),         // 26: callboard.v1.Actor
-	(*Decision)(nil),      // 27: callboard.v1.Decision
-	nil,                   // 28: callboard.v1.Error.MetadataEntry
+	(*HeldVersion)(nil),   // 19: callboard.v1.HeldVersion
+	(*KeptDrain)(nil),     // 20: callboard.v1.KeptDrain
+	(*Runner)(nil),        // 21: callboard.v1.Runner
+	(*Drain)(nil),         // 22: callboard.v1.Drain
+	(*Blocker)(nil),       // 23: callboard.v1.Blocker
+	(*Rollout)(nil),       // 24: callboard.v1.Rollout
+	(*RolloutPlan)(nil),   // 25: callboard.v1.RolloutPlan
+	(*PlanPoint)(nil),     // 26: callboard.v1.PlanPoint
+	(*ActorError)(nil),    // 27: callboard.v1.ActorError
+	(*Actor)(nil),         // 28: callboard.v1.Actor
+	(*Decision)(nil),      // 29: callboard.v1.Decision
+	nil,                   // 30: callboard.v1.Error.MetadataEntry
 }
 var file_callboard_v1_types_proto_depIdxs = []int32{
-	28, // 0: callboard.v1.Error.metadata:type_name -> callboard.v1.Error.MetadataEntry
+	30, // 0: callboard.v1.Error.metadata:type_name -> callboard.v1.Error.MetadataEntry
 	5,  // 1: callboard.v1.PoolConfig.placement:type_name -> callboard.v1.Placement
 	14, // 2: callboard.v1.PoolConfig.serverless:type_name -> callboard.v1.Serverless
 	15, // 3: callboard.v1.Serverless.headers:type_name -> callboard.v1.Header
@@ -3184,24 +3426,26 @@ var file_callboard_v1_types_proto_depIdxs = []int32{
 	8,  // 5: callboard.v1.Request.end:type_name -> callboard.v1.RequestEnd
 	10, // 6: callboard.v1.Request.error:type_name -> callboard.v1.Error
 	13, // 7: callboard.v1.Pool.config:type_name -> callboard.v1.PoolConfig
-	16, // 8: callboard.v1.Pool.endpoint_error:type_name -> callboard.v1.EndpointError
-	4,  // 9: callboard.v1.Runner.state:type_name -> callboard.v1.RunnerState
-	3,  // 10: callboard.v1.Runner.drain_cause:type_name -> callboard.v1.DrainCause
-	20, // 11: callboard.v1.Runner.drain:type_name -> callboard.v1.Drain
-	3,  // 12: callboard.v1.Drain.cause:type_name -> callboard.v1.DrainCause
-	21, // 13: callboard.v1.Drain.blocked_by:type_name -> callboard.v1.Blocker
-	9,  // 14: callboard.v1.Rollout.state:type_name -> callboard.v1.RolloutState
-	21, // 15: callboard.v1.Rollout.blocked_by:type_name -> callboard.v1.Blocker
-	24, // 16: callboard.v1.RolloutPlan.points:type_name -> callboard.v1.PlanPoint
-	21, // 17: callboard.v1.RolloutPlan.blocked_by:type_name -> callboard.v1.Blocker
-	0,  // 18: callboard.v1.Actor.crash_policy:type_name -> callboard.v1.CrashPolicy
-	1,  // 19: callboard.v1.Actor.state:type_name -> callboard.v1.ActorState
-	25, // 20: callboard.v1.Actor.error:type_name -> callboard.v1.ActorError
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	19, // 8: callboard.v1.Pool.held_versions:type_name -> callboard.v1.HeldVersion
+	16, // 9: callboard.v1.Pool.endpoint_error:type_name -> callboard.v1.EndpointError
+	4,  // 10: callboard.v1.Runner.state:type_name -> callboard.v1.RunnerState
+	3,  // 11: callboard.v1.Runner.drain_cause:type_name -> callboard.v1.DrainCause
+	22, // 12: callboard.v1.Runner.drain:type_name -> callboard.v1.Drain
+	3,  // 13: callboard.v1.Drain.cause:type_name -> callboard.v1.DrainCause
+	23, // 14: callboard.v1.Drain.blocked_by:type_name -> callboard.v1.Blocker
+	9,  // 15: callboard.v1.Rollout.state:type_name -> callboard.v1.RolloutState
+	23, // 16: callboard.v1.Rollout.blocked_by:type_name -> callboard.v1.Blocker
+	19, // 17: callboard.v1.Rollout.held_versions:type_name -> callboard.v1.HeldVersion
+	26, // 18: callboard.v1.RolloutPlan.points:type_name -> callboard.v1.PlanPoint
+	23, // 19: callboard.v1.RolloutPlan.blocked_by:type_name -> callboard.v1.Blocker
+	0,  // 20: callboard.v1.Actor.crash_policy:type_name -> callboard.v1.CrashPolicy
+	1,  // 21: callboard.v1.Actor.state:type_name -> callboard.v1.ActorState
+	27, // 22: callboard.v1.Actor.error:type_name -> callboard.v1.ActorError
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_types_proto_init() }
@@ -3211,14 +3455,14 @@ func file_callboard_v1_types_proto_init() {
 	}
 	file_callboard_v1_types_proto_msgTypes[3].OneofWrappers = []any{}
 	file_callboard_v1_types_proto_msgTypes[4].OneofWrappers = []any{}
-	file_callboard_v1_types_proto_msgTypes[16].OneofWrappers = []any{}
+	file_callboard_v1_types_proto_msgTypes[18].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_types_proto_rawDesc), len(file_callboard_v1_types_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -254,6 +254,10 @@ type Op struct {
 	//	*Op_CancelDrain
 	//	*Op_FinishDrain
 	//	*Op_HoldVerdict
+	//	*Op_HoldVersion
+	//	*Op_ReleaseVersion
+	//	*Op_RememberDrain
+	//	*Op_ForgetDrain
 	//	*Op_CreateActor
 	//	*Op_AssignActor
 	//	*Op_EnqueueActor
@@ -502,6 +506,42 @@ func (x *Op) GetHoldVerdict() *HoldVerdict {
 	if x != nil {
 		if x, ok := x.Op.(*Op_HoldVerdict); ok {
 			return x.HoldVerdict
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetHoldVersion() *HoldVersion {
+	if x != nil {
+		if x, ok := x.Op.(*Op_HoldVersion); ok {
+			return x.HoldVersion
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetReleaseVersion() *ReleaseVersion {
+	if x != nil {
+		if x, ok := x.Op.(*Op_ReleaseVersion); ok {
+			return x.ReleaseVersion
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetRememberDrain() *RememberDrain {
+	if x != nil {
+		if x, ok := x.Op.(*Op_RememberDrain); ok {
+			return x.RememberDrain
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetForgetDrain() *ForgetDrain {
+	if x != nil {
+		if x, ok := x.Op.(*Op_ForgetDrain); ok {
+			return x.ForgetDrain
 		}
 	}
 	return nil
@@ -870,6 +910,22 @@ type Op_HoldVerdict struct {
 	HoldVerdict *HoldVerdict `protobuf:"bytes,33,opt,name=hold_verdict,json=holdVerdict,proto3,oneof"`
 }
 
+type Op_HoldVersion struct {
+	HoldVersion *HoldVersion `protobuf:"bytes,34,opt,name=hold_version,json=holdVersion,proto3,oneof"`
+}
+
+type Op_ReleaseVersion struct {
+	ReleaseVersion *ReleaseVersion `protobuf:"bytes,35,opt,name=release_version,json=releaseVersion,proto3,oneof"`
+}
+
+type Op_RememberDrain struct {
+	RememberDrain *RememberDrain `protobuf:"bytes,36,opt,name=remember_drain,json=rememberDrain,proto3,oneof"`
+}
+
+type Op_ForgetDrain struct {
+	ForgetDrain *ForgetDrain `protobuf:"bytes,37,opt,name=forget_drain,json=forgetDrain,proto3,oneof"`
+}
+
 type Op_CreateActor struct {
 	CreateActor *CreateActor `protobuf:"bytes,40,opt,name=create_actor,json=createActor,proto3,oneof"`
 }
@@ -1033,6 +1089,14 @@ func (*Op_CancelDrain) isOp_Op() {}
 func (*Op_FinishDrain) isOp_Op() {}
 
 func (*Op_HoldVerdict) isOp_Op() {}
+
+func (*Op_HoldVersion) isOp_Op() {}
+
+func (*Op_ReleaseVersion) isOp_Op() {}
+
+func (*Op_RememberDrain) isOp_Op() {}
+
+func (*Op_ForgetDrain) isOp_Op() {}
 
 func (*Op_CreateActor) isOp_Op() {}
 
@@ -2571,6 +2635,7 @@ type StartDrain struct {
 	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	Force         bool                   `protobuf:"varint,5,opt,name=force,proto3" json:"force,omitempty"`     // its actors move whether or not there is room
 	Standby       bool                   `protobuf:"varint,6,opt,name=standby,proto3" json:"standby,omitempty"` // it has just come, outdated already
+	Held          bool                   `protobuf:"varint,7,opt,name=held,proto3" json:"held,omitempty"`       // because its pool holds its version
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2647,6 +2712,319 @@ func (x *StartDrain) GetStandby() bool {
 	return false
 }
 
+func (x *StartDrain) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
+// HoldVersion keeps a version of a pool from getting actors, whoever brings it, until it is released.
+type HoldVersion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NamespaceId   []byte                 `protobuf:"bytes,1,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Version       uint32                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldVersion) Reset() {
+	*x = HoldVersion{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldVersion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldVersion) ProtoMessage() {}
+
+func (x *HoldVersion) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldVersion.ProtoReflect.Descriptor instead.
+func (*HoldVersion) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *HoldVersion) GetNamespaceId() []byte {
+	if x != nil {
+		return x.NamespaceId
+	}
+	return nil
+}
+
+func (x *HoldVersion) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *HoldVersion) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *HoldVersion) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ReleaseVersion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NamespaceId   []byte                 `protobuf:"bytes,1,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Version       uint32                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseVersion) Reset() {
+	*x = ReleaseVersion{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseVersion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseVersion) ProtoMessage() {}
+
+func (x *ReleaseVersion) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseVersion.ProtoReflect.Descriptor instead.
+func (*ReleaseVersion) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ReleaseVersion) GetNamespaceId() []byte {
+	if x != nil {
+		return x.NamespaceId
+	}
+	return nil
+}
+
+func (x *ReleaseVersion) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *ReleaseVersion) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+// RememberDrain keeps an operator's drain beyond its runner, under the runner's key; one that was kept under it before is replaced.
+type RememberDrain struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NamespaceId   []byte                 `protobuf:"bytes,1,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	InstanceId    []byte                 `protobuf:"bytes,4,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	Version       uint32                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	DeadlineMs    int64                  `protobuf:"varint,6,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"` // cluster clock; 0: none
+	Reason        string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Force         bool                   `protobuf:"varint,8,opt,name=force,proto3" json:"force,omitempty"`
+	Keep          bool                   `protobuf:"varint,9,opt,name=keep,proto3" json:"keep,omitempty"` // a new process with the key and version inherits it also when it has finished
+	Finished      bool                   `protobuf:"varint,10,opt,name=finished,proto3" json:"finished,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RememberDrain) Reset() {
+	*x = RememberDrain{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RememberDrain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RememberDrain) ProtoMessage() {}
+
+func (x *RememberDrain) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RememberDrain.ProtoReflect.Descriptor instead.
+func (*RememberDrain) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *RememberDrain) GetNamespaceId() []byte {
+	if x != nil {
+		return x.NamespaceId
+	}
+	return nil
+}
+
+func (x *RememberDrain) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *RememberDrain) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *RememberDrain) GetInstanceId() []byte {
+	if x != nil {
+		return x.InstanceId
+	}
+	return nil
+}
+
+func (x *RememberDrain) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *RememberDrain) GetDeadlineMs() int64 {
+	if x != nil {
+		return x.DeadlineMs
+	}
+	return 0
+}
+
+func (x *RememberDrain) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RememberDrain) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *RememberDrain) GetKeep() bool {
+	if x != nil {
+		return x.Keep
+	}
+	return false
+}
+
+func (x *RememberDrain) GetFinished() bool {
+	if x != nil {
+		return x.Finished
+	}
+	return false
+}
+
+type ForgetDrain struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NamespaceId   []byte                 `protobuf:"bytes,1,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetDrain) Reset() {
+	*x = ForgetDrain{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetDrain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetDrain) ProtoMessage() {}
+
+func (x *ForgetDrain) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetDrain.ProtoReflect.Descriptor instead.
+func (*ForgetDrain) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ForgetDrain) GetNamespaceId() []byte {
+	if x != nil {
+		return x.NamespaceId
+	}
+	return nil
+}
+
+func (x *ForgetDrain) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *ForgetDrain) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
 type CancelDrain struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RunnerId      []byte                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
@@ -2656,7 +3034,7 @@ type CancelDrain struct {
 
 func (x *CancelDrain) Reset() {
 	*x = CancelDrain{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2668,7 +3046,7 @@ func (x *CancelDrain) String() string {
 func (*CancelDrain) ProtoMessage() {}
 
 func (x *CancelDrain) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[25]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2681,7 +3059,7 @@ func (x *CancelDrain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelDrain.ProtoReflect.Descriptor instead.
 func (*CancelDrain) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{25}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CancelDrain) GetRunnerId() []byte {
@@ -2701,7 +3079,7 @@ type FinishDrain struct {
 
 func (x *FinishDrain) Reset() {
 	*x = FinishDrain{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2713,7 +3091,7 @@ func (x *FinishDrain) String() string {
 func (*FinishDrain) ProtoMessage() {}
 
 func (x *FinishDrain) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[26]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2726,7 +3104,7 @@ func (x *FinishDrain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishDrain.ProtoReflect.Descriptor instead.
 func (*FinishDrain) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{26}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *FinishDrain) GetRunnerId() []byte {
@@ -2751,7 +3129,7 @@ type PlanEvictions struct {
 
 func (x *PlanEvictions) Reset() {
 	*x = PlanEvictions{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2763,7 +3141,7 @@ func (x *PlanEvictions) String() string {
 func (*PlanEvictions) ProtoMessage() {}
 
 func (x *PlanEvictions) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2776,7 +3154,7 @@ func (x *PlanEvictions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanEvictions.ProtoReflect.Descriptor instead.
 func (*PlanEvictions) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{27}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PlanEvictions) GetNamespaceId() []byte {
@@ -2824,7 +3202,7 @@ type PlannedEviction struct {
 
 func (x *PlannedEviction) Reset() {
 	*x = PlannedEviction{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2836,7 +3214,7 @@ func (x *PlannedEviction) String() string {
 func (*PlannedEviction) ProtoMessage() {}
 
 func (x *PlannedEviction) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2849,7 +3227,7 @@ func (x *PlannedEviction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedEviction.ProtoReflect.Descriptor instead.
 func (*PlannedEviction) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{28}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PlannedEviction) GetRef() *Ref {
@@ -2879,7 +3257,7 @@ type EvictActor struct {
 
 func (x *EvictActor) Reset() {
 	*x = EvictActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2891,7 +3269,7 @@ func (x *EvictActor) String() string {
 func (*EvictActor) ProtoMessage() {}
 
 func (x *EvictActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2904,7 +3282,7 @@ func (x *EvictActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictActor.ProtoReflect.Descriptor instead.
 func (*EvictActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{29}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *EvictActor) GetRef() *Ref {
@@ -2947,7 +3325,7 @@ type PauseRollout struct {
 
 func (x *PauseRollout) Reset() {
 	*x = PauseRollout{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2959,7 +3337,7 @@ func (x *PauseRollout) String() string {
 func (*PauseRollout) ProtoMessage() {}
 
 func (x *PauseRollout) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2972,7 +3350,7 @@ func (x *PauseRollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRollout.ProtoReflect.Descriptor instead.
 func (*PauseRollout) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{30}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PauseRollout) GetNamespaceId() []byte {
@@ -3013,7 +3391,7 @@ type EvictionsReceived struct {
 
 func (x *EvictionsReceived) Reset() {
 	*x = EvictionsReceived{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3025,7 +3403,7 @@ func (x *EvictionsReceived) String() string {
 func (*EvictionsReceived) ProtoMessage() {}
 
 func (x *EvictionsReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3038,7 +3416,7 @@ func (x *EvictionsReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictionsReceived.ProtoReflect.Descriptor instead.
 func (*EvictionsReceived) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{31}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *EvictionsReceived) GetRefs() []*Ref {
@@ -3060,7 +3438,7 @@ type OpenRollout struct {
 
 func (x *OpenRollout) Reset() {
 	*x = OpenRollout{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3072,7 +3450,7 @@ func (x *OpenRollout) String() string {
 func (*OpenRollout) ProtoMessage() {}
 
 func (x *OpenRollout) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3085,7 +3463,7 @@ func (x *OpenRollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRollout.ProtoReflect.Descriptor instead.
 func (*OpenRollout) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{32}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *OpenRollout) GetNamespaceId() []byte {
@@ -3121,7 +3499,7 @@ type CloseRollout struct {
 
 func (x *CloseRollout) Reset() {
 	*x = CloseRollout{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3133,7 +3511,7 @@ func (x *CloseRollout) String() string {
 func (*CloseRollout) ProtoMessage() {}
 
 func (x *CloseRollout) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3146,7 +3524,7 @@ func (x *CloseRollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRollout.ProtoReflect.Descriptor instead.
 func (*CloseRollout) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{33}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CloseRollout) GetNamespaceId() []byte {
@@ -3188,7 +3566,7 @@ type ForgetRollout struct {
 
 func (x *ForgetRollout) Reset() {
 	*x = ForgetRollout{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3200,7 +3578,7 @@ func (x *ForgetRollout) String() string {
 func (*ForgetRollout) ProtoMessage() {}
 
 func (x *ForgetRollout) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3213,7 +3591,7 @@ func (x *ForgetRollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetRollout.ProtoReflect.Descriptor instead.
 func (*ForgetRollout) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{34}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ForgetRollout) GetNamespaceId() []byte {
@@ -3248,7 +3626,7 @@ type EndRolloutWait struct {
 
 func (x *EndRolloutWait) Reset() {
 	*x = EndRolloutWait{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3260,7 +3638,7 @@ func (x *EndRolloutWait) String() string {
 func (*EndRolloutWait) ProtoMessage() {}
 
 func (x *EndRolloutWait) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3273,7 +3651,7 @@ func (x *EndRolloutWait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndRolloutWait.ProtoReflect.Descriptor instead.
 func (*EndRolloutWait) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{35}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *EndRolloutWait) GetNamespaceId() []byte {
@@ -3305,7 +3683,7 @@ type CreateActor struct {
 
 func (x *CreateActor) Reset() {
 	*x = CreateActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3317,7 +3695,7 @@ func (x *CreateActor) String() string {
 func (*CreateActor) ProtoMessage() {}
 
 func (x *CreateActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3330,7 +3708,7 @@ func (x *CreateActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateActor.ProtoReflect.Descriptor instead.
 func (*CreateActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{36}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CreateActor) GetActorId() []byte {
@@ -3397,7 +3775,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3409,7 +3787,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3422,7 +3800,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{37}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Decision) GetInPool() uint32 {
@@ -3480,7 +3858,7 @@ type AssignActor struct {
 
 func (x *AssignActor) Reset() {
 	*x = AssignActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[38]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3492,7 +3870,7 @@ func (x *AssignActor) String() string {
 func (*AssignActor) ProtoMessage() {}
 
 func (x *AssignActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[38]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3505,7 +3883,7 @@ func (x *AssignActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignActor.ProtoReflect.Descriptor instead.
 func (*AssignActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{38}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AssignActor) GetRef() *Ref {
@@ -3553,7 +3931,7 @@ type EnqueueActor struct {
 
 func (x *EnqueueActor) Reset() {
 	*x = EnqueueActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[39]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3565,7 +3943,7 @@ func (x *EnqueueActor) String() string {
 func (*EnqueueActor) ProtoMessage() {}
 
 func (x *EnqueueActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[39]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3578,7 +3956,7 @@ func (x *EnqueueActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnqueueActor.ProtoReflect.Descriptor instead.
 func (*EnqueueActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{39}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *EnqueueActor) GetActorId() []byte {
@@ -3597,7 +3975,7 @@ type ActorRunning struct {
 
 func (x *ActorRunning) Reset() {
 	*x = ActorRunning{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[40]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3609,7 +3987,7 @@ func (x *ActorRunning) String() string {
 func (*ActorRunning) ProtoMessage() {}
 
 func (x *ActorRunning) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[40]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3622,7 +4000,7 @@ func (x *ActorRunning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorRunning.ProtoReflect.Descriptor instead.
 func (*ActorRunning) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{40}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ActorRunning) GetRef() *Ref {
@@ -3643,7 +4021,7 @@ type StopActor struct {
 
 func (x *StopActor) Reset() {
 	*x = StopActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[41]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3655,7 +4033,7 @@ func (x *StopActor) String() string {
 func (*StopActor) ProtoMessage() {}
 
 func (x *StopActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[41]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3668,7 +4046,7 @@ func (x *StopActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopActor.ProtoReflect.Descriptor instead.
 func (*StopActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{41}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *StopActor) GetRef() *Ref {
@@ -3712,7 +4090,7 @@ type ActorStopped struct {
 
 func (x *ActorStopped) Reset() {
 	*x = ActorStopped{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[42]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3724,7 +4102,7 @@ func (x *ActorStopped) String() string {
 func (*ActorStopped) ProtoMessage() {}
 
 func (x *ActorStopped) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[42]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3737,7 +4115,7 @@ func (x *ActorStopped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorStopped.ProtoReflect.Descriptor instead.
 func (*ActorStopped) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{42}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ActorStopped) GetRef() *Ref {
@@ -3827,7 +4205,7 @@ type SleepActor struct {
 
 func (x *SleepActor) Reset() {
 	*x = SleepActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[43]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3839,7 +4217,7 @@ func (x *SleepActor) String() string {
 func (*SleepActor) ProtoMessage() {}
 
 func (x *SleepActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[43]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3852,7 +4230,7 @@ func (x *SleepActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SleepActor.ProtoReflect.Descriptor instead.
 func (*SleepActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{43}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SleepActor) GetActorId() []byte {
@@ -3872,7 +4250,7 @@ type WakeActor struct {
 
 func (x *WakeActor) Reset() {
 	*x = WakeActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[44]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3884,7 +4262,7 @@ func (x *WakeActor) String() string {
 func (*WakeActor) ProtoMessage() {}
 
 func (x *WakeActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[44]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3897,7 +4275,7 @@ func (x *WakeActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WakeActor.ProtoReflect.Descriptor instead.
 func (*WakeActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{44}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *WakeActor) GetActorId() []byte {
@@ -3924,7 +4302,7 @@ type SetAlarm struct {
 
 func (x *SetAlarm) Reset() {
 	*x = SetAlarm{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[45]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3936,7 +4314,7 @@ func (x *SetAlarm) String() string {
 func (*SetAlarm) ProtoMessage() {}
 
 func (x *SetAlarm) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[45]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3949,7 +4327,7 @@ func (x *SetAlarm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAlarm.ProtoReflect.Descriptor instead.
 func (*SetAlarm) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{45}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SetAlarm) GetActorId() []byte {
@@ -3977,7 +4355,7 @@ type DestroyActor struct {
 
 func (x *DestroyActor) Reset() {
 	*x = DestroyActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[46]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3989,7 +4367,7 @@ func (x *DestroyActor) String() string {
 func (*DestroyActor) ProtoMessage() {}
 
 func (x *DestroyActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[46]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4002,7 +4380,7 @@ func (x *DestroyActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyActor.ProtoReflect.Descriptor instead.
 func (*DestroyActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{46}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *DestroyActor) GetActorId() []byte {
@@ -4028,7 +4406,7 @@ type ForgetActor struct {
 
 func (x *ForgetActor) Reset() {
 	*x = ForgetActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[47]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4040,7 +4418,7 @@ func (x *ForgetActor) String() string {
 func (*ForgetActor) ProtoMessage() {}
 
 func (x *ForgetActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[47]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4053,7 +4431,7 @@ func (x *ForgetActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetActor.ProtoReflect.Descriptor instead.
 func (*ForgetActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{47}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ForgetActor) GetActorId() []byte {
@@ -4073,7 +4451,7 @@ type SaveState struct {
 
 func (x *SaveState) Reset() {
 	*x = SaveState{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[48]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4085,7 +4463,7 @@ func (x *SaveState) String() string {
 func (*SaveState) ProtoMessage() {}
 
 func (x *SaveState) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[48]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4098,7 +4476,7 @@ func (x *SaveState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveState.ProtoReflect.Descriptor instead.
 func (*SaveState) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{48}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *SaveState) GetRef() *Ref {
@@ -4126,7 +4504,7 @@ type RaiseGeneration struct {
 
 func (x *RaiseGeneration) Reset() {
 	*x = RaiseGeneration{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[49]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4138,7 +4516,7 @@ func (x *RaiseGeneration) String() string {
 func (*RaiseGeneration) ProtoMessage() {}
 
 func (x *RaiseGeneration) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[49]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4151,7 +4529,7 @@ func (x *RaiseGeneration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseGeneration.ProtoReflect.Descriptor instead.
 func (*RaiseGeneration) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{49}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *RaiseGeneration) GetActorId() []byte {
@@ -4179,7 +4557,7 @@ type RememberOutcome struct {
 
 func (x *RememberOutcome) Reset() {
 	*x = RememberOutcome{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[50]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4191,7 +4569,7 @@ func (x *RememberOutcome) String() string {
 func (*RememberOutcome) ProtoMessage() {}
 
 func (x *RememberOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[50]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4204,7 +4582,7 @@ func (x *RememberOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RememberOutcome.ProtoReflect.Descriptor instead.
 func (*RememberOutcome) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{50}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RememberOutcome) GetKey() string {
@@ -4237,7 +4615,7 @@ type ForgetOutcomes struct {
 
 func (x *ForgetOutcomes) Reset() {
 	*x = ForgetOutcomes{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[51]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4249,7 +4627,7 @@ func (x *ForgetOutcomes) String() string {
 func (*ForgetOutcomes) ProtoMessage() {}
 
 func (x *ForgetOutcomes) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[51]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4262,7 +4640,7 @@ func (x *ForgetOutcomes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetOutcomes.ProtoReflect.Descriptor instead.
 func (*ForgetOutcomes) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{51}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ForgetOutcomes) GetBeforeMs() int64 {
@@ -4293,7 +4671,7 @@ type OpenRequest struct {
 
 func (x *OpenRequest) Reset() {
 	*x = OpenRequest{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[52]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4305,7 +4683,7 @@ func (x *OpenRequest) String() string {
 func (*OpenRequest) ProtoMessage() {}
 
 func (x *OpenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[52]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4318,7 +4696,7 @@ func (x *OpenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRequest.ProtoReflect.Descriptor instead.
 func (*OpenRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{52}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *OpenRequest) GetRequestId() []byte {
@@ -4416,7 +4794,7 @@ type SendRequest struct {
 
 func (x *SendRequest) Reset() {
 	*x = SendRequest{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[53]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4428,7 +4806,7 @@ func (x *SendRequest) String() string {
 func (*SendRequest) ProtoMessage() {}
 
 func (x *SendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[53]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4441,7 +4819,7 @@ func (x *SendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendRequest.ProtoReflect.Descriptor instead.
 func (*SendRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{53}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *SendRequest) GetRequestId() []byte {
@@ -4469,7 +4847,7 @@ type ClaimRequest struct {
 
 func (x *ClaimRequest) Reset() {
 	*x = ClaimRequest{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[54]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4481,7 +4859,7 @@ func (x *ClaimRequest) String() string {
 func (*ClaimRequest) ProtoMessage() {}
 
 func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[54]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4494,7 +4872,7 @@ func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{54}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ClaimRequest) GetRequestId() []byte {
@@ -4524,7 +4902,7 @@ type ExpireRequest struct {
 
 func (x *ExpireRequest) Reset() {
 	*x = ExpireRequest{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[55]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4536,7 +4914,7 @@ func (x *ExpireRequest) String() string {
 func (*ExpireRequest) ProtoMessage() {}
 
 func (x *ExpireRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[55]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4549,7 +4927,7 @@ func (x *ExpireRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireRequest.ProtoReflect.Descriptor instead.
 func (*ExpireRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{55}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ExpireRequest) GetRequestId() []byte {
@@ -4584,7 +4962,7 @@ type RetireRequest struct {
 
 func (x *RetireRequest) Reset() {
 	*x = RetireRequest{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[56]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4596,7 +4974,7 @@ func (x *RetireRequest) String() string {
 func (*RetireRequest) ProtoMessage() {}
 
 func (x *RetireRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[56]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4609,7 +4987,7 @@ func (x *RetireRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetireRequest.ProtoReflect.Descriptor instead.
 func (*RetireRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{56}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *RetireRequest) GetRequestId() []byte {
@@ -4639,7 +5017,7 @@ type EndRequest struct {
 
 func (x *EndRequest) Reset() {
 	*x = EndRequest{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[57]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4651,7 +5029,7 @@ func (x *EndRequest) String() string {
 func (*EndRequest) ProtoMessage() {}
 
 func (x *EndRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[57]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4664,7 +5042,7 @@ func (x *EndRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndRequest.ProtoReflect.Descriptor instead.
 func (*EndRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{57}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *EndRequest) GetRequestId() []byte {
@@ -4704,7 +5082,7 @@ type ForgetRequest struct {
 
 func (x *ForgetRequest) Reset() {
 	*x = ForgetRequest{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[58]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4716,7 +5094,7 @@ func (x *ForgetRequest) String() string {
 func (*ForgetRequest) ProtoMessage() {}
 
 func (x *ForgetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[58]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4729,7 +5107,7 @@ func (x *ForgetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetRequest.ProtoReflect.Descriptor instead.
 func (*ForgetRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{58}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ForgetRequest) GetRequestId() []byte {
@@ -4751,7 +5129,7 @@ type PutEndpoint struct {
 
 func (x *PutEndpoint) Reset() {
 	*x = PutEndpoint{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[59]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4763,7 +5141,7 @@ func (x *PutEndpoint) String() string {
 func (*PutEndpoint) ProtoMessage() {}
 
 func (x *PutEndpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[59]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4776,7 +5154,7 @@ func (x *PutEndpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutEndpoint.ProtoReflect.Descriptor instead.
 func (*PutEndpoint) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{59}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *PutEndpoint) GetNamespaceId() []byte {
@@ -4824,7 +5202,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[60]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4836,7 +5214,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[60]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4849,7 +5227,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{60}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Endpoint) GetFailures() uint32 {
@@ -4968,7 +5346,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x04base\x18\x03 \x01(\x04R\x04base\x12\x19\n" +
 	"\bclock_ms\x18\x04 \x01(\x03R\aclockMs\x12\x17\n" +
 	"\awall_ms\x18\x05 \x01(\x03R\x06wallMs\x12&\n" +
-	"\x03ops\x18\x06 \x03(\v2\x14.callboard.log.v1.OpR\x03ops\"\x8a\x1c\n" +
+	"\x03ops\x18\x06 \x03(\v2\x14.callboard.log.v1.OpR\x03ops\"\xa9\x1e\n" +
 	"\x02Op\x12T\n" +
 	"\x12leader_established\x18\x01 \x01(\v2#.callboard.log.v1.LeaderEstablishedH\x00R\x11leaderEstablished\x12B\n" +
 	"\fput_settings\x18\x02 \x01(\v2\x1d.callboard.log.v1.PutSettingsH\x00R\vputSettings\x12E\n" +
@@ -4996,6 +5374,10 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\fcancel_drain\x18\x1f \x01(\v2\x1d.callboard.log.v1.CancelDrainH\x00R\vcancelDrain\x12B\n" +
 	"\ffinish_drain\x18  \x01(\v2\x1d.callboard.log.v1.FinishDrainH\x00R\vfinishDrain\x12B\n" +
 	"\fhold_verdict\x18! \x01(\v2\x1d.callboard.log.v1.HoldVerdictH\x00R\vholdVerdict\x12B\n" +
+	"\fhold_version\x18\" \x01(\v2\x1d.callboard.log.v1.HoldVersionH\x00R\vholdVersion\x12K\n" +
+	"\x0frelease_version\x18# \x01(\v2 .callboard.log.v1.ReleaseVersionH\x00R\x0ereleaseVersion\x12H\n" +
+	"\x0eremember_drain\x18$ \x01(\v2\x1f.callboard.log.v1.RememberDrainH\x00R\rrememberDrain\x12B\n" +
+	"\fforget_drain\x18% \x01(\v2\x1d.callboard.log.v1.ForgetDrainH\x00R\vforgetDrain\x12B\n" +
 	"\fcreate_actor\x18( \x01(\v2\x1d.callboard.log.v1.CreateActorH\x00R\vcreateActor\x12B\n" +
 	"\fassign_actor\x18) \x01(\v2\x1d.callboard.log.v1.AssignActorH\x00R\vassignActor\x12E\n" +
 	"\renqueue_actor\x18* \x01(\v2\x1e.callboard.log.v1.EnqueueActorH\x00R\fenqueueActor\x12E\n" +
@@ -5173,7 +5555,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12'\n" +
 	"\x03ref\x18\x02 \x01(\v2\x15.callboard.log.v1.RefR\x03ref\"+\n" +
 	"\fForgetRunner\x12\x1b\n" +
-	"\trunner_id\x18\x01 \x01(\fR\brunnerId\"\xa8\x01\n" +
+	"\trunner_id\x18\x01 \x01(\fR\brunnerId\"\xbc\x01\n" +
 	"\n" +
 	"StartDrain\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12\x14\n" +
@@ -5182,7 +5564,35 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"deadlineMs\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05force\x18\x05 \x01(\bR\x05force\x12\x18\n" +
-	"\astandby\x18\x06 \x01(\bR\astandby\"*\n" +
+	"\astandby\x18\x06 \x01(\bR\astandby\x12\x12\n" +
+	"\x04held\x18\a \x01(\bR\x04held\"v\n" +
+	"\vHoldVersion\x12!\n" +
+	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\rR\aversion\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"a\n" +
+	"\x0eReleaseVersion\x12!\n" +
+	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\rR\aversion\"\x92\x02\n" +
+	"\rRememberDrain\x12!\n" +
+	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x1f\n" +
+	"\vinstance_id\x18\x04 \x01(\fR\n" +
+	"instanceId\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\rR\aversion\x12\x1f\n" +
+	"\vdeadline_ms\x18\x06 \x01(\x03R\n" +
+	"deadlineMs\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x14\n" +
+	"\x05force\x18\b \x01(\bR\x05force\x12\x12\n" +
+	"\x04keep\x18\t \x01(\bR\x04keep\x12\x1a\n" +
+	"\bfinished\x18\n" +
+	" \x01(\bR\bfinished\"V\n" +
+	"\vForgetDrain\x12!\n" +
+	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\"*\n" +
 	"\vCancelDrain\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\"*\n" +
 	"\vFinishDrain\x12\x1b\n" +
@@ -5400,7 +5810,7 @@ func file_callboard_log_v1_log_proto_rawDescGZIP() []byte {
 }
 
 var file_callboard_log_v1_log_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_callboard_log_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_callboard_log_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
 var file_callboard_log_v1_log_proto_goTypes = []any{
 	(StopCause)(0),             // 0: callboard.log.v1.StopCause
 	(NextState)(0),             // 1: callboard.log.v1.NextState
@@ -5429,42 +5839,46 @@ var file_callboard_log_v1_log_proto_goTypes = []any{
 	(*ReleaseOrphan)(nil),      // 24: callboard.log.v1.ReleaseOrphan
 	(*ForgetRunner)(nil),       // 25: callboard.log.v1.ForgetRunner
 	(*StartDrain)(nil),         // 26: callboard.log.v1.StartDrain
-	(*CancelDrain)(nil),        // 27: callboard.log.v1.CancelDrain
-	(*FinishDrain)(nil),        // 28: callboard.log.v1.FinishDrain
-	(*PlanEvictions)(nil),      // 29: callboard.log.v1.PlanEvictions
-	(*PlannedEviction)(nil),    // 30: callboard.log.v1.PlannedEviction
-	(*EvictActor)(nil),         // 31: callboard.log.v1.EvictActor
-	(*PauseRollout)(nil),       // 32: callboard.log.v1.PauseRollout
-	(*EvictionsReceived)(nil),  // 33: callboard.log.v1.EvictionsReceived
-	(*OpenRollout)(nil),        // 34: callboard.log.v1.OpenRollout
-	(*CloseRollout)(nil),       // 35: callboard.log.v1.CloseRollout
-	(*ForgetRollout)(nil),      // 36: callboard.log.v1.ForgetRollout
-	(*EndRolloutWait)(nil),     // 37: callboard.log.v1.EndRolloutWait
-	(*CreateActor)(nil),        // 38: callboard.log.v1.CreateActor
-	(*Decision)(nil),           // 39: callboard.log.v1.Decision
-	(*AssignActor)(nil),        // 40: callboard.log.v1.AssignActor
-	(*EnqueueActor)(nil),       // 41: callboard.log.v1.EnqueueActor
-	(*ActorRunning)(nil),       // 42: callboard.log.v1.ActorRunning
-	(*StopActor)(nil),          // 43: callboard.log.v1.StopActor
-	(*ActorStopped)(nil),       // 44: callboard.log.v1.ActorStopped
-	(*SleepActor)(nil),         // 45: callboard.log.v1.SleepActor
-	(*WakeActor)(nil),          // 46: callboard.log.v1.WakeActor
-	(*SetAlarm)(nil),           // 47: callboard.log.v1.SetAlarm
-	(*DestroyActor)(nil),       // 48: callboard.log.v1.DestroyActor
-	(*ForgetActor)(nil),        // 49: callboard.log.v1.ForgetActor
-	(*SaveState)(nil),          // 50: callboard.log.v1.SaveState
-	(*RaiseGeneration)(nil),    // 51: callboard.log.v1.RaiseGeneration
-	(*RememberOutcome)(nil),    // 52: callboard.log.v1.RememberOutcome
-	(*ForgetOutcomes)(nil),     // 53: callboard.log.v1.ForgetOutcomes
-	(*OpenRequest)(nil),        // 54: callboard.log.v1.OpenRequest
-	(*SendRequest)(nil),        // 55: callboard.log.v1.SendRequest
-	(*ClaimRequest)(nil),       // 56: callboard.log.v1.ClaimRequest
-	(*ExpireRequest)(nil),      // 57: callboard.log.v1.ExpireRequest
-	(*RetireRequest)(nil),      // 58: callboard.log.v1.RetireRequest
-	(*EndRequest)(nil),         // 59: callboard.log.v1.EndRequest
-	(*ForgetRequest)(nil),      // 60: callboard.log.v1.ForgetRequest
-	(*PutEndpoint)(nil),        // 61: callboard.log.v1.PutEndpoint
-	(*Endpoint)(nil),           // 62: callboard.log.v1.Endpoint
+	(*HoldVersion)(nil),        // 27: callboard.log.v1.HoldVersion
+	(*ReleaseVersion)(nil),     // 28: callboard.log.v1.ReleaseVersion
+	(*RememberDrain)(nil),      // 29: callboard.log.v1.RememberDrain
+	(*ForgetDrain)(nil),        // 30: callboard.log.v1.ForgetDrain
+	(*CancelDrain)(nil),        // 31: callboard.log.v1.CancelDrain
+	(*FinishDrain)(nil),        // 32: callboard.log.v1.FinishDrain
+	(*PlanEvictions)(nil),      // 33: callboard.log.v1.PlanEvictions
+	(*PlannedEviction)(nil),    // 34: callboard.log.v1.PlannedEviction
+	(*EvictActor)(nil),         // 35: callboard.log.v1.EvictActor
+	(*PauseRollout)(nil),       // 36: callboard.log.v1.PauseRollout
+	(*EvictionsReceived)(nil),  // 37: callboard.log.v1.EvictionsReceived
+	(*OpenRollout)(nil),        // 38: callboard.log.v1.OpenRollout
+	(*CloseRollout)(nil),       // 39: callboard.log.v1.CloseRollout
+	(*ForgetRollout)(nil),      // 40: callboard.log.v1.ForgetRollout
+	(*EndRolloutWait)(nil),     // 41: callboard.log.v1.EndRolloutWait
+	(*CreateActor)(nil),        // 42: callboard.log.v1.CreateActor
+	(*Decision)(nil),           // 43: callboard.log.v1.Decision
+	(*AssignActor)(nil),        // 44: callboard.log.v1.AssignActor
+	(*EnqueueActor)(nil),       // 45: callboard.log.v1.EnqueueActor
+	(*ActorRunning)(nil),       // 46: callboard.log.v1.ActorRunning
+	(*StopActor)(nil),          // 47: callboard.log.v1.StopActor
+	(*ActorStopped)(nil),       // 48: callboard.log.v1.ActorStopped
+	(*SleepActor)(nil),         // 49: callboard.log.v1.SleepActor
+	(*WakeActor)(nil),          // 50: callboard.log.v1.WakeActor
+	(*SetAlarm)(nil),           // 51: callboard.log.v1.SetAlarm
+	(*DestroyActor)(nil),       // 52: callboard.log.v1.DestroyActor
+	(*ForgetActor)(nil),        // 53: callboard.log.v1.ForgetActor
+	(*SaveState)(nil),          // 54: callboard.log.v1.SaveState
+	(*RaiseGeneration)(nil),    // 55: callboard.log.v1.RaiseGeneration
+	(*RememberOutcome)(nil),    // 56: callboard.log.v1.RememberOutcome
+	(*ForgetOutcomes)(nil),     // 57: callboard.log.v1.ForgetOutcomes
+	(*OpenRequest)(nil),        // 58: callboard.log.v1.OpenRequest
+	(*SendRequest)(nil),        // 59: callboard.log.v1.SendRequest
+	(*ClaimRequest)(nil),       // 60: callboard.log.v1.ClaimRequest
+	(*ExpireRequest)(nil),      // 61: callboard.log.v1.ExpireRequest
+	(*RetireRequest)(nil),      // 62: callboard.log.v1.RetireRequest
+	(*EndRequest)(nil),         // 63: callboard.log.v1.EndRequest
+	(*ForgetRequest)(nil),      // 64: callboard.log.v1.ForgetRequest
+	(*PutEndpoint)(nil),        // 65: callboard.log.v1.PutEndpoint
+	(*Endpoint)(nil),           // 66: callboard.log.v1.Endpoint
 }
 var file_callboard_log_v1_log_proto_depIdxs = []int32{
 	3,  // 0: callboard.log.v1.Entry.ops:type_name -> callboard.log.v1.Op
@@ -5485,64 +5899,68 @@ var file_callboard_log_v1_log_proto_depIdxs = []int32{
 	24, // 15: callboard.log.v1.Op.release_orphan:type_name -> callboard.log.v1.ReleaseOrphan
 	25, // 16: callboard.log.v1.Op.forget_runner:type_name -> callboard.log.v1.ForgetRunner
 	26, // 17: callboard.log.v1.Op.start_drain:type_name -> callboard.log.v1.StartDrain
-	27, // 18: callboard.log.v1.Op.cancel_drain:type_name -> callboard.log.v1.CancelDrain
-	28, // 19: callboard.log.v1.Op.finish_drain:type_name -> callboard.log.v1.FinishDrain
+	31, // 18: callboard.log.v1.Op.cancel_drain:type_name -> callboard.log.v1.CancelDrain
+	32, // 19: callboard.log.v1.Op.finish_drain:type_name -> callboard.log.v1.FinishDrain
 	20, // 20: callboard.log.v1.Op.hold_verdict:type_name -> callboard.log.v1.HoldVerdict
-	38, // 21: callboard.log.v1.Op.create_actor:type_name -> callboard.log.v1.CreateActor
-	40, // 22: callboard.log.v1.Op.assign_actor:type_name -> callboard.log.v1.AssignActor
-	41, // 23: callboard.log.v1.Op.enqueue_actor:type_name -> callboard.log.v1.EnqueueActor
-	42, // 24: callboard.log.v1.Op.actor_running:type_name -> callboard.log.v1.ActorRunning
-	43, // 25: callboard.log.v1.Op.stop_actor:type_name -> callboard.log.v1.StopActor
-	44, // 26: callboard.log.v1.Op.actor_stopped:type_name -> callboard.log.v1.ActorStopped
-	45, // 27: callboard.log.v1.Op.sleep_actor:type_name -> callboard.log.v1.SleepActor
-	46, // 28: callboard.log.v1.Op.wake_actor:type_name -> callboard.log.v1.WakeActor
-	47, // 29: callboard.log.v1.Op.set_alarm:type_name -> callboard.log.v1.SetAlarm
-	48, // 30: callboard.log.v1.Op.destroy_actor:type_name -> callboard.log.v1.DestroyActor
-	49, // 31: callboard.log.v1.Op.forget_actor:type_name -> callboard.log.v1.ForgetActor
-	50, // 32: callboard.log.v1.Op.save_state:type_name -> callboard.log.v1.SaveState
-	51, // 33: callboard.log.v1.Op.raise_generation:type_name -> callboard.log.v1.RaiseGeneration
-	29, // 34: callboard.log.v1.Op.plan_evictions:type_name -> callboard.log.v1.PlanEvictions
-	31, // 35: callboard.log.v1.Op.evict_actor:type_name -> callboard.log.v1.EvictActor
-	32, // 36: callboard.log.v1.Op.pause_rollout:type_name -> callboard.log.v1.PauseRollout
-	33, // 37: callboard.log.v1.Op.evictions_received:type_name -> callboard.log.v1.EvictionsReceived
-	34, // 38: callboard.log.v1.Op.open_rollout:type_name -> callboard.log.v1.OpenRollout
-	35, // 39: callboard.log.v1.Op.close_rollout:type_name -> callboard.log.v1.CloseRollout
-	36, // 40: callboard.log.v1.Op.forget_rollout:type_name -> callboard.log.v1.ForgetRollout
-	37, // 41: callboard.log.v1.Op.end_rollout_wait:type_name -> callboard.log.v1.EndRolloutWait
-	52, // 42: callboard.log.v1.Op.remember_outcome:type_name -> callboard.log.v1.RememberOutcome
-	53, // 43: callboard.log.v1.Op.forget_outcomes:type_name -> callboard.log.v1.ForgetOutcomes
-	54, // 44: callboard.log.v1.Op.open_request:type_name -> callboard.log.v1.OpenRequest
-	55, // 45: callboard.log.v1.Op.send_request:type_name -> callboard.log.v1.SendRequest
-	56, // 46: callboard.log.v1.Op.claim_request:type_name -> callboard.log.v1.ClaimRequest
-	57, // 47: callboard.log.v1.Op.expire_request:type_name -> callboard.log.v1.ExpireRequest
-	58, // 48: callboard.log.v1.Op.retire_request:type_name -> callboard.log.v1.RetireRequest
-	59, // 49: callboard.log.v1.Op.end_request:type_name -> callboard.log.v1.EndRequest
-	60, // 50: callboard.log.v1.Op.forget_request:type_name -> callboard.log.v1.ForgetRequest
-	61, // 51: callboard.log.v1.Op.put_endpoint:type_name -> callboard.log.v1.PutEndpoint
-	7,  // 52: callboard.log.v1.PutSettings.values:type_name -> callboard.log.v1.SettingValue
-	10, // 53: callboard.log.v1.PutPool.config:type_name -> callboard.log.v1.PoolConfig
-	11, // 54: callboard.log.v1.PoolConfig.serverless:type_name -> callboard.log.v1.ServerlessConfig
-	12, // 55: callboard.log.v1.ServerlessConfig.headers:type_name -> callboard.log.v1.HeaderField
-	4,  // 56: callboard.log.v1.HoldOrphan.ref:type_name -> callboard.log.v1.Ref
-	4,  // 57: callboard.log.v1.ReleaseOrphan.ref:type_name -> callboard.log.v1.Ref
-	30, // 58: callboard.log.v1.PlanEvictions.evictions:type_name -> callboard.log.v1.PlannedEviction
-	4,  // 59: callboard.log.v1.PlannedEviction.ref:type_name -> callboard.log.v1.Ref
-	4,  // 60: callboard.log.v1.EvictActor.ref:type_name -> callboard.log.v1.Ref
-	4,  // 61: callboard.log.v1.EvictionsReceived.refs:type_name -> callboard.log.v1.Ref
-	4,  // 62: callboard.log.v1.AssignActor.ref:type_name -> callboard.log.v1.Ref
-	39, // 63: callboard.log.v1.AssignActor.decision:type_name -> callboard.log.v1.Decision
-	4,  // 64: callboard.log.v1.ActorRunning.ref:type_name -> callboard.log.v1.Ref
-	4,  // 65: callboard.log.v1.StopActor.ref:type_name -> callboard.log.v1.Ref
-	4,  // 66: callboard.log.v1.ActorStopped.ref:type_name -> callboard.log.v1.Ref
-	0,  // 67: callboard.log.v1.ActorStopped.cause:type_name -> callboard.log.v1.StopCause
-	1,  // 68: callboard.log.v1.ActorStopped.next:type_name -> callboard.log.v1.NextState
-	4,  // 69: callboard.log.v1.SaveState.ref:type_name -> callboard.log.v1.Ref
-	62, // 70: callboard.log.v1.PutEndpoint.endpoint:type_name -> callboard.log.v1.Endpoint
-	71, // [71:71] is the sub-list for method output_type
-	71, // [71:71] is the sub-list for method input_type
-	71, // [71:71] is the sub-list for extension type_name
-	71, // [71:71] is the sub-list for extension extendee
-	0,  // [0:71] is the sub-list for field type_name
+	27, // 21: callboard.log.v1.Op.hold_version:type_name -> callboard.log.v1.HoldVersion
+	28, // 22: callboard.log.v1.Op.release_version:type_name -> callboard.log.v1.ReleaseVersion
+	29, // 23: callboard.log.v1.Op.remember_drain:type_name -> callboard.log.v1.RememberDrain
+	30, // 24: callboard.log.v1.Op.forget_drain:type_name -> callboard.log.v1.ForgetDrain
+	42, // 25: callboard.log.v1.Op.create_actor:type_name -> callboard.log.v1.CreateActor
+	44, // 26: callboard.log.v1.Op.assign_actor:type_name -> callboard.log.v1.AssignActor
+	45, // 27: callboard.log.v1.Op.enqueue_actor:type_name -> callboard.log.v1.EnqueueActor
+	46, // 28: callboard.log.v1.Op.actor_running:type_name -> callboard.log.v1.ActorRunning
+	47, // 29: callboard.log.v1.Op.stop_actor:type_name -> callboard.log.v1.StopActor
+	48, // 30: callboard.log.v1.Op.actor_stopped:type_name -> callboard.log.v1.ActorStopped
+	49, // 31: callboard.log.v1.Op.sleep_actor:type_name -> callboard.log.v1.SleepActor
+	50, // 32: callboard.log.v1.Op.wake_actor:type_name -> callboard.log.v1.WakeActor
+	51, // 33: callboard.log.v1.Op.set_alarm:type_name -> callboard.log.v1.SetAlarm
+	52, // 34: callboard.log.v1.Op.destroy_actor:type_name -> callboard.log.v1.DestroyActor
+	53, // 35: callboard.log.v1.Op.forget_actor:type_name -> callboard.log.v1.ForgetActor
+	54, // 36: callboard.log.v1.Op.save_state:type_name -> callboard.log.v1.SaveState
+	55, // 37: callboard.log.v1.Op.raise_generation:type_name -> callboard.log.v1.RaiseGeneration
+	33, // 38: callboard.log.v1.Op.plan_evictions:type_name -> callboard.log.v1.PlanEvictions
+	35, // 39: callboard.log.v1.Op.evict_actor:type_name -> callboard.log.v1.EvictActor
+	36, // 40: callboard.log.v1.Op.pause_rollout:type_name -> callboard.log.v1.PauseRollout
+	37, // 41: callboard.log.v1.Op.evictions_received:type_name -> callboard.log.v1.EvictionsReceived
+	38, // 42: callboard.log.v1.Op.open_rollout:type_name -> callboard.log.v1.OpenRollout
+	39, // 43: callboard.log.v1.Op.close_rollout:type_name -> callboard.log.v1.CloseRollout
+	40, // 44: callboard.log.v1.Op.forget_rollout:type_name -> callboard.log.v1.ForgetRollout
+	41, // 45: callboard.log.v1.Op.end_rollout_wait:type_name -> callboard.log.v1.EndRolloutWait
+	56, // 46: callboard.log.v1.Op.remember_outcome:type_name -> callboard.log.v1.RememberOutcome
+	57, // 47: callboard.log.v1.Op.forget_outcomes:type_name -> callboard.log.v1.ForgetOutcomes
+	58, // 48: callboard.log.v1.Op.open_request:type_name -> callboard.log.v1.OpenRequest
+	59, // 49: callboard.log.v1.Op.send_request:type_name -> callboard.log.v1.SendRequest
+	60, // 50: callboard.log.v1.Op.claim_request:type_name -> callboard.log.v1.ClaimRequest
+	61, // 51: callboard.log.v1.Op.expire_request:type_name -> callboard.log.v1.ExpireRequest
+	62, // 52: callboard.log.v1.Op.retire_request:type_name -> callboard.log.v1.RetireRequest
+	63, // 53: callboard.log.v1.Op.end_request:type_name -> callboard.log.v1.EndRequest
+	64, // 54: callboard.log.v1.Op.forget_request:type_name -> callboard.log.v1.ForgetRequest
+	65, // 55: callboard.log.v1.Op.put_endpoint:type_name -> callboard.log.v1.PutEndpoint
+	7,  // 56: callboard.log.v1.PutSettings.values:type_name -> callboard.log.v1.SettingValue
+	10, // 57: callboard.log.v1.PutPool.config:type_name -> callboard.log.v1.PoolConfig
+	11, // 58: callboard.log.v1.PoolConfig.serverless:type_name -> callboard.log.v1.ServerlessConfig
+	12, // 59: callboard.log.v1.ServerlessConfig.headers:type_name -> callboard.log.v1.HeaderField
+	4,  // 60: callboard.log.v1.HoldOrphan.ref:type_name -> callboard.log.v1.Ref
+	4,  // 61: callboard.log.v1.ReleaseOrphan.ref:type_name -> callboard.log.v1.Ref
+	34, // 62: callboard.log.v1.PlanEvictions.evictions:type_name -> callboard.log.v1.PlannedEviction
+	4,  // 63: callboard.log.v1.PlannedEviction.ref:type_name -> callboard.log.v1.Ref
+	4,  // 64: callboard.log.v1.EvictActor.ref:type_name -> callboard.log.v1.Ref
+	4,  // 65: callboard.log.v1.EvictionsReceived.refs:type_name -> callboard.log.v1.Ref
+	4,  // 66: callboard.log.v1.AssignActor.ref:type_name -> callboard.log.v1.Ref
+	43, // 67: callboard.log.v1.AssignActor.decision:type_name -> callboard.log.v1.Decision
+	4,  // 68: callboard.log.v1.ActorRunning.ref:type_name -> callboard.log.v1.Ref
+	4,  // 69: callboard.log.v1.StopActor.ref:type_name -> callboard.log.v1.Ref
+	4,  // 70: callboard.log.v1.ActorStopped.ref:type_name -> callboard.log.v1.Ref
+	0,  // 71: callboard.log.v1.ActorStopped.cause:type_name -> callboard.log.v1.StopCause
+	1,  // 72: callboard.log.v1.ActorStopped.next:type_name -> callboard.log.v1.NextState
+	4,  // 73: callboard.log.v1.SaveState.ref:type_name -> callboard.log.v1.Ref
+	66, // 74: callboard.log.v1.PutEndpoint.endpoint:type_name -> callboard.log.v1.Endpoint
+	75, // [75:75] is the sub-list for method output_type
+	75, // [75:75] is the sub-list for method input_type
+	75, // [75:75] is the sub-list for extension type_name
+	75, // [75:75] is the sub-list for extension extendee
+	0,  // [0:75] is the sub-list for field type_name
 }
 
 func init() { file_callboard_log_v1_log_proto_init() }
@@ -5571,6 +5989,10 @@ func file_callboard_log_v1_log_proto_init() {
 		(*Op_CancelDrain)(nil),
 		(*Op_FinishDrain)(nil),
 		(*Op_HoldVerdict)(nil),
+		(*Op_HoldVersion)(nil),
+		(*Op_ReleaseVersion)(nil),
+		(*Op_RememberDrain)(nil),
+		(*Op_ForgetDrain)(nil),
 		(*Op_CreateActor)(nil),
 		(*Op_AssignActor)(nil),
 		(*Op_EnqueueActor)(nil),
@@ -5605,14 +6027,14 @@ func file_callboard_log_v1_log_proto_init() {
 	}
 	file_callboard_log_v1_log_proto_msgTypes[8].OneofWrappers = []any{}
 	file_callboard_log_v1_log_proto_msgTypes[9].OneofWrappers = []any{}
-	file_callboard_log_v1_log_proto_msgTypes[36].OneofWrappers = []any{}
+	file_callboard_log_v1_log_proto_msgTypes[40].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_log_v1_log_proto_rawDesc), len(file_callboard_log_v1_log_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   61,
+			NumMessages:   65,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

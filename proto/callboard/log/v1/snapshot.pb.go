@@ -38,6 +38,7 @@ type Record struct {
 	//	*Record_End
 	//	*Record_Rollout
 	//	*Record_Outcomes
+	//	*Record_Drain
 	//	*Record_Request
 	Record        isRecord_Record `protobuf_oneof:"record"`
 	unknownFields protoimpl.UnknownFields
@@ -171,6 +172,15 @@ func (x *Record) GetOutcomes() *OutcomesRecord {
 	return nil
 }
 
+func (x *Record) GetDrain() *DrainRecord {
+	if x != nil {
+		if x, ok := x.Record.(*Record_Drain); ok {
+			return x.Drain
+		}
+	}
+	return nil
+}
+
 func (x *Record) GetRequest() *RequestRecord {
 	if x != nil {
 		if x, ok := x.Record.(*Record_Request); ok {
@@ -224,6 +234,10 @@ type Record_Outcomes struct {
 	Outcomes *OutcomesRecord `protobuf:"bytes,10,opt,name=outcomes,proto3,oneof"` // in the order in which they were remembered; where `outcome` stood
 }
 
+type Record_Drain struct {
+	Drain *DrainRecord `protobuf:"bytes,11,opt,name=drain,proto3,oneof"` // by pool, then by key; behind the requests
+}
+
 type Record_Request struct {
 	Request *RequestRecord `protobuf:"bytes,40,opt,name=request,proto3,oneof"` // by id; behind the rollouts
 }
@@ -248,6 +262,8 @@ func (*Record_Rollout) isRecord_Record() {}
 
 func (*Record_Outcomes) isRecord_Record() {}
 
+func (*Record_Drain) isRecord_Record() {}
+
 func (*Record_Request) isRecord_Record() {}
 
 type StateRecord struct {
@@ -265,6 +281,7 @@ type StateRecord struct {
 	SeenMs        int64                  `protobuf:"varint,11,opt,name=seen_ms,json=seenMs,proto3" json:"seen_ms,omitempty"`
 	Settings      []*SettingValue        `protobuf:"bytes,12,rep,name=settings,proto3" json:"settings,omitempty"` // those that were set
 	RolloutSeq    uint64                 `protobuf:"varint,13,opt,name=rollout_seq,json=rolloutSeq,proto3" json:"rollout_seq,omitempty"`
+	DrainSeq      uint64                 `protobuf:"varint,14,opt,name=drain_seq,json=drainSeq,proto3" json:"drain_seq,omitempty"`
 	RequestSeq    uint64                 `protobuf:"varint,40,opt,name=request_seq,json=requestSeq,proto3" json:"request_seq,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -391,6 +408,13 @@ func (x *StateRecord) GetRolloutSeq() uint64 {
 	return 0
 }
 
+func (x *StateRecord) GetDrainSeq() uint64 {
+	if x != nil {
+		return x.DrainSeq
+	}
+	return 0
+}
+
 func (x *StateRecord) GetRequestSeq() uint64 {
 	if x != nil {
 		return x.RequestSeq
@@ -473,7 +497,8 @@ type PoolRecord struct {
 	Config        *PoolConfig            `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"` // absent: deleted, or never written
 	AutoCreated   bool                   `protobuf:"varint,4,opt,name=auto_created,json=autoCreated,proto3" json:"auto_created,omitempty"`
 	Bucket        *BucketRecord          `protobuf:"bytes,5,opt,name=bucket,proto3" json:"bucket,omitempty"`
-	Endpoint      *Endpoint              `protobuf:"bytes,20,opt,name=endpoint,proto3" json:"endpoint,omitempty"` // absent: nothing is known of it
+	HeldVersions  []*HeldVersionRecord   `protobuf:"bytes,6,rep,name=held_versions,json=heldVersions,proto3" json:"held_versions,omitempty"` // by version
+	Endpoint      *Endpoint              `protobuf:"bytes,20,opt,name=endpoint,proto3" json:"endpoint,omitempty"`                            // absent: nothing is known of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -543,11 +568,79 @@ func (x *PoolRecord) GetBucket() *BucketRecord {
 	return nil
 }
 
+func (x *PoolRecord) GetHeldVersions() []*HeldVersionRecord {
+	if x != nil {
+		return x.HeldVersions
+	}
+	return nil
+}
+
 func (x *PoolRecord) GetEndpoint() *Endpoint {
 	if x != nil {
 		return x.Endpoint
 	}
 	return nil
+}
+
+// HeldVersionRecord is a version that a pool holds back.
+type HeldVersionRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	StartWallMs   int64                  `protobuf:"varint,3,opt,name=start_wall_ms,json=startWallMs,proto3" json:"start_wall_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeldVersionRecord) Reset() {
+	*x = HeldVersionRecord{}
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeldVersionRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeldVersionRecord) ProtoMessage() {}
+
+func (x *HeldVersionRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeldVersionRecord.ProtoReflect.Descriptor instead.
+func (*HeldVersionRecord) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *HeldVersionRecord) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *HeldVersionRecord) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *HeldVersionRecord) GetStartWallMs() int64 {
+	if x != nil {
+		return x.StartWallMs
+	}
+	return 0
 }
 
 // BucketRecord is a pool's bucket of evictions, and the window of named ones.
@@ -565,7 +658,7 @@ type BucketRecord struct {
 
 func (x *BucketRecord) Reset() {
 	*x = BucketRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[4]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -577,7 +670,7 @@ func (x *BucketRecord) String() string {
 func (*BucketRecord) ProtoMessage() {}
 
 func (x *BucketRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[4]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -590,7 +683,7 @@ func (x *BucketRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketRecord.ProtoReflect.Descriptor instead.
 func (*BucketRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{4}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *BucketRecord) GetNanos() int64 {
@@ -676,6 +769,7 @@ type RunnerRecord struct {
 	Moves             uint32                 `protobuf:"varint,35,opt,name=moves,proto3" json:"moves,omitempty"`
 	Attempt           uint32                 `protobuf:"varint,37,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	KeepOnLeaseLost   bool                   `protobuf:"varint,38,opt,name=keep_on_lease_lost,json=keepOnLeaseLost,proto3" json:"keep_on_lease_lost,omitempty"`
+	DrainHeld         bool                   `protobuf:"varint,39,opt,name=drain_held,json=drainHeld,proto3" json:"drain_held,omitempty"`
 	RequestId         []byte                 `protobuf:"bytes,60,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // of the request that it answers; empty: it connected by itself
 	Expiring          bool                   `protobuf:"varint,61,opt,name=expiring,proto3" json:"expiring,omitempty"`                   // its request ends soon: a replacement is wanted
 	unknownFields     protoimpl.UnknownFields
@@ -684,7 +778,7 @@ type RunnerRecord struct {
 
 func (x *RunnerRecord) Reset() {
 	*x = RunnerRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[5]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -696,7 +790,7 @@ func (x *RunnerRecord) String() string {
 func (*RunnerRecord) ProtoMessage() {}
 
 func (x *RunnerRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[5]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -709,7 +803,7 @@ func (x *RunnerRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerRecord.ProtoReflect.Descriptor instead.
 func (*RunnerRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{5}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RunnerRecord) GetNumber() uint32 {
@@ -978,6 +1072,13 @@ func (x *RunnerRecord) GetKeepOnLeaseLost() bool {
 	return false
 }
 
+func (x *RunnerRecord) GetDrainHeld() bool {
+	if x != nil {
+		return x.DrainHeld
+	}
+	return false
+}
+
 func (x *RunnerRecord) GetRequestId() []byte {
 	if x != nil {
 		return x.RequestId
@@ -1039,7 +1140,7 @@ type ActorRecord struct {
 
 func (x *ActorRecord) Reset() {
 	*x = ActorRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[6]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1051,7 +1152,7 @@ func (x *ActorRecord) String() string {
 func (*ActorRecord) ProtoMessage() {}
 
 func (x *ActorRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[6]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1064,7 +1165,7 @@ func (x *ActorRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorRecord.ProtoReflect.Descriptor instead.
 func (*ActorRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{6}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ActorRecord) GetId() []byte {
@@ -1357,7 +1458,7 @@ type TroubleRecord struct {
 
 func (x *TroubleRecord) Reset() {
 	*x = TroubleRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[7]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1369,7 +1470,7 @@ func (x *TroubleRecord) String() string {
 func (*TroubleRecord) ProtoMessage() {}
 
 func (x *TroubleRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[7]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1382,7 +1483,7 @@ func (x *TroubleRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TroubleRecord.ProtoReflect.Descriptor instead.
 func (*TroubleRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{7}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TroubleRecord) GetCode() uint32 {
@@ -1453,7 +1554,7 @@ type OrphanRecord struct {
 
 func (x *OrphanRecord) Reset() {
 	*x = OrphanRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[8]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1566,7 @@ func (x *OrphanRecord) String() string {
 func (*OrphanRecord) ProtoMessage() {}
 
 func (x *OrphanRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[8]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +1579,7 @@ func (x *OrphanRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrphanRecord.ProtoReflect.Descriptor instead.
 func (*OrphanRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{8}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *OrphanRecord) GetRunner() uint32 {
@@ -1522,7 +1623,7 @@ type OutcomeRecord struct {
 
 func (x *OutcomeRecord) Reset() {
 	*x = OutcomeRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[9]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1534,7 +1635,7 @@ func (x *OutcomeRecord) String() string {
 func (*OutcomeRecord) ProtoMessage() {}
 
 func (x *OutcomeRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[9]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1547,7 +1648,7 @@ func (x *OutcomeRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutcomeRecord.ProtoReflect.Descriptor instead.
 func (*OutcomeRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{9}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *OutcomeRecord) GetKey() string {
@@ -1591,7 +1692,7 @@ type OutcomesRecord struct {
 
 func (x *OutcomesRecord) Reset() {
 	*x = OutcomesRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[10]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1603,7 +1704,7 @@ func (x *OutcomesRecord) String() string {
 func (*OutcomesRecord) ProtoMessage() {}
 
 func (x *OutcomesRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[10]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1616,7 +1717,7 @@ func (x *OutcomesRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutcomesRecord.ProtoReflect.Descriptor instead.
 func (*OutcomesRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{10}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *OutcomesRecord) GetKeys() []byte {
@@ -1671,7 +1772,7 @@ type RolloutRecord struct {
 
 func (x *RolloutRecord) Reset() {
 	*x = RolloutRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[11]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1683,7 +1784,7 @@ func (x *RolloutRecord) String() string {
 func (*RolloutRecord) ProtoMessage() {}
 
 func (x *RolloutRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[11]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1696,7 +1797,7 @@ func (x *RolloutRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutRecord.ProtoReflect.Descriptor instead.
 func (*RolloutRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{11}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RolloutRecord) GetId() uint64 {
@@ -1811,6 +1912,139 @@ func (x *RolloutRecord) GetWaitMs() int64 {
 	return 0
 }
 
+// DrainRecord is an operator's drain that outlives its runner.
+type DrainRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pool          uint32                 `protobuf:"varint,1,opt,name=pool,proto3" json:"pool,omitempty"` // position of its PoolRecord, from 1
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Seq           uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
+	InstanceId    []byte                 `protobuf:"bytes,4,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	Version       uint32                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	DeadlineMs    int64                  `protobuf:"varint,6,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"` // cluster clock
+	Reason        string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Force         bool                   `protobuf:"varint,8,opt,name=force,proto3" json:"force,omitempty"`
+	Keep          bool                   `protobuf:"varint,9,opt,name=keep,proto3" json:"keep,omitempty"`
+	Finished      bool                   `protobuf:"varint,10,opt,name=finished,proto3" json:"finished,omitempty"`
+	AtMs          int64                  `protobuf:"varint,11,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // cluster clock
+	WallMs        int64                  `protobuf:"varint,12,opt,name=wall_ms,json=wallMs,proto3" json:"wall_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainRecord) Reset() {
+	*x = DrainRecord{}
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainRecord) ProtoMessage() {}
+
+func (x *DrainRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainRecord.ProtoReflect.Descriptor instead.
+func (*DrainRecord) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DrainRecord) GetPool() uint32 {
+	if x != nil {
+		return x.Pool
+	}
+	return 0
+}
+
+func (x *DrainRecord) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *DrainRecord) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *DrainRecord) GetInstanceId() []byte {
+	if x != nil {
+		return x.InstanceId
+	}
+	return nil
+}
+
+func (x *DrainRecord) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *DrainRecord) GetDeadlineMs() int64 {
+	if x != nil {
+		return x.DeadlineMs
+	}
+	return 0
+}
+
+func (x *DrainRecord) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *DrainRecord) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *DrainRecord) GetKeep() bool {
+	if x != nil {
+		return x.Keep
+	}
+	return false
+}
+
+func (x *DrainRecord) GetFinished() bool {
+	if x != nil {
+		return x.Finished
+	}
+	return false
+}
+
+func (x *DrainRecord) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *DrainRecord) GetWallMs() int64 {
+	if x != nil {
+		return x.WallMs
+	}
+	return 0
+}
+
 // EndRecord closes a snapshot: a reader that has not met it has read a torn file.
 type EndRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1821,7 +2055,7 @@ type EndRecord struct {
 
 func (x *EndRecord) Reset() {
 	*x = EndRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[12]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +2067,7 @@ func (x *EndRecord) String() string {
 func (*EndRecord) ProtoMessage() {}
 
 func (x *EndRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[12]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +2080,7 @@ func (x *EndRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndRecord.ProtoReflect.Descriptor instead.
 func (*EndRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{12}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EndRecord) GetRecords() uint64 {
@@ -1894,7 +2128,7 @@ type RequestRecord struct {
 
 func (x *RequestRecord) Reset() {
 	*x = RequestRecord{}
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[13]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1906,7 +2140,7 @@ func (x *RequestRecord) String() string {
 func (*RequestRecord) ProtoMessage() {}
 
 func (x *RequestRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[13]
+	mi := &file_callboard_log_v1_snapshot_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1919,7 +2153,7 @@ func (x *RequestRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestRecord.ProtoReflect.Descriptor instead.
 func (*RequestRecord) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{13}
+	return file_callboard_log_v1_snapshot_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RequestRecord) GetId() []byte {
@@ -2129,7 +2363,7 @@ var File_callboard_log_v1_snapshot_proto protoreflect.FileDescriptor
 
 const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcallboard/log/v1/snapshot.proto\x12\x10callboard.log.v1\x1a\x1acallboard/log/v1/log.proto\"\x93\x05\n" +
+	"\x1fcallboard/log/v1/snapshot.proto\x12\x10callboard.log.v1\x1a\x1acallboard/log/v1/log.proto\"\xca\x05\n" +
 	"\x06Record\x125\n" +
 	"\x05state\x18\x01 \x01(\v2\x1d.callboard.log.v1.StateRecordH\x00R\x05state\x12A\n" +
 	"\tnamespace\x18\x02 \x01(\v2!.callboard.log.v1.NamespaceRecordH\x00R\tnamespace\x122\n" +
@@ -2141,9 +2375,10 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\x03end\x18\b \x01(\v2\x1b.callboard.log.v1.EndRecordH\x00R\x03end\x12;\n" +
 	"\arollout\x18\t \x01(\v2\x1f.callboard.log.v1.RolloutRecordH\x00R\arollout\x12>\n" +
 	"\boutcomes\x18\n" +
-	" \x01(\v2 .callboard.log.v1.OutcomesRecordH\x00R\boutcomes\x12;\n" +
+	" \x01(\v2 .callboard.log.v1.OutcomesRecordH\x00R\boutcomes\x125\n" +
+	"\x05drain\x18\v \x01(\v2\x1d.callboard.log.v1.DrainRecordH\x00R\x05drain\x12;\n" +
 	"\arequest\x18( \x01(\v2\x1f.callboard.log.v1.RequestRecordH\x00R\arequestB\b\n" +
-	"\x06record\"\xa8\x03\n" +
+	"\x06record\"\xc5\x03\n" +
 	"\vStateRecord\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
@@ -2161,29 +2396,36 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\aseen_ms\x18\v \x01(\x03R\x06seenMs\x12:\n" +
 	"\bsettings\x18\f \x03(\v2\x1e.callboard.log.v1.SettingValueR\bsettings\x12\x1f\n" +
 	"\vrollout_seq\x18\r \x01(\x04R\n" +
-	"rolloutSeq\x12\x1f\n" +
+	"rolloutSeq\x12\x1b\n" +
+	"\tdrain_seq\x18\x0e \x01(\x04R\bdrainSeq\x12\x1f\n" +
 	"\vrequest_seq\x18( \x01(\x04R\n" +
 	"requestSeq\"~\n" +
 	"\x0fNamespaceRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x03 \x01(\tR\vdisplayName\x12$\n" +
-	"\x0ecreate_wall_ms\x18\x04 \x01(\x03R\fcreateWallMs\"\x8c\x02\n" +
+	"\x0ecreate_wall_ms\x18\x04 \x01(\x03R\fcreateWallMs\"\xd6\x02\n" +
 	"\n" +
 	"PoolRecord\x12!\n" +
 	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x124\n" +
 	"\x06config\x18\x03 \x01(\v2\x1c.callboard.log.v1.PoolConfigR\x06config\x12!\n" +
 	"\fauto_created\x18\x04 \x01(\bR\vautoCreated\x126\n" +
-	"\x06bucket\x18\x05 \x01(\v2\x1e.callboard.log.v1.BucketRecordR\x06bucket\x126\n" +
-	"\bendpoint\x18\x14 \x01(\v2\x1a.callboard.log.v1.EndpointR\bendpoint\"\xcc\x01\n" +
+	"\x06bucket\x18\x05 \x01(\v2\x1e.callboard.log.v1.BucketRecordR\x06bucket\x12H\n" +
+	"\rheld_versions\x18\x06 \x03(\v2#.callboard.log.v1.HeldVersionRecordR\fheldVersions\x126\n" +
+	"\bendpoint\x18\x14 \x01(\v2\x1a.callboard.log.v1.EndpointR\bendpoint\"i\n" +
+	"\x11HeldVersionRecord\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\"\n" +
+	"\rstart_wall_ms\x18\x03 \x01(\x03R\vstartWallMs\"\xcc\x01\n" +
 	"\fBucketRecord\x12\x14\n" +
 	"\x05nanos\x18\x01 \x01(\x03R\x05nanos\x12\x13\n" +
 	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12$\n" +
 	"\x0ewindow_from_ms\x18\x03 \x01(\x03R\fwindowFromMs\x12!\n" +
 	"\fwindow_turns\x18\x04 \x01(\rR\vwindowTurns\x12,\n" +
 	"\x12window_rate_micros\x18\x05 \x01(\x04R\x10windowRateMicros\x12\x1a\n" +
-	"\bemptying\x18\x06 \x01(\rR\bemptying\"\xea\t\n" +
+	"\bemptying\x18\x06 \x01(\rR\bemptying\"\x89\n" +
+	"\n" +
 	"\fRunnerRecord\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x10\n" +
@@ -2235,6 +2477,8 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\x05moves\x18# \x01(\rR\x05moves\x12\x18\n" +
 	"\aattempt\x18% \x01(\rR\aattempt\x12+\n" +
 	"\x12keep_on_lease_lost\x18& \x01(\bR\x0fkeepOnLeaseLost\x12\x1d\n" +
+	"\n" +
+	"drain_held\x18' \x01(\bR\tdrainHeld\x12\x1d\n" +
 	"\n" +
 	"request_id\x18< \x01(\fR\trequestId\x12\x1a\n" +
 	"\bexpiring\x18= \x01(\bR\bexpiring\"\xf8\t\n" +
@@ -2331,7 +2575,23 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\x06moving\x18\r \x01(\rR\x06moving\x12\x12\n" +
 	"\x04lost\x18\x0e \x01(\rR\x04lost\x12\x12\n" +
 	"\x04left\x18\x0f \x01(\rR\x04left\x12\x17\n" +
-	"\await_ms\x18\x10 \x01(\x03R\x06waitMs\"%\n" +
+	"\await_ms\x18\x10 \x01(\x03R\x06waitMs\"\xad\x02\n" +
+	"\vDrainRecord\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\rR\x04pool\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x10\n" +
+	"\x03seq\x18\x03 \x01(\x04R\x03seq\x12\x1f\n" +
+	"\vinstance_id\x18\x04 \x01(\fR\n" +
+	"instanceId\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\rR\aversion\x12\x1f\n" +
+	"\vdeadline_ms\x18\x06 \x01(\x03R\n" +
+	"deadlineMs\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x14\n" +
+	"\x05force\x18\b \x01(\bR\x05force\x12\x12\n" +
+	"\x04keep\x18\t \x01(\bR\x04keep\x12\x1a\n" +
+	"\bfinished\x18\n" +
+	" \x01(\bR\bfinished\x12\x13\n" +
+	"\x05at_ms\x18\v \x01(\x03R\x04atMs\x12\x17\n" +
+	"\awall_ms\x18\f \x01(\x03R\x06wallMs\"%\n" +
 	"\tEndRecord\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x04R\arecords\"\x98\x06\n" +
 	"\rRequestRecord\x12\x0e\n" +
@@ -2385,52 +2645,56 @@ func file_callboard_log_v1_snapshot_proto_rawDescGZIP() []byte {
 	return file_callboard_log_v1_snapshot_proto_rawDescData
 }
 
-var file_callboard_log_v1_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_callboard_log_v1_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_callboard_log_v1_snapshot_proto_goTypes = []any{
-	(*Record)(nil),          // 0: callboard.log.v1.Record
-	(*StateRecord)(nil),     // 1: callboard.log.v1.StateRecord
-	(*NamespaceRecord)(nil), // 2: callboard.log.v1.NamespaceRecord
-	(*PoolRecord)(nil),      // 3: callboard.log.v1.PoolRecord
-	(*BucketRecord)(nil),    // 4: callboard.log.v1.BucketRecord
-	(*RunnerRecord)(nil),    // 5: callboard.log.v1.RunnerRecord
-	(*ActorRecord)(nil),     // 6: callboard.log.v1.ActorRecord
-	(*TroubleRecord)(nil),   // 7: callboard.log.v1.TroubleRecord
-	(*OrphanRecord)(nil),    // 8: callboard.log.v1.OrphanRecord
-	(*OutcomeRecord)(nil),   // 9: callboard.log.v1.OutcomeRecord
-	(*OutcomesRecord)(nil),  // 10: callboard.log.v1.OutcomesRecord
-	(*RolloutRecord)(nil),   // 11: callboard.log.v1.RolloutRecord
-	(*EndRecord)(nil),       // 12: callboard.log.v1.EndRecord
-	(*RequestRecord)(nil),   // 13: callboard.log.v1.RequestRecord
-	(*SettingValue)(nil),    // 14: callboard.log.v1.SettingValue
-	(*PoolConfig)(nil),      // 15: callboard.log.v1.PoolConfig
-	(*Endpoint)(nil),        // 16: callboard.log.v1.Endpoint
-	(*Decision)(nil),        // 17: callboard.log.v1.Decision
-	(*Ref)(nil),             // 18: callboard.log.v1.Ref
+	(*Record)(nil),            // 0: callboard.log.v1.Record
+	(*StateRecord)(nil),       // 1: callboard.log.v1.StateRecord
+	(*NamespaceRecord)(nil),   // 2: callboard.log.v1.NamespaceRecord
+	(*PoolRecord)(nil),        // 3: callboard.log.v1.PoolRecord
+	(*HeldVersionRecord)(nil), // 4: callboard.log.v1.HeldVersionRecord
+	(*BucketRecord)(nil),      // 5: callboard.log.v1.BucketRecord
+	(*RunnerRecord)(nil),      // 6: callboard.log.v1.RunnerRecord
+	(*ActorRecord)(nil),       // 7: callboard.log.v1.ActorRecord
+	(*TroubleRecord)(nil),     // 8: callboard.log.v1.TroubleRecord
+	(*OrphanRecord)(nil),      // 9: callboard.log.v1.OrphanRecord
+	(*OutcomeRecord)(nil),     // 10: callboard.log.v1.OutcomeRecord
+	(*OutcomesRecord)(nil),    // 11: callboard.log.v1.OutcomesRecord
+	(*RolloutRecord)(nil),     // 12: callboard.log.v1.RolloutRecord
+	(*DrainRecord)(nil),       // 13: callboard.log.v1.DrainRecord
+	(*EndRecord)(nil),         // 14: callboard.log.v1.EndRecord
+	(*RequestRecord)(nil),     // 15: callboard.log.v1.RequestRecord
+	(*SettingValue)(nil),      // 16: callboard.log.v1.SettingValue
+	(*PoolConfig)(nil),        // 17: callboard.log.v1.PoolConfig
+	(*Endpoint)(nil),          // 18: callboard.log.v1.Endpoint
+	(*Decision)(nil),          // 19: callboard.log.v1.Decision
+	(*Ref)(nil),               // 20: callboard.log.v1.Ref
 }
 var file_callboard_log_v1_snapshot_proto_depIdxs = []int32{
 	1,  // 0: callboard.log.v1.Record.state:type_name -> callboard.log.v1.StateRecord
 	2,  // 1: callboard.log.v1.Record.namespace:type_name -> callboard.log.v1.NamespaceRecord
 	3,  // 2: callboard.log.v1.Record.pool:type_name -> callboard.log.v1.PoolRecord
-	5,  // 3: callboard.log.v1.Record.runner:type_name -> callboard.log.v1.RunnerRecord
-	6,  // 4: callboard.log.v1.Record.actor:type_name -> callboard.log.v1.ActorRecord
-	8,  // 5: callboard.log.v1.Record.orphan:type_name -> callboard.log.v1.OrphanRecord
-	9,  // 6: callboard.log.v1.Record.outcome:type_name -> callboard.log.v1.OutcomeRecord
-	12, // 7: callboard.log.v1.Record.end:type_name -> callboard.log.v1.EndRecord
-	11, // 8: callboard.log.v1.Record.rollout:type_name -> callboard.log.v1.RolloutRecord
-	10, // 9: callboard.log.v1.Record.outcomes:type_name -> callboard.log.v1.OutcomesRecord
-	13, // 10: callboard.log.v1.Record.request:type_name -> callboard.log.v1.RequestRecord
-	14, // 11: callboard.log.v1.StateRecord.settings:type_name -> callboard.log.v1.SettingValue
-	15, // 12: callboard.log.v1.PoolRecord.config:type_name -> callboard.log.v1.PoolConfig
-	4,  // 13: callboard.log.v1.PoolRecord.bucket:type_name -> callboard.log.v1.BucketRecord
-	16, // 14: callboard.log.v1.PoolRecord.endpoint:type_name -> callboard.log.v1.Endpoint
-	7,  // 15: callboard.log.v1.ActorRecord.trouble:type_name -> callboard.log.v1.TroubleRecord
-	17, // 16: callboard.log.v1.ActorRecord.decision:type_name -> callboard.log.v1.Decision
-	18, // 17: callboard.log.v1.OrphanRecord.ref:type_name -> callboard.log.v1.Ref
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	6,  // 3: callboard.log.v1.Record.runner:type_name -> callboard.log.v1.RunnerRecord
+	7,  // 4: callboard.log.v1.Record.actor:type_name -> callboard.log.v1.ActorRecord
+	9,  // 5: callboard.log.v1.Record.orphan:type_name -> callboard.log.v1.OrphanRecord
+	10, // 6: callboard.log.v1.Record.outcome:type_name -> callboard.log.v1.OutcomeRecord
+	14, // 7: callboard.log.v1.Record.end:type_name -> callboard.log.v1.EndRecord
+	12, // 8: callboard.log.v1.Record.rollout:type_name -> callboard.log.v1.RolloutRecord
+	11, // 9: callboard.log.v1.Record.outcomes:type_name -> callboard.log.v1.OutcomesRecord
+	13, // 10: callboard.log.v1.Record.drain:type_name -> callboard.log.v1.DrainRecord
+	15, // 11: callboard.log.v1.Record.request:type_name -> callboard.log.v1.RequestRecord
+	16, // 12: callboard.log.v1.StateRecord.settings:type_name -> callboard.log.v1.SettingValue
+	17, // 13: callboard.log.v1.PoolRecord.config:type_name -> callboard.log.v1.PoolConfig
+	5,  // 14: callboard.log.v1.PoolRecord.bucket:type_name -> callboard.log.v1.BucketRecord
+	4,  // 15: callboard.log.v1.PoolRecord.held_versions:type_name -> callboard.log.v1.HeldVersionRecord
+	18, // 16: callboard.log.v1.PoolRecord.endpoint:type_name -> callboard.log.v1.Endpoint
+	8,  // 17: callboard.log.v1.ActorRecord.trouble:type_name -> callboard.log.v1.TroubleRecord
+	19, // 18: callboard.log.v1.ActorRecord.decision:type_name -> callboard.log.v1.Decision
+	20, // 19: callboard.log.v1.OrphanRecord.ref:type_name -> callboard.log.v1.Ref
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_callboard_log_v1_snapshot_proto_init() }
@@ -2450,16 +2714,17 @@ func file_callboard_log_v1_snapshot_proto_init() {
 		(*Record_End)(nil),
 		(*Record_Rollout)(nil),
 		(*Record_Outcomes)(nil),
+		(*Record_Drain)(nil),
 		(*Record_Request)(nil),
 	}
-	file_callboard_log_v1_snapshot_proto_msgTypes[6].OneofWrappers = []any{}
+	file_callboard_log_v1_snapshot_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_log_v1_snapshot_proto_rawDesc), len(file_callboard_log_v1_snapshot_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

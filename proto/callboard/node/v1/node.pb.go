@@ -46,6 +46,8 @@ type Command struct {
 	//	*Command_CreateActors
 	//	*Command_ReportRequest
 	//	*Command_EndpointPolled
+	//	*Command_HoldVersion
+	//	*Command_ReleaseVersion
 	Command       isCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -241,6 +243,24 @@ func (x *Command) GetEndpointPolled() *EndpointPolled {
 	return nil
 }
 
+func (x *Command) GetHoldVersion() *v1.HoldRequest {
+	if x != nil {
+		if x, ok := x.Command.(*Command_HoldVersion); ok {
+			return x.HoldVersion
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetReleaseVersion() *v1.ReleaseRequest {
+	if x != nil {
+		if x, ok := x.Command.(*Command_ReleaseVersion); ok {
+			return x.ReleaseVersion
+		}
+	}
+	return nil
+}
+
 type isCommand_Command interface {
 	isCommand_Command()
 }
@@ -313,6 +333,14 @@ type Command_EndpointPolled struct {
 	EndpointPolled *EndpointPolled `protobuf:"bytes,41,opt,name=endpoint_polled,json=endpointPolled,proto3,oneof"`
 }
 
+type Command_HoldVersion struct {
+	HoldVersion *v1.HoldRequest `protobuf:"bytes,42,opt,name=hold_version,json=holdVersion,proto3,oneof"`
+}
+
+type Command_ReleaseVersion struct {
+	ReleaseVersion *v1.ReleaseRequest `protobuf:"bytes,43,opt,name=release_version,json=releaseVersion,proto3,oneof"`
+}
+
 func (*Command_CreateActor) isCommand_Command() {}
 
 func (*Command_GetOrCreateActor) isCommand_Command() {}
@@ -346,6 +374,10 @@ func (*Command_CreateActors) isCommand_Command() {}
 func (*Command_ReportRequest) isCommand_Command() {}
 
 func (*Command_EndpointPolled) isCommand_Command() {}
+
+func (*Command_HoldVersion) isCommand_Command() {}
+
+func (*Command_ReleaseVersion) isCommand_Command() {}
 
 // Success is what a command that took effect answers. Details are read from the View at the answer's index.
 type Success struct {
@@ -2329,7 +2361,8 @@ var File_callboard_node_v1_node_proto protoreflect.FileDescriptor
 
 const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x1ccallboard/node/v1/node.proto\x12\x11callboard.node.v1\x1a\x16callboard/v1/api.proto\x1a\x19callboard/v1/runner.proto\x1a\x18callboard/v1/types.proto\"\xd8\t\n" +
+	"\x1ccallboard/node/v1/node.proto\x12\x11callboard.node.v1\x1a\x16callboard/v1/api.proto\x1a\x19callboard/v1/runner.proto\x1a\x18callboard/v1/types.proto\"\xe1\n" +
+	"\n" +
 	"\aCommand\x12@\n" +
 	"\fcreate_actor\x18\x01 \x01(\v2\x1b.callboard.v1.CreateRequestH\x00R\vcreateActor\x12Q\n" +
 	"\x13get_or_create_actor\x18\x02 \x01(\v2 .callboard.v1.GetOrCreateRequestH\x00R\x10getOrCreateActor\x12:\n" +
@@ -2351,7 +2384,9 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\x0eresume_rollout\x18\x0e \x01(\v2\x1b.callboard.v1.ResumeRequestH\x00R\rresumeRollout\x12G\n" +
 	"\rcreate_actors\x18\x1e \x01(\v2 .callboard.v1.CreateBatchRequestH\x00R\fcreateActors\x12I\n" +
 	"\x0ereport_request\x18( \x01(\v2 .callboard.node.v1.RequestReportH\x00R\rreportRequest\x12L\n" +
-	"\x0fendpoint_polled\x18) \x01(\v2!.callboard.node.v1.EndpointPolledH\x00R\x0eendpointPolledB\t\n" +
+	"\x0fendpoint_polled\x18) \x01(\v2!.callboard.node.v1.EndpointPolledH\x00R\x0eendpointPolled\x12>\n" +
+	"\fhold_version\x18* \x01(\v2\x19.callboard.v1.HoldRequestH\x00R\vholdVersion\x12G\n" +
+	"\x0frelease_version\x18+ \x01(\v2\x1c.callboard.v1.ReleaseRequestH\x00R\x0ereleaseVersionB\t\n" +
 	"\acommand\"a\n" +
 	"\aSuccess\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x18\n" +
@@ -2552,15 +2587,17 @@ var file_callboard_node_v1_node_proto_goTypes = []any{
 	(*v1.PauseRequest)(nil),                  // 43: callboard.v1.PauseRequest
 	(*v1.ResumeRequest)(nil),                 // 44: callboard.v1.ResumeRequest
 	(*v1.CreateBatchRequest)(nil),            // 45: callboard.v1.CreateBatchRequest
-	(*v1.Error)(nil),                         // 46: callboard.v1.Error
-	(*v1.Heartbeat)(nil),                     // 47: callboard.v1.Heartbeat
-	(*v1.ActorEvents)(nil),                   // 48: callboard.v1.ActorEvents
-	(*v1.Draining)(nil),                      // 49: callboard.v1.Draining
-	(*v1.Goodbye)(nil),                       // 50: callboard.v1.Goodbye
-	(*v1.ActorRef)(nil),                      // 51: callboard.v1.ActorRef
-	(*v1.Hello)(nil),                         // 52: callboard.v1.Hello
-	(*v1.RefusedEvent)(nil),                  // 53: callboard.v1.RefusedEvent
-	(*v1.EndpointCheck)(nil),                 // 54: callboard.v1.EndpointCheck
+	(*v1.HoldRequest)(nil),                   // 46: callboard.v1.HoldRequest
+	(*v1.ReleaseRequest)(nil),                // 47: callboard.v1.ReleaseRequest
+	(*v1.Error)(nil),                         // 48: callboard.v1.Error
+	(*v1.Heartbeat)(nil),                     // 49: callboard.v1.Heartbeat
+	(*v1.ActorEvents)(nil),                   // 50: callboard.v1.ActorEvents
+	(*v1.Draining)(nil),                      // 51: callboard.v1.Draining
+	(*v1.Goodbye)(nil),                       // 52: callboard.v1.Goodbye
+	(*v1.ActorRef)(nil),                      // 53: callboard.v1.ActorRef
+	(*v1.Hello)(nil),                         // 54: callboard.v1.Hello
+	(*v1.RefusedEvent)(nil),                  // 55: callboard.v1.RefusedEvent
+	(*v1.EndpointCheck)(nil),                 // 56: callboard.v1.EndpointCheck
 }
 var file_callboard_node_v1_node_proto_depIdxs = []int32{
 	31, // 0: callboard.node.v1.Command.create_actor:type_name -> callboard.v1.CreateRequest
@@ -2580,52 +2617,54 @@ var file_callboard_node_v1_node_proto_depIdxs = []int32{
 	45, // 14: callboard.node.v1.Command.create_actors:type_name -> callboard.v1.CreateBatchRequest
 	16, // 15: callboard.node.v1.Command.report_request:type_name -> callboard.node.v1.RequestReport
 	20, // 16: callboard.node.v1.Command.endpoint_polled:type_name -> callboard.node.v1.EndpointPolled
-	0,  // 17: callboard.node.v1.SubmitRequest.command:type_name -> callboard.node.v1.Command
-	1,  // 18: callboard.node.v1.SubmitResponse.success:type_name -> callboard.node.v1.Success
-	46, // 19: callboard.node.v1.SubmitResponse.refusal:type_name -> callboard.v1.Error
-	2,  // 20: callboard.node.v1.SubmitManyRequest.requests:type_name -> callboard.node.v1.SubmitRequest
-	6,  // 21: callboard.node.v1.SubmitManyResponse.answers:type_name -> callboard.node.v1.Submitted
-	3,  // 22: callboard.node.v1.Submitted.response:type_name -> callboard.node.v1.SubmitResponse
-	46, // 23: callboard.node.v1.Submitted.error:type_name -> callboard.v1.Error
-	11, // 24: callboard.node.v1.RelayRequest.reports:type_name -> callboard.node.v1.SessionReport
-	15, // 25: callboard.node.v1.RelayResponse.answers:type_name -> callboard.node.v1.SessionAnswer
-	13, // 26: callboard.node.v1.SessionReport.hello:type_name -> callboard.node.v1.HelloReport
-	47, // 27: callboard.node.v1.SessionReport.heartbeat:type_name -> callboard.v1.Heartbeat
-	48, // 28: callboard.node.v1.SessionReport.events:type_name -> callboard.v1.ActorEvents
-	12, // 29: callboard.node.v1.SessionReport.receipt:type_name -> callboard.node.v1.EvictionsReceived
-	49, // 30: callboard.node.v1.SessionReport.draining:type_name -> callboard.v1.Draining
-	50, // 31: callboard.node.v1.SessionReport.goodbye:type_name -> callboard.v1.Goodbye
-	14, // 32: callboard.node.v1.SessionReport.broken:type_name -> callboard.node.v1.Broken
-	51, // 33: callboard.node.v1.EvictionsReceived.refs:type_name -> callboard.v1.ActorRef
-	52, // 34: callboard.node.v1.HelloReport.hello:type_name -> callboard.v1.Hello
-	46, // 35: callboard.node.v1.SessionAnswer.refusal:type_name -> callboard.v1.Error
-	53, // 36: callboard.node.v1.SessionAnswer.refused_events:type_name -> callboard.v1.RefusedEvent
-	17, // 37: callboard.node.v1.RequestReport.sent:type_name -> callboard.node.v1.RequestSent
-	18, // 38: callboard.node.v1.RequestReport.claimed:type_name -> callboard.node.v1.RequestClaimed
-	19, // 39: callboard.node.v1.RequestReport.ended:type_name -> callboard.node.v1.RequestEnded
-	46, // 40: callboard.node.v1.RequestEnded.error:type_name -> callboard.v1.Error
-	54, // 41: callboard.node.v1.EndpointPolled.check:type_name -> callboard.v1.EndpointCheck
-	27, // 42: callboard.node.v1.StateHashesResponse.hashes:type_name -> callboard.node.v1.StateHash
-	29, // 43: callboard.node.v1.ChangeMembershipRequest.join:type_name -> callboard.node.v1.Join
-	4,  // 44: callboard.node.v1.NodeService.SubmitMany:input_type -> callboard.node.v1.SubmitManyRequest
-	7,  // 45: callboard.node.v1.NodeService.ReadIndex:input_type -> callboard.node.v1.ReadIndexRequest
-	9,  // 46: callboard.node.v1.NodeService.Relay:input_type -> callboard.node.v1.RelayRequest
-	23, // 47: callboard.node.v1.NodeService.Describe:input_type -> callboard.node.v1.DescribeRequest
-	21, // 48: callboard.node.v1.NodeService.ReportCarrier:input_type -> callboard.node.v1.ReportCarrierRequest
-	25, // 49: callboard.node.v1.NodeService.StateHashes:input_type -> callboard.node.v1.StateHashesRequest
-	28, // 50: callboard.node.v1.NodeService.ChangeMembership:input_type -> callboard.node.v1.ChangeMembershipRequest
-	5,  // 51: callboard.node.v1.NodeService.SubmitMany:output_type -> callboard.node.v1.SubmitManyResponse
-	8,  // 52: callboard.node.v1.NodeService.ReadIndex:output_type -> callboard.node.v1.ReadIndexResponse
-	10, // 53: callboard.node.v1.NodeService.Relay:output_type -> callboard.node.v1.RelayResponse
-	24, // 54: callboard.node.v1.NodeService.Describe:output_type -> callboard.node.v1.DescribeResponse
-	22, // 55: callboard.node.v1.NodeService.ReportCarrier:output_type -> callboard.node.v1.ReportCarrierResponse
-	26, // 56: callboard.node.v1.NodeService.StateHashes:output_type -> callboard.node.v1.StateHashesResponse
-	30, // 57: callboard.node.v1.NodeService.ChangeMembership:output_type -> callboard.node.v1.ChangeMembershipResponse
-	51, // [51:58] is the sub-list for method output_type
-	44, // [44:51] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	46, // 17: callboard.node.v1.Command.hold_version:type_name -> callboard.v1.HoldRequest
+	47, // 18: callboard.node.v1.Command.release_version:type_name -> callboard.v1.ReleaseRequest
+	0,  // 19: callboard.node.v1.SubmitRequest.command:type_name -> callboard.node.v1.Command
+	1,  // 20: callboard.node.v1.SubmitResponse.success:type_name -> callboard.node.v1.Success
+	48, // 21: callboard.node.v1.SubmitResponse.refusal:type_name -> callboard.v1.Error
+	2,  // 22: callboard.node.v1.SubmitManyRequest.requests:type_name -> callboard.node.v1.SubmitRequest
+	6,  // 23: callboard.node.v1.SubmitManyResponse.answers:type_name -> callboard.node.v1.Submitted
+	3,  // 24: callboard.node.v1.Submitted.response:type_name -> callboard.node.v1.SubmitResponse
+	48, // 25: callboard.node.v1.Submitted.error:type_name -> callboard.v1.Error
+	11, // 26: callboard.node.v1.RelayRequest.reports:type_name -> callboard.node.v1.SessionReport
+	15, // 27: callboard.node.v1.RelayResponse.answers:type_name -> callboard.node.v1.SessionAnswer
+	13, // 28: callboard.node.v1.SessionReport.hello:type_name -> callboard.node.v1.HelloReport
+	49, // 29: callboard.node.v1.SessionReport.heartbeat:type_name -> callboard.v1.Heartbeat
+	50, // 30: callboard.node.v1.SessionReport.events:type_name -> callboard.v1.ActorEvents
+	12, // 31: callboard.node.v1.SessionReport.receipt:type_name -> callboard.node.v1.EvictionsReceived
+	51, // 32: callboard.node.v1.SessionReport.draining:type_name -> callboard.v1.Draining
+	52, // 33: callboard.node.v1.SessionReport.goodbye:type_name -> callboard.v1.Goodbye
+	14, // 34: callboard.node.v1.SessionReport.broken:type_name -> callboard.node.v1.Broken
+	53, // 35: callboard.node.v1.EvictionsReceived.refs:type_name -> callboard.v1.ActorRef
+	54, // 36: callboard.node.v1.HelloReport.hello:type_name -> callboard.v1.Hello
+	48, // 37: callboard.node.v1.SessionAnswer.refusal:type_name -> callboard.v1.Error
+	55, // 38: callboard.node.v1.SessionAnswer.refused_events:type_name -> callboard.v1.RefusedEvent
+	17, // 39: callboard.node.v1.RequestReport.sent:type_name -> callboard.node.v1.RequestSent
+	18, // 40: callboard.node.v1.RequestReport.claimed:type_name -> callboard.node.v1.RequestClaimed
+	19, // 41: callboard.node.v1.RequestReport.ended:type_name -> callboard.node.v1.RequestEnded
+	48, // 42: callboard.node.v1.RequestEnded.error:type_name -> callboard.v1.Error
+	56, // 43: callboard.node.v1.EndpointPolled.check:type_name -> callboard.v1.EndpointCheck
+	27, // 44: callboard.node.v1.StateHashesResponse.hashes:type_name -> callboard.node.v1.StateHash
+	29, // 45: callboard.node.v1.ChangeMembershipRequest.join:type_name -> callboard.node.v1.Join
+	4,  // 46: callboard.node.v1.NodeService.SubmitMany:input_type -> callboard.node.v1.SubmitManyRequest
+	7,  // 47: callboard.node.v1.NodeService.ReadIndex:input_type -> callboard.node.v1.ReadIndexRequest
+	9,  // 48: callboard.node.v1.NodeService.Relay:input_type -> callboard.node.v1.RelayRequest
+	23, // 49: callboard.node.v1.NodeService.Describe:input_type -> callboard.node.v1.DescribeRequest
+	21, // 50: callboard.node.v1.NodeService.ReportCarrier:input_type -> callboard.node.v1.ReportCarrierRequest
+	25, // 51: callboard.node.v1.NodeService.StateHashes:input_type -> callboard.node.v1.StateHashesRequest
+	28, // 52: callboard.node.v1.NodeService.ChangeMembership:input_type -> callboard.node.v1.ChangeMembershipRequest
+	5,  // 53: callboard.node.v1.NodeService.SubmitMany:output_type -> callboard.node.v1.SubmitManyResponse
+	8,  // 54: callboard.node.v1.NodeService.ReadIndex:output_type -> callboard.node.v1.ReadIndexResponse
+	10, // 55: callboard.node.v1.NodeService.Relay:output_type -> callboard.node.v1.RelayResponse
+	24, // 56: callboard.node.v1.NodeService.Describe:output_type -> callboard.node.v1.DescribeResponse
+	22, // 57: callboard.node.v1.NodeService.ReportCarrier:output_type -> callboard.node.v1.ReportCarrierResponse
+	26, // 58: callboard.node.v1.NodeService.StateHashes:output_type -> callboard.node.v1.StateHashesResponse
+	30, // 59: callboard.node.v1.NodeService.ChangeMembership:output_type -> callboard.node.v1.ChangeMembershipResponse
+	53, // [53:60] is the sub-list for method output_type
+	46, // [46:53] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_callboard_node_v1_node_proto_init() }
@@ -2651,6 +2690,8 @@ func file_callboard_node_v1_node_proto_init() {
 		(*Command_CreateActors)(nil),
 		(*Command_ReportRequest)(nil),
 		(*Command_EndpointPolled)(nil),
+		(*Command_HoldVersion)(nil),
+		(*Command_ReleaseVersion)(nil),
 	}
 	file_callboard_node_v1_node_proto_msgTypes[3].OneofWrappers = []any{
 		(*SubmitResponse_Success)(nil),
