@@ -24,7 +24,6 @@ func queueLess(a, b queueKey) bool {
 // An actor goes to a version lower than the one it last ran on only if no runner of that version or newer is registered that
 // neither ended nor drains (the floor). There are few distinct floors in a pool, so that one look-up for each finds the first.
 func (s *State) FirstPending(p *Pool, version uint32) *Actor {
-	newest, some := s.NewestVersion(p)
 	var first *queueKey
 	from := queueKey{pool: p.ordinal}
 	for {
@@ -32,8 +31,7 @@ func (s *State) FirstPending(p *Pool, version uint32) *Actor {
 		if !ok || k.pool != p.ordinal {
 			break
 		}
-		bound := some && newest >= k.floor // somebody at the floor or above is there to wait for
-		if (k.floor <= version || !bound) && (first == nil || k.seq.whole() < first.seq.whole()) {
+		if !s.FloorBinds(p, k.floor, version) && (first == nil || k.seq.whole() < first.seq.whole()) {
 			first = &k
 		}
 		if k.floor == ^uint32(0) {
@@ -45,4 +43,11 @@ func (s *State) FirstPending(p *Pool, version uint32) *Actor {
 		return nil
 	}
 	return s.actorAt(first.ordinal)
+}
+
+// FloorBinds reports whether an actor with a floor waits rather than go to a version: the version is below its floor, and a runner at the
+// floor or above is registered that neither ended nor drains.
+func (s *State) FloorBinds(p *Pool, floor, version uint32) bool {
+	newest, some := s.NewestVersion(p)
+	return version < floor && some && newest >= floor
 }

@@ -125,10 +125,10 @@ func (s *step) assign(p *fsm.Pool, a *fsm.Actor, best, next *fsm.Runner) bool {
 }
 
 // arrive gives an actor that was moved to the runner that kept a slot for it. It goes to the queue like everybody else if that runner
-// does not take actors any more, or if one of a newer version has come that does.
+// does not take actors any more, if one of a newer version has come that does, or if its floor binds it again.
 func (s *step) arrive(a *fsm.Actor, number uint32) {
 	to, p := s.tx.RunnerByNumber(number), s.tx.ActorPool(a)
-	if to == nil || !to.Placeable() || s.tx.Ineligible(to) != "" {
+	if to == nil || !to.Placeable() || s.tx.Ineligible(to) != "" || s.tx.FloorBinds(p, a.FloorVersion, to.Version) {
 		return
 	}
 	if best, next := s.best(p); best.Version == to.Version { // to is a candidate: there is a best one
