@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -21,14 +20,12 @@ const (
 
 	tcpTimeout   = 2 * time.Second
 	leaveTimeout = 2 * time.Second
-	// deadNodeReclaim is how long a name stays bound to the address of a node that has died.
-	deadNodeReclaim = 30 * time.Second
 )
 
 // Options say how a node gossips.
 type Options struct {
 	Bind      string   // host:port, TCP and UDP
-	Advertise string   // host:port that others use; empty: the bound address, or a private one when that is a wildcard
+	Advertise string   // host:port that others use; empty: the bound address, which then must not be a wildcard
 	Seeds     []string // host:port of other nodes; this node's own address among them does no harm
 	Label     string   // the same on all nodes; empty: DefaultLabel
 	Self      Peer
@@ -38,23 +35,28 @@ type Options struct {
 	pace *pace                    // for tests
 }
 
-// pace is how often a node calls seeds and silent peers.
-type pace struct{ alone, fewer, settled time.Duration }
+// pace is how often a node calls seeds and silent peers, and how long it stands a rival.
+type pace struct{ alone, fewer, settled, rival time.Duration }
 
 // A node alone asks often, for that is how a cluster starts. Later the seeds are asked now and then, for memberlist by itself does
 // not heal a cluster that was split longer than it remembers the dead.
-var defaultPace = pace{alone: time.Second, fewer: 15 * time.Second, settled: time.Minute}
+var defaultPace = pace{alone: time.Second, fewer: 15 * time.Second, settled: time.Minute, rival: rivalGrace}
+
+// ErrAdvertise is the mistake of an address that is told to others: they cannot use it, or it cannot be looked up.
+var ErrAdvertise = errors.New("advertise a host that other nodes can reach")
 
 // Gossip is this node among the others.
 type Gossip struct {
 	list    *memberlist.Memberlist
 	roster  *roster
-	name    string
-	seeds   []string
+	self    Peer   // as it was at the start
+	bound   string // where this process listens; empty: everywhere
+	seeds   seeds
 	log     *slog.Logger
 	pace    pace
-	updated chan struct{} // this node's meta has changed
-	end     sync.Once     // memberlist panics when it leaves after the end
+	updated chan struct{}  // this node's meta has changed
+	calls   sync.WaitGroup // of Meet, which may return before the last has ended
+	end     sync.Once      // memberlist panics when it leaves after the end
 }
 
 // Listen binds the address and answers others at once; Run looks for them. End it with Leave or Close.
@@ -68,7 +70,7 @@ func Listen(o Options) (*Gossip, error) {
 			return nil, fmt.Errorf("gossip: seed %q: want host:port: %w", seed, err)
 		}
 	}
-	roster := newRoster()
+	roster := newRoster(Caller(o.Self.NodeID, o.Self.Start))
 	roster.meta.Store(&own)
 	config, err := o.config(roster)
 	if err != nil {
@@ -78,7 +80,12 @@ func Listen(o Options) (*Gossip, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gossip address %s: %w", o.Bind, cmp.Or(bindError(config), err))
 	}
-	g := &Gossip{list: list, roster: roster, name: o.Self.Name, seeds: o.Seeds, log: o.Log, pace: defaultPace, updated: make(chan struct{}, 1)}
+	g := &Gossip{
+		list: list, roster: roster, self: o.Self, seeds: newSeeds(o.Seeds), log: o.Log, pace: defaultPace, updated: make(chan struct{}, 1),
+	}
+	if ip := net.ParseIP(config.BindAddr); ip != nil && !ip.IsUnspecified() {
+		g.bound = net.JoinHostPort(config.BindAddr, strconv.Itoa(config.BindPort))
+	}
 	if o.pace != nil {
 		g.pace = *o.pace
 	}
@@ -91,19 +98,19 @@ func (o Options) config(roster *roster) (*memberlist.Config, error) {
 		return nil, err
 	}
 	config := memberlist.DefaultLANConfig()
-	config.Name = o.Self.Name
+	config.Name = roster.self
 	config.BindAddr, config.BindPort = bind.IP.String(), bind.Port
 	config.AdvertisePort = bind.Port
-	if bind.IP.To4() == nil && bind.IP.IsUnspecified() && o.Advertise == "" {
-		return nil, fmt.Errorf("gossip: %s cannot be reached by other nodes: advertise an address and port", o.Bind)
+	if bind.IP.IsUnspecified() && o.Advertise == "" {
+		return nil, fmt.Errorf("gossip: %s cannot be reached by other nodes: %w", o.Bind, ErrAdvertise)
 	}
 	if o.Advertise != "" {
 		advertise, err := resolve(o.Advertise)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", ErrAdvertise, err)
 		}
 		if advertise.IP.IsUnspecified() || advertise.Port == 0 {
-			return nil, fmt.Errorf("gossip: %s cannot be reached by other nodes: advertise an address and port", o.Advertise)
+			return nil, fmt.Errorf("gossip: %s cannot be reached by other nodes: %w", o.Advertise, ErrAdvertise)
 		}
 		config.AdvertiseAddr, config.AdvertisePort = advertise.IP.String(), advertise.Port
 	}
@@ -112,7 +119,6 @@ func (o Options) config(roster *roster) (*memberlist.Config, error) {
 		config.Label = DefaultLabel
 	}
 	config.TCPTimeout = tcpTimeout
-	config.DeadNodeReclaimTime = deadNodeReclaim
 	config.MsgpackUseNewTimeFormat = true
 	config.Logger = standardLog(o.Log)
 	config.Delegate, config.Events, config.Conflict, config.Alive, config.Merge = roster, roster, roster, roster, roster
@@ -160,9 +166,9 @@ func (g *Gossip) Addr() string {
 func (g *Gossip) Peers() []Peer            { return g.roster.board.read() }
 func (g *Gossip) Changed() <-chan struct{} { return g.roster.board.wait() }
 
-// Update tells the others what has changed about this node; its name stays. It fails when that is too much to tell.
+// Update tells the others what has changed about this node; its name, its id and its start stay. It fails when that is too much to tell.
 func (g *Gossip) Update(self Peer) error {
-	self.Name = g.name
+	self.Name, self.NodeID, self.Start = g.self.Name, g.self.NodeID, g.self.Start
 	own, err := encode(self)
 	if err != nil {
 		return err
@@ -175,15 +181,23 @@ func (g *Gossip) Update(self Peer) error {
 	return nil
 }
 
-// Run looks for others and passes updates on until ctx ends. It does not leave.
+// Run looks for others and passes updates on until ctx ends, or until this process is one too many of its node: then the error is an
+// OtherStartError. It does not leave.
 func (g *Gossip) Run(ctx context.Context) error {
-	for {
-		g.join(ctx)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var tasks sync.WaitGroup
+	var ended error
+	tasks.Go(func() {
+		defer stop()
+		ended = g.watchRivals(ctx)
+	})
+	for g.join(ctx); g.wait(ctx, time.Now()); g.join(ctx) {
 		g.roster.forget(time.Now())
-		if !g.wait(ctx, time.Now()) {
-			return nil
-		}
 	}
+	tasks.Wait()
+	g.calls.Wait()
+	return ended
 }
 
 // wait returns true when it is time to join again, counted from the last time, and false when ctx ends.
@@ -211,50 +225,13 @@ func (g *Gossip) wait(ctx context.Context, last time.Time) bool {
 
 // rest is how long to wait before the seeds are asked again.
 func (g *Gossip) rest() time.Duration {
-	switch others, silent := g.roster.silent(g.name); {
-	case others == 0 && len(g.seeds) > 0:
+	switch others, silent := g.roster.silent(); {
+	case others == 0 && g.seeds.any(), g.seeds.fresh():
 		return g.pace.alone
 	case len(silent) > 0:
 		return g.pace.fewer
 	}
 	return g.pace.settled
-}
-
-// join calls the seeds, and the peers that fell silent, one by one: memberlist's own calls know no ctx.
-func (g *Gossip) join(ctx context.Context) {
-	_, silent := g.roster.silent(g.name)
-	for _, seed := range slices.Concat(g.seeds, silent) {
-		if ctx.Err() != nil {
-			return
-		}
-		addresses, err := lookup(ctx, seed)
-		if err != nil {
-			g.log.Debug("gossip: a seed is unknown", "seed", seed, "error", err)
-			continue
-		}
-		addresses = slices.DeleteFunc(addresses, func(address string) bool { return address == g.Addr() })
-		if _, err := g.list.Join(addresses); err != nil {
-			g.log.Debug("gossip: a seed does not answer", "seed", seed, "error", err)
-		}
-	}
-}
-
-// lookup finds the addresses of a seed; a name may have several.
-func lookup(ctx context.Context, seed string) ([]string, error) {
-	host, port, err := net.SplitHostPort(seed)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, tcpTimeout)
-	defer cancel()
-	hosts, err := net.DefaultResolver.LookupHost(ctx, host)
-	if err != nil {
-		return nil, err
-	}
-	for i, host := range hosts {
-		hosts[i] = net.JoinHostPort(host, port)
-	}
-	return hosts, nil
 }
 
 // Leave says goodbye, so that the others need not find out, and closes. Run must have returned.
@@ -270,6 +247,7 @@ func (g *Gossip) Leave() (err error) {
 
 // Close stops at once. The others will find this node silent. After Leave it does nothing.
 func (g *Gossip) Close() (err error) {
+	g.calls.Wait()
 	g.end.Do(func() { err = g.list.Shutdown() })
 	return err
 }

@@ -31,10 +31,9 @@ func fast(config *memberlist.Config) {
 	config.GossipInterval, config.SuspicionMult = 20*time.Millisecond, 2
 	config.PushPullInterval = 0 // what heals here is ours
 	config.GossipToTheDeadTime = 0
-	config.DeadNodeReclaimTime = time.Millisecond
 }
 
-var fastPace = pace{alone: 50 * time.Millisecond, fewer: 100 * time.Millisecond, settled: time.Hour}
+var fastPace = pace{alone: 50 * time.Millisecond, fewer: 100 * time.Millisecond, settled: time.Hour, rival: time.Second}
 
 // start runs a node until the test ends or it is stopped.
 func start(t *testing.T, self Peer, bind string, seeds ...string) (node *Gossip, stop func()) {
@@ -223,13 +222,13 @@ func TestListenRefuses(t *testing.T) {
 }
 
 func TestTheRosterForgets(t *testing.T) {
-	r := newRoster()
+	r := newRoster("")
 	now := time.Now()
 	for i := range maxGone + 10 {
 		node := &memberlist.Node{Name: fmt.Sprintf("n%03d", i), Meta: []byte("{}"), State: memberlist.StateDead}
 		r.NotifyJoin(node)
 		r.NotifyLeave(node)
-		r.members[node.Name] = member{peer: Peer{Name: node.Name}, gone: now.Add(time.Duration(i) * time.Second)}
+		r.members[node.Name] = member{name: node.Name, peer: Peer{Name: node.Name}, gone: now.Add(time.Duration(i) * time.Second)}
 	}
 	r.NotifyJoin(&memberlist.Node{Name: "here", Meta: []byte("not JSON")})
 	r.forget(now.Add(time.Hour))

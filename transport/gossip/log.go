@@ -34,6 +34,9 @@ func (l lines) Write(line []byte) (int, error) {
 			break
 		}
 	}
+	if strings.Contains(message, "Got ping for unexpected node") {
+		level = slog.LevelDebug // others ask for the former start of this node, or for another that had its address
+	}
 	l.to.Log(context.Background(), level, strings.TrimPrefix(message, "memberlist: "))
 	return len(line), nil
 }

@@ -16,12 +16,14 @@ type Peer struct {
 	Version   string
 	Blank     bool // it came without any state and has not been taken in anywhere yet: it may found a cluster
 	Alive     bool // false: silent, or gone; as of the last that was heard
+	Start     Start
+	Running   bool // its Raft has started: this start has found no other one of its node that answers
 }
 
 // Members tells who is there.
 type Members interface {
-	// Peers returns every node known, this one too, by name. A node that is gone stays known for a day. What it returns is shared, and
-	// must not be changed.
+	// Peers returns every node known, this one too, by name; of one that was started several times the start that counts. A node that is
+	// gone stays known for a day. What it returns is shared, and must not be changed.
 	Peers() []Peer
 	// Changed returns a channel that is closed when Peers next answers differently. Take it before Peers.
 	Changed() <-chan struct{}

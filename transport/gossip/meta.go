@@ -8,7 +8,8 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// meta is a Peer on the wire, beside its name. Keys are short, for there is little room; they are never used again for something
+// meta is a Peer on the wire, beside its start: that is in memberlist's name of it, with the node's id, so that two processes never have
+// the same. A build that knows no starts has the display name there. Keys are short, for there is little room; they are never used again for something
 // else. A node ignores the keys it does not know.
 type meta struct {
 	NodeID    string `json:"n"`
@@ -18,13 +19,18 @@ type meta struct {
 	HTTPAddr  string `json:"h,omitempty"`
 	Version   string `json:"v,omitempty"`
 	Blank     bool   `json:"b,omitempty"`
+	Name      string `json:"m,omitempty"`
+	Running   bool   `json:"s,omitempty"`
 }
 
 func encode(p Peer) ([]byte, error) {
 	if p.Name == "" {
 		return nil, errors.New("gossip: a node needs a name")
 	}
-	encoded, err := json.Marshal(meta{p.NodeID, p.ClusterID, p.RaftAddr, p.GRPCAddr, p.HTTPAddr, p.Version, p.Blank})
+	encoded, err := json.Marshal(meta{
+		NodeID: p.NodeID, ClusterID: p.ClusterID, RaftAddr: p.RaftAddr, GRPCAddr: p.GRPCAddr, HTTPAddr: p.HTTPAddr, Version: p.Version,
+		Blank: p.Blank, Name: p.Name, Running: p.Running,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("gossip: %w", err)
 	}
@@ -35,13 +41,18 @@ func encode(p Peer) ([]byte, error) {
 	return encoded, nil
 }
 
-func decode(name string, encoded []byte) (Peer, error) {
+// decode reads what memberlist knows of a node, under the name that it has there.
+func decode(member string, encoded []byte) (Peer, error) {
 	var m meta
 	if err := json.Unmarshal(encoded, &m); err != nil {
-		return Peer{Name: name}, fmt.Errorf("gossip: what %s tells about itself cannot be read: %w", name, err)
+		return Peer{Name: member}, fmt.Errorf("gossip: what %s tells about itself cannot be read: %w", member, err)
 	}
-	return Peer{
-		Name: name, NodeID: m.NodeID, ClusterID: m.ClusterID,
-		RaftAddr: m.RaftAddr, GRPCAddr: m.GRPCAddr, HTTPAddr: m.HTTPAddr, Version: m.Version, Blank: m.Blank,
-	}, nil
+	p := Peer{
+		Name: member, NodeID: m.NodeID, ClusterID: m.ClusterID,
+		RaftAddr: m.RaftAddr, GRPCAddr: m.GRPCAddr, HTTPAddr: m.HTTPAddr, Version: m.Version, Blank: m.Blank, Running: m.Running,
+	}
+	if id, start := ParseCaller(member); id == m.NodeID && m.Name != "" {
+		p.Name, p.Start = m.Name, start
+	}
+	return p, nil
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,27 +22,42 @@ const (
 
 // roster is what memberlist calls back. Its methods run under memberlist's own locks: they never block, never log, and never call
 // memberlist.
+//
+// Several starts of one node may be in it. One of them counts: the first that was seen, until a newer one is there and this one does
+// not answer any more (see rivals).
 type roster struct {
-	board board
-	meta  atomic.Pointer[[]byte] // of this node
-	notes chan string            // remarks for Gossip.Run to log
+	board  board
+	self   string                 // memberlist's name of this process
+	meta   atomic.Pointer[[]byte] // of this node
+	notes  chan string            // remarks for Gossip.Run to log
+	rivals chan struct{}          // holds a token when two starts of one node are there
 
 	// Not a loop: the callbacks must not wait for one.
 	mu      sync.Mutex
-	members map[string]member
+	members map[string]member // by memberlist's name
+	counts  map[string]string // by node: memberlist's name of the start that counts
 }
 
 type member struct {
+	name    string // memberlist's
 	peer    Peer
 	address string    // for gossip
 	gone    time.Time // when it was found silent or said goodbye (memberlist does not tell which); zero: there
 }
 
-func newRoster() *roster {
-	return &roster{notes: make(chan string, maxNotes), members: map[string]member{}}
+// node is what a member is a start of. One whose meta cannot be read is a node of its own.
+func (m member) node() string { return cmp.Or(m.peer.NodeID, m.name) }
+
+func newRoster(self string) *roster {
+	return &roster{
+		self: self, notes: make(chan string, maxNotes), rivals: make(chan struct{}, 1),
+		members: map[string]member{}, counts: map[string]string{},
+	}
 }
 
-func byName(a, b Peer) int { return cmp.Compare(a.Name, b.Name) }
+func byName(a, b Peer) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.NodeID, b.NodeID))
+}
 
 func (r *roster) note(text string) {
 	select {
@@ -57,31 +71,140 @@ func (r *roster) change(edit func(members map[string]member)) {
 	defer r.mu.Unlock()
 	edit(r.members)
 	peers := make([]Peer, 0, len(r.members))
-	for _, m := range r.members {
-		peers = append(peers, m.peer)
+	for node, starts := range r.starts() {
+		peers = append(peers, r.elect(node, starts).peer)
+	}
+	for node, name := range r.counts {
+		if _, ok := r.members[name]; !ok {
+			delete(r.counts, node)
+		}
 	}
 	slices.SortFunc(peers, byName)
 	r.board.publish(peers)
 }
 
-// here takes down a node that is there.
+// starts lists the members by node, the newest start first.
+func (r *roster) starts() map[string][]member {
+	starts := map[string][]member{}
+	for _, m := range r.members {
+		starts[m.node()] = append(starts[m.node()], m)
+	}
+	for _, of := range starts {
+		slices.SortFunc(of, func(a, b member) int { return cmp.Or(b.peer.Start.Compare(a.peer.Start), cmp.Compare(a.name, b.name)) })
+	}
+	return starts
+}
+
+// elect returns the start of a node that counts, and drops those that are gone and do not.
+func (r *roster) elect(node string, starts []member) member {
+	now, counted := r.members[r.counts[node]]
+	ok := counted
+	if r.self != "" && node == r.members[r.self].peer.NodeID {
+		now, ok, counted = r.members[r.self], true, true
+	}
+	for _, m := range starts {
+		if !ok || !counted && !now.gone.IsZero() && m.gone.IsZero() { // the newest that is there, or else the newest
+			now, ok = m, true
+		}
+	}
+	r.counts[node] = now.name
+	for _, m := range starts {
+		switch {
+		case m.name == now.name:
+		case m.gone.IsZero():
+			select {
+			case r.rivals <- struct{}{}:
+			default:
+			}
+		default:
+			delete(r.members, m.name)
+		}
+	}
+	return now
+}
+
+// follows reports whether a start may take the place of another, when that does not answer any more. A build that knows no starts may
+// be gone back to.
+func (m member) follows(other member) bool {
+	return m.peer.Start.IsZero() || m.peer.Start.Compare(other.peer.Start) > 0
+}
+
+// succeed makes another start of its node count, unless it is gone or another one counts by now than the one it is to follow.
+func (r *roster) succeed(former, next member) {
+	r.change(func(members map[string]member) {
+		if now, ok := members[next.name]; ok && now.gone.IsZero() && r.counts[next.node()] == former.name {
+			r.counts[next.node()] = next.name
+		}
+	})
+}
+
+// startOf returns the start of a node that counts; zero: none is known.
+func (r *roster) startOf(node string) Start {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.members[r.counts[node]].peer.Start
+}
+
+// of returns the start of a node that counts, and the others that are there, the newest first.
+func (r *roster) of(node string) (counts member, others []member, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	counts, ok = r.members[r.counts[node]]
+	for _, m := range r.starts()[node] {
+		if m.name != counts.name && m.gone.IsZero() {
+			others = append(others, m)
+		}
+	}
+	return counts, others, ok
+}
+
+// contested lists the nodes of which more than one start is there.
+func (r *roster) contested() (nodes []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for node, starts := range r.starts() {
+		if slices.ContainsFunc(starts, func(m member) bool { return m.gone.IsZero() && m.name != r.counts[node] }) {
+			nodes = append(nodes, node)
+		}
+	}
+	slices.Sort(nodes)
+	return nodes
+}
+
+// here takes down a start that is there.
 func (r *roster) here(node *memberlist.Node) {
 	peer, err := decode(node.Name, node.Meta)
 	if err != nil {
 		r.note(err.Error())
 	}
 	peer.Alive = true
-	address := node.Address()
-	r.change(func(members map[string]member) { members[peer.Name] = member{peer: peer, address: address} })
+	m := member{name: node.Name, peer: peer, address: node.Address()}
+	r.change(func(members map[string]member) { members[m.name] = m })
+}
+
+// namesake returns another node that is there under a node's name, at another address.
+func (r *roster) namesake(node *memberlist.Node) (other member, ok bool) {
+	peer, err := decode(node.Name, node.Meta)
+	if err != nil {
+		return member{}, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range r.members {
+		if m.gone.IsZero() && m.peer.Name == peer.Name && m.node() != peer.NodeID && m.address != node.Address() {
+			return m, true
+		}
+	}
+	return member{}, false
 }
 
 // silent returns how many others are there, and the addresses of those that are gone.
-func (r *roster) silent(self string) (others int, addresses []string) {
+func (r *roster) silent() (others int, addresses []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for name, m := range r.members {
 		switch {
-		case name == self:
+		case name == r.self:
 		case m.gone.IsZero():
 			others++
 		default:
@@ -89,24 +212,35 @@ func (r *roster) silent(self string) (others int, addresses []string) {
 		}
 	}
 	slices.Sort(addresses)
-	return others, addresses
+	return others, slices.Compact(addresses)
 }
 
 // forget drops those who have been gone for a day, and the first gone when there are too many.
 func (r *roster) forget(now time.Time) {
 	r.change(func(members map[string]member) {
-		gone := slices.DeleteFunc(slices.Collect(maps.Keys(members)), func(name string) bool { return members[name].gone.IsZero() })
-		slices.SortFunc(gone, func(a, b string) int { return members[a].gone.Compare(members[b].gone) })
-		for i, name := range gone {
-			if len(gone)-i > maxGone || now.Sub(members[name].gone) > forgetAfter {
-				delete(members, name)
+		var gone []member
+		for _, m := range members {
+			if !m.gone.IsZero() {
+				gone = append(gone, m)
+			}
+		}
+		slices.SortFunc(gone, func(a, b member) int { return a.gone.Compare(b.gone) })
+		for i, m := range gone {
+			if len(gone)-i > maxGone || now.Sub(m.gone) > forgetAfter {
+				delete(members, m.name)
 			}
 		}
 	})
 }
 
-func (r *roster) NotifyJoin(node *memberlist.Node)   { r.here(node) }
 func (r *roster) NotifyUpdate(node *memberlist.Node) { r.here(node) }
+
+func (r *roster) NotifyJoin(node *memberlist.Node) {
+	if other, ok := r.namesake(node); ok {
+		r.note("two nodes use the name " + other.peer.Name + ", at " + other.address + " and at " + node.Address() + "; give each its own --name")
+	}
+	r.here(node)
+}
 
 func (r *roster) NotifyLeave(node *memberlist.Node) {
 	r.change(func(members map[string]member) {
@@ -119,6 +253,7 @@ func (r *roster) NotifyLeave(node *memberlist.Node) {
 	})
 }
 
+// NotifyConflict hears of two processes under one name of memberlist's. Those of this build never share one.
 func (r *roster) NotifyConflict(existing, other *memberlist.Node) {
 	r.note("two nodes use the name " + other.Name + ": " + existing.Address() + " and " + other.Address() + "; give each its own --name")
 }
