@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -74,6 +76,7 @@ func ListenTCP(id, bind, advertise string, where Where, log *slog.Logger) (*TCP,
 	s := &stream{
 		Listener: listener, id: id, advertise: address(advertise), log: log, inbound: map[net.Conn]struct{}{}, broken: make(chan struct{}, 1),
 	}
+	s.door.Store(&Door{})
 	config := &raft.NetworkTransportConfig{
 		Stream:                  s,
 		MaxPool:                 pooledConnections,
@@ -89,6 +92,9 @@ func ListenTCP(id, bind, advertise string, where Where, log *slog.Logger) (*TCP,
 	transport.TimeoutScale = snapshotBytesPerTimeout
 	return &TCP{NetworkTransport: transport, stream: s, where: where}, nil
 }
+
+// Guard sets the door, once, before Raft starts. Without one the node names no caller and lets everybody in who means it.
+func (t *TCP) Guard(door Door) { t.stream.door.Store(&door) }
 
 // Close stops listening and ends every connection, those that peers hold to this node too. Raft calls it when it shuts down.
 func (t *TCP) Close() error {
@@ -123,6 +129,7 @@ type stream struct {
 	advertise address
 	log       *slog.Logger
 	broken    chan struct{} // holds a token when an accepted connection has ended
+	door      atomic.Pointer[Door]
 
 	// A mutex and not a loop: Accept and Close of many connections meet here, and each only touches the set.
 	mu      sync.Mutex
@@ -136,11 +143,38 @@ func (s *stream) Addr() net.Addr { return s.advertise }
 
 func (s *stream) Dial(target raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	id, at := split(target)
+	door := s.door.Load()
+	build := door.build(id)
+	if build == FormerBuild {
+		return s.dialFormer(id, at, timeout)
+	}
 	conn, err := net.DialTimeout("tcp", at, timeout)
 	if err != nil {
 		return nil, err
 	}
-	if err := greet(conn, id, timeout); err != nil {
+	answer, reason, err := greet(conn, id, door.Caller, timeout)
+	if err == nil && answer == welcome {
+		return conn, nil
+	}
+	_ = conn.Close()
+	switch {
+	case build == UnknownBuild && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
+		return s.dialFormer(id, at, timeout)
+	case err != nil:
+		return nil, err
+	case answer == otherStart && door.Refused != nil:
+		door.Refused(reason)
+	}
+	return nil, fmt.Errorf("refused by the node at %s: %s", at, reason)
+}
+
+// dialFormer calls a build that does not answer greetings.
+func (s *stream) dialFormer(id, at string, timeout time.Duration) (net.Conn, error) {
+	conn, err := net.DialTimeout("tcp", at, timeout)
+	if err != nil {
+		return nil, err
+	}
+	if err := greetFormer(conn, id, timeout); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
@@ -190,12 +224,16 @@ type inboundConn struct {
 
 func (c *inboundConn) Read(b []byte) (int, error) {
 	if !c.heard {
-		if err := hear(c.Conn, c.stream.id); err != nil {
-			if errors.Is(err, errOtherNode) {
-				c.stream.log.Warn("raft connection refused: this address was another node's; remove that node from its cluster if it is no more",
-					"from", c.RemoteAddr(), "error", err)
-				return 0, io.EOF // it has been told
-			}
+		err := hear(c.Conn, c.stream.id, c.stream.door.Load().Judge)
+		switch {
+		case errors.Is(err, errOtherNode):
+			c.stream.log.Warn("raft connection refused: this address was another node's; remove that node from its cluster if it is no more",
+				"from", c.RemoteAddr(), "error", err)
+			return 0, io.EOF // it has been told
+		case errors.Is(err, errNotLetIn):
+			c.stream.log.Warn("raft connection refused: who calls is not the node that it says", "from", c.RemoteAddr(), "error", err)
+			return 0, io.EOF
+		case err != nil:
 			return 0, err
 		}
 		c.heard = true
