@@ -19,27 +19,32 @@ import (
 // bootstrapEvery is how often a node without a cluster looks around.
 const bootstrapEvery = 500 * time.Millisecond
 
+// sayEvery is how often such a node says what it waits for.
+const sayEvery = 10 * time.Second
+
 // bootstrap makes this node part of a cluster, then writes down of which. A node that has written that down is part of one already. A
 // new one joins the cluster that it meets; only where as many blank nodes have met as the cluster expects, and none that belongs to
-// a cluster, does the one with the least id found it, with exactly those members. So a wiped node never founds a second cluster: the
+// a cluster, does the one with the least id found it, with exactly those members. One that was told where others are, and not how many
+// found a cluster, founds none. So a wiped node never founds a second cluster: the
 // others are not blank, and say so.
 //
 // Whether this node is blank was looked up before Raft started. What the leader still sends to the node that was here before does not
 // reach this one.
 func (n *node) bootstrap(ctx context.Context) error {
 	var said time.Time
-	for n.id.ClusterID == "" && !n.isMember() {
+	founders := n.cfg.founders()
+	for n.id.ClusterID == "" && !n.core.isMember(n.id.NodeID) {
 		cluster, blank := n.lookAround()
 		switch {
 		case len(cluster) > 0:
 			n.askToJoin(ctx, cluster)
-		case n.mayFound() && len(blank) >= n.cfg.BootstrapExpect && blank[0].NodeID == n.id.NodeID:
-			if err := n.found(blank[:n.cfg.BootstrapExpect]); err != nil {
+		case n.mayFound() && founders > 0 && len(blank) >= founders && blank[0].NodeID == n.id.NodeID:
+			if err := n.found(blank[:founders]); err != nil {
 				return err
 			}
-		case time.Since(said) > 10*time.Second:
+		case time.Since(said) > sayEvery:
 			said = time.Now()
-			n.cfg.Log.Info("waiting for the other nodes", "blank_nodes_here", len(blank), "expected", n.cfg.BootstrapExpect, "join", n.cfg.Join)
+			n.sayWhatItWaitsFor(founders, len(blank))
 		}
 		select {
 		case <-time.After(bootstrapEvery):
@@ -53,9 +58,13 @@ func (n *node) bootstrap(ctx context.Context) error {
 // mayFound reports whether this node may found a cluster, and not only join one that is there.
 func (n *node) mayFound() bool { return n.blank && n.id.Joins == "" && !n.cfg.joinsOnly() }
 
-// isMember tells whether the Raft configuration names this node.
-func (n *node) isMember() bool {
-	return slices.ContainsFunc(n.core.configuration(), func(s raft.Server) bool { return string(s.ID) == n.id.NodeID })
+func (n *node) sayWhatItWaitsFor(founders, blank int) {
+	if founders > 0 {
+		n.cfg.Log.Info("waiting for the other nodes", "blank_nodes_here", blank, "expected", founders, "join", n.cfg.Join)
+		return
+	}
+	n.cfg.Log.Info("waiting for a member of a cluster to join: none has been met at the addresses of --join. A node with --join founds a "+
+		"cluster only with --bootstrap-expect", "nodes_met", len(n.members.Peers())-1, "join", n.cfg.Join)
 }
 
 // lookAround tells the nodes that belong to a cluster from those without any state, this one perhaps among them, by id. A node that has a
@@ -80,7 +89,7 @@ func (n *node) found(founders []gossip.Peer) error {
 		servers = append(servers, raft.Server{ID: raft.ServerID(p.NodeID), Address: raft.ServerAddress(p.RaftAddr)})
 	}
 	n.cfg.Log.Info("founding the cluster", "members", len(servers))
-	if err := n.core.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil && !n.isMember() {
+	if err := n.core.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil && !n.core.isMember(n.id.NodeID) {
 		return fmt.Errorf("found the cluster: %w", err)
 	}
 	return nil

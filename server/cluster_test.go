@@ -164,7 +164,7 @@ func (c *testCluster) start(name string) {
 	door := bufconn.Listen(256 << 10)
 	n.server = grpc.NewServer(peer.ServerOptions()...)
 	session.Register(n.server, n.core.sessions)
-	peer.Register(n.server, n.core.replica.cluster, peerLeader{n.core.engine}, noMembership{}, n.core)
+	peer.Register(n.server, n.core.replica.cluster, nil, peerLeader{n.core.engine}, noMembership{}, n.core)
 	var ctx context.Context
 	ctx, n.stop = context.WithCancel(context.Background())
 	served := make(chan struct{})

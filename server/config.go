@@ -32,7 +32,7 @@ type Config struct {
 	MetricsAddr string // empty: no metrics
 	Advertise   string // host that others reach this node by; empty: the host of each address
 
-	BootstrapExpect int      // how many nodes found the cluster
+	BootstrapExpect int      // how many nodes found the cluster; 0: this one alone, and with Join none
 	Join            []string // gossip addresses of other nodes
 	Insecure        bool     // allows addresses outside loopback
 	AdoptCopy       bool     // accepts a data directory that was copied or moved to another file system
@@ -64,8 +64,11 @@ func (c *Config) Validate() error {
 	if c.DataDir == "" {
 		return errors.New("--data-dir: name the directory that holds this node's log and snapshots")
 	}
-	if c.BootstrapExpect < 1 || c.BootstrapExpect > 9 {
+	if c.BootstrapExpect < 0 || c.BootstrapExpect > 9 {
 		return fmt.Errorf("--bootstrap-expect: 1 to 9 nodes, got %d", c.BootstrapExpect)
+	}
+	if err := c.validateAdvertise(); err != nil {
+		return err
 	}
 	if c.BootstrapExpect > 1 && len(c.Join) == 0 {
 		return fmt.Errorf("--bootstrap-expect %d needs --join with the gossip address of at least one other node", c.BootstrapExpect)
@@ -80,7 +83,7 @@ func (c *Config) Validate() error {
 		{"--gossip-addr", c.GossipAddr}, // empty: alone
 		{"--metrics-addr", c.MetricsAddr},
 	} {
-		if a.addr == "" && (a.flag == "--metrics-addr" || a.flag == "--gossip-addr" && c.BootstrapExpect == 1) {
+		if a.addr == "" && (a.flag == "--metrics-addr" || a.flag == "--gossip-addr" && c.BootstrapExpect <= 1 && len(c.Join) == 0) {
 			continue
 		}
 		if err := c.validateAddr(a.flag, a.addr); err != nil {
@@ -96,8 +99,12 @@ func (c *Config) Validate() error {
 		}
 	}
 	for _, seed := range c.Join {
-		if _, _, err := net.SplitHostPort(seed); err != nil {
+		host, port, err := net.SplitHostPort(seed)
+		if err != nil {
 			return fmt.Errorf("--join %q: want HOST:GOSSIPPORT: %w", seed, err)
+		}
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 || everywhere(host) {
+			return fmt.Errorf("--join %q: want HOST:GOSSIPPORT of another node, the port a number from 1 to 65535", seed)
 		}
 	}
 	return c.Timing.Validate()
@@ -111,6 +118,10 @@ func (c *Config) validateAddr(flag, addr string) error {
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		return fmt.Errorf("%s %q: the port must be a number from 0 to 65535", flag, addr)
 	}
+	if host, _, _ := net.SplitHostPort(addr); c.Insecure && c.Advertise == "" && flag != "--metrics-addr" && everywhere(host) {
+		return fmt.Errorf("%s %q is every address of this machine, and none that others could use: give --advertise with the host by which they reach it",
+			flag, addr)
+	}
 	if !c.Insecure && !loopback(addr) {
 		return fmt.Errorf("%s %q is not a loopback address: TLS and tokens are not built yet, so that anyone who reaches it may do anything; "+
 			"give --insecure if the network is yours alone", flag, addr)
@@ -120,6 +131,39 @@ func (c *Config) validateAddr(flag, addr string) error {
 
 // joinsOnly reports whether the node has been told to take a place in a cluster that is there: it founds none.
 func (c *Config) joinsOnly() bool { return c.RejoinBlank != "" || c.Replaces != "" }
+
+// validateAdvertise refuses a host that others cannot use.
+func (c *Config) validateAdvertise() error {
+	a := c.Advertise
+	ip := net.ParseIP(a)
+	switch {
+	case a == "":
+		return nil
+	case ip != nil && ip.IsUnspecified():
+		return fmt.Errorf("--advertise %q is no address that other nodes could use: give the host by which they reach this machine", a)
+	case ip != nil:
+		return nil
+	case strings.ContainsAny(a, ":[]/ ,"):
+		return fmt.Errorf("--advertise %q: want a host alone, without port or brackets: the ports are those of the other flags", a)
+	case len(a) > 253:
+		return fmt.Errorf("--advertise: a host has at most 253 characters, this one %d", len(a))
+	}
+	return nil
+}
+
+// everywhere reports whether a host to listen on means all addresses of the machine.
+func everywhere(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
+}
+
+// founders returns how many nodes found the cluster; 0: this node founds none, it joins.
+func (c *Config) founders() int {
+	if c.BootstrapExpect == 0 && len(c.Join) == 0 {
+		return 1
+	}
+	return c.BootstrapExpect
+}
 
 // loopback tells whether a host:port is on this machine.
 func loopback(addr string) bool {

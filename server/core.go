@@ -32,6 +32,7 @@ const (
 type parts struct {
 	name      string // of the node
 	id        string // of the node, as Raft knows it
+	caller    string // of the process, as other nodes know it
 	log       *slog.Logger
 	registry  prometheus.Registerer
 	timing    raftnet.Timing
@@ -96,7 +97,7 @@ func newCore(p parts) (*core, error) {
 	c.raft, c.voting = r, voting
 	box := newInbox()
 	where := newLeaders(p.id, r, p.directory, &box.gate)
-	peers := peer.NewClient(c.replica.cluster, p.dial)
+	peers := peer.NewClient(c.replica.cluster, p.caller, p.dial)
 	c.engine = &engine{replica: c.replica, inbox: box, leaders: where, peers: peers, writes: admitWrites(p.registry), reads: admitReads(p.registry), scouts: newScouts()}
 	c.engine.ferries.ask = c.engine.askIndex
 	c.leadership = &leadership{carriers: &c.engine.carriers, log: p.log, node: p.name, wall: p.wall, decide: p.decide, still: p.still, raft: r, replica: c.replica, inbox: box, leaders: where, metrics: newLoopMetrics(p.registry), events: newEvents(p.log, p.registry)}

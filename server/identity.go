@@ -12,7 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
+	"github.com/callboard/callboard/transport/gossip"
 	"github.com/callboard/callboard/transport/raftnet"
 )
 
@@ -22,10 +24,32 @@ type identity struct {
 	ClusterID string `json:"cluster_id,omitempty"` // empty: it has not been part of one yet
 	Joins     string `json:"joins,omitempty"`      // the cluster that it comes back to as a blank node: it founds none
 	Marked    bool   `json:"marked,omitempty"`     // there is a mark beside the log, and never none again
+	Starts    uint64 `json:"starts,omitempty"`     // how often the node has been started on this directory
+	Barred    string `json:"barred,omitempty"`     // why it must not be started on this directory again; empty: it may
 	Sum       string `json:"sum"`                  // checksum of the file with an empty one here
 }
 
-const identityFile = "node.json"
+const (
+	identityFile = "node.json"
+	// identityBytes are the random bytes of a node's id.
+	identityBytes = 6
+)
+
+// bornAs returns the name that a node had when its id was made; empty: the id is of no such form.
+func bornAs(id string) string {
+	name, random, ok := cutLast(id, "-")
+	if _, err := hex.DecodeString(random); !ok || err != nil || len(random) != 2*identityBytes {
+		return ""
+	}
+	return name
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
 
 // loadIdentity reads the node's identity from its data directory, or makes one in a new directory. An id begins with the name that
 // the node had then, so that people can tell members apart; a wiped node is another one, and gets another id.
@@ -46,7 +70,7 @@ func loadIdentity(dir, name string) (identity, error) {
 
 // newNodeID makes the id of a node that is new.
 func newNodeID(name string) string {
-	var entropy [6]byte
+	var entropy [identityBytes]byte
 	_, _ = rand.Read(entropy[:])
 	return name + "-" + hex.EncodeToString(entropy[:])
 }
@@ -88,6 +112,18 @@ func readIdentity(dir string) (identity, error) {
 func identitySum(data []byte, sum string) string {
 	blank := bytes.Replace(data, []byte(strconv.Quote(sum)), []byte(`""`), 1)
 	return fmt.Sprintf("%08x", crc32.ChecksumIEEE(blank))
+}
+
+// nextStart counts one start more, on the disk before anybody hears of it: no two starts on one directory have the same count. Only who
+// holds the lock of the directory may call it.
+func (id *identity) nextStart(dir string) (gossip.Start, error) {
+	next := *id
+	next.Starts++
+	if err := next.save(dir); err != nil {
+		return gossip.Start{}, err
+	}
+	*id = next
+	return gossip.NewStart(id.Starts), nil
 }
 
 // save writes the identity so that a power cut leaves the old one or the new one.

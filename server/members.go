@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/hashicorp/raft"
@@ -12,9 +13,12 @@ import (
 // members is what this node knows of the others by gossip: where they are, not who has a vote.
 type members struct {
 	gossip.Members
-	run    func(ctx context.Context) error
-	update func(self gossip.Peer) error
-	self   gossip.Peer // as it was at the start: its cluster may be known by now, its addresses stay
+	meet    func(ctx context.Context) error
+	run     func(ctx context.Context) error
+	update  func(self gossip.Peer) error
+	judge   func(ctx context.Context, nodeID string, start gossip.Start) error
+	answers func(ctx context.Context, nodeID string) bool
+	self    gossip.Peer // as it was at the start: its cluster may be known by now, its addresses stay
 }
 
 // meet begins to gossip, or with an empty address stays alone.
@@ -22,19 +26,25 @@ func (n *node) meet(raftAddr string) (*members, error) {
 	self := gossip.Peer{
 		Name: n.cfg.Name, NodeID: n.id.NodeID, ClusterID: n.id.ClusterID, RaftAddr: raftAddr,
 		GRPCAddr: n.advertise(n.doors.grpc.Addr().String()), HTTPAddr: n.advertise(n.doors.http.Addr().String()),
-		Version: n.cfg.Version, Blank: n.blank, Alive: true,
+		Version: n.cfg.Version, Blank: n.blank, Alive: true, Start: n.start,
 	}
 	if n.cfg.GossipAddr == "" {
 		alone := gossip.NewStatic(self)
 		return &members{
 			Members: alone, self: self,
-			run:    func(ctx context.Context) error { <-ctx.Done(); return nil },
-			update: func(self gossip.Peer) error { alone.Set(self); return nil },
+			meet:    func(context.Context) error { return nil },
+			run:     func(ctx context.Context) error { <-ctx.Done(); return nil },
+			update:  func(self gossip.Peer) error { alone.Set(self); return nil },
+			judge:   func(context.Context, string, gossip.Start) error { return nil },
+			answers: func(context.Context, string) bool { return false },
 		}, nil
 	}
 	g, err := gossip.Listen(gossip.Options{
 		Bind: n.cfg.GossipAddr, Advertise: n.advertiseIf(n.cfg.GossipAddr), Seeds: n.cfg.Join, Self: self, Log: n.cfg.Log,
 	})
+	if errors.Is(err, gossip.ErrAdvertise) {
+		return nil, fmt.Errorf("--advertise %q: %w", n.cfg.Advertise, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("--gossip-addr: %w", addrError(n.cfg.GossipAddr, err))
 	}
@@ -44,7 +54,7 @@ func (n *node) meet(raftAddr string) (*members, error) {
 		_ = g.Leave() // the others find out by themselves otherwise
 		return err
 	}
-	return &members{Members: g, self: self, run: run, update: g.Update}, nil
+	return &members{Members: g, self: self, meet: g.Meet, run: run, update: g.Update, judge: g.Judge, answers: g.Answers}, nil
 }
 
 // GRPCAddr returns the address of a node by its id; empty: not known.

@@ -72,7 +72,7 @@ func (n *node) Peers(ctx context.Context) ([]*callboardv1.Peer, error) {
 func (n *node) peer(ctx context.Context, s raft.Server) *callboardv1.Peer {
 	known, _ := n.members.find(string(s.ID))
 	p := &callboardv1.Peer{
-		Name: cmp.Or(known.Name, string(s.ID)), NodeId: string(s.ID), State: "unreachable", Voter: s.Suffrage == raft.Voter, RaftAddr: string(s.Address),
+		Name: n.memberName(s.ID), NodeId: string(s.ID), State: "unreachable", Voter: s.Suffrage == raft.Voter, RaftAddr: string(s.Address),
 		GrpcAddr: known.GRPCAddr, HttpAddr: known.HTTPAddr, Version: known.Version, LastContactMs: -1,
 	}
 	d, err := n.describe(ctx, string(s.ID), known.GRPCAddr)
@@ -117,22 +117,31 @@ func (n *node) AddVoter(ctx context.Context, nodeID, raftAddr string) error {
 	return n.changeMembership(ctx, &nodev1.ChangeMembershipRequest{Change: &nodev1.ChangeMembershipRequest_PromoteNodeId{PromoteNodeId: nodeID}})
 }
 
-// RemovePeer removes a member, named by id or name.
+// RemovePeer removes a member, named by its id or its name. One that is listed by its id, for nobody here knows its name now, is also known
+// by the name that its id begins with.
 func (n *node) RemovePeer(ctx context.Context, name string) error {
-	id := ""
-	for _, s := range n.core.configuration() {
-		known, _ := n.members.find(string(s.ID))
-		if string(s.ID) == name || known.Name == name {
-			if id != "" {
-				return callboardv1.Refuse("cluster", "membership_change_rejected", "%q names two members: give the node id", name)
-			}
-			id = string(s.ID)
+	servers := n.core.configuration()
+	byName := func(s raft.Server) bool { return n.memberName(s.ID) == name }
+	byBirth := func(s raft.Server) bool {
+		_, known := n.members.find(string(s.ID))
+		return !known && bornAs(string(s.ID)) == name
+	}
+	byID := func(s raft.Server) bool { return string(s.ID) == name }
+	for _, is := range []func(raft.Server) bool{byID, byName, byBirth} {
+		switch named := slices.DeleteFunc(slices.Clone(servers), func(s raft.Server) bool { return !is(s) }); {
+		case len(named) > 1:
+			return callboardv1.Refuse("cluster", "membership_change_rejected", "%q names %d members: give the node id", name, len(named))
+		case len(named) == 1:
+			return n.changeMembership(ctx, &nodev1.ChangeMembershipRequest{Change: &nodev1.ChangeMembershipRequest_RemoveNodeId{RemoveNodeId: string(named[0].ID)}})
 		}
 	}
-	if id == "" {
-		return notAMember(name)
-	}
-	return n.changeMembership(ctx, &nodev1.ChangeMembershipRequest{Change: &nodev1.ChangeMembershipRequest_RemoveNodeId{RemoveNodeId: id}})
+	return notAMember(name)
+}
+
+// memberName is how a member is listed: its name as gossip has it, or its id.
+func (n *node) memberName(id raft.ServerID) string {
+	known, _ := n.members.find(string(id))
+	return cmp.Or(known.Name, string(id))
 }
 
 func notAMember(name string) error {
@@ -163,7 +172,10 @@ func (n *node) ChangeMembership(ctx context.Context, change *nodev1.ChangeMember
 	var err error
 	switch c := change.GetChange().(type) {
 	case *nodev1.ChangeMembershipRequest_Join:
-		if err = n.makeRoom(ctx, c.Join); err == nil {
+		if err = n.mayJoin(ctx, c.Join); err == nil {
+			err = n.makeRoom(ctx, c.Join)
+		}
+		if err == nil {
 			err = n.core.admit(raft.ServerID(c.Join.GetNodeId()), raft.ServerAddress(c.Join.GetRaftAddr()))
 		}
 	case *nodev1.ChangeMembershipRequest_PromoteNodeId:
@@ -195,6 +207,26 @@ func membershipError(err error) error {
 		return callboardv1.ErrOutcomeUnknown
 	}
 	return callboardv1.Refuse("cluster", "membership_change_rejected", "%v", err)
+}
+
+// mayJoin refuses a node that would take the place, or the name, of a member that is there.
+func (n *node) mayJoin(ctx context.Context, join *nodev1.Join) error {
+	joining, _ := n.members.find(join.GetNodeId())
+	for _, s := range n.core.configuration() {
+		known, ok := n.members.find(string(s.ID))
+		if !ok || known.NodeID == join.GetNodeId() {
+			continue
+		}
+		place, name := string(s.Address) == join.GetRaftAddr(), known.Name == joining.Name
+		if (place || name && known.Alive) && n.members.answers(ctx, known.NodeID) {
+			what := "the name " + known.Name + ": give each node its own --name"
+			if place {
+				what = "the Raft address " + join.GetRaftAddr() + ": give each node its own --raft-addr and --advertise"
+			}
+			return callboardv1.Refuse("cluster", "membership_change_rejected", "%s is alive and has %s", known.NodeID, what)
+		}
+	}
+	return nil
 }
 
 // admit takes a node in, without a vote until it has caught up. One that the configuration knows keeps its vote and moves to its new

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/callboard/callboard/internal/logqueue"
+	"github.com/callboard/callboard/transport/gossip"
 	"github.com/callboard/callboard/transport/grpcapi"
 	"github.com/callboard/callboard/transport/peer"
 	"github.com/callboard/callboard/transport/raftnet"
@@ -44,7 +45,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err := beginAnew(ctx, cfg); err != nil {
 		return err
 	}
-	n := &node{cfg: cfg, registry: prometheus.NewRegistry()}
+	n := &node{cfg: cfg, registry: prometheus.NewRegistry(), refused: make(chan error, 1)}
 	n.registry.MustRegister(newLogMetric(logs))
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer func() {
@@ -54,9 +55,12 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		if closed := n.close(); err == nil {
 			err = closed
 		}
-		err = n.advise(err)
+		err = n.advise(n.bar(err))
 	}()
-	if err := n.open(); err != nil {
+	if err := n.open(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return nil // it was told to end before it had begun
+		}
 		return err
 	}
 	return n.run(ctx)
@@ -66,34 +70,38 @@ func Run(ctx context.Context, cfg Config) (err error) {
 type node struct {
 	cfg      Config
 	id       identity
-	blank    bool // Raft had no state when the node started
+	start    gossip.Start // of this process
+	blank    bool         // Raft had no state when the node started
+	refused  chan error   // by another node, for another start of this one
 	registry *prometheus.Registry
 	closers  []func() error
 
-	core    *core
-	members *members
-	margins *marginWatch
-	doors   struct{ http, grpc, metrics net.Listener }
-	lobby   *lobby
-	grpc    *grpc.Server
-	http    *http.Server
+	core     *core
+	members  *members
+	margins  *marginWatch
+	removals *removals
+	doors    struct{ http, grpc, metrics net.Listener }
+	lobby    *lobby
+	grpc     *grpc.Server
+	http     *http.Server
 }
 
 // open takes every address and file that the node needs, so that what is taken or damaged is told before anything runs.
-func (n *node) open() (err error) {
+func (n *node) open(ctx context.Context) (err error) {
 	if n.id, err = loadIdentity(n.cfg.DataDir, n.cfg.Name); err != nil {
 		return err
+	}
+	if n.id.Barred != "" {
+		return &barredError{text: n.id.Barred, code: exitOtherStart}
 	}
 	stores, err := raftnet.Open(n.cfg.DataDir, n.id.options(n.cfg))
 	if err != nil {
 		return err
 	}
 	n.closers = append(n.closers, stores.Close)
-	if !n.id.Marked {
-		n.id.Marked = true
-		if err := n.id.save(n.cfg.DataDir); err != nil {
-			return err
-		}
+	n.id.Marked = true // as of now; with the count it is on the disk before anything is acknowledged
+	if n.start, err = n.id.nextStart(n.cfg.DataDir); err != nil {
+		return err
 	}
 	has, err := raft.HasExistingState(stores.Log, stores.Stable, stores.Snapshots)
 	if err != nil {
@@ -116,11 +124,16 @@ func (n *node) open() (err error) {
 		return fmt.Errorf("--raft-addr: %w", addrError(n.cfg.RaftAddr, err))
 	}
 	n.closers = append(n.closers, transport.Close)
+	n.removals = loadRemovals(n.cfg.DataDir, n.cfg.Log)
 	if n.members, err = n.meet(string(transport.LocalAddr())); err != nil {
 		return err
 	}
+	transport.Guard(n.door())
+	if err := n.lookForItself(ctx); err != nil {
+		return err
+	}
 	n.core, err = newCore(parts{
-		name: n.cfg.Name, id: n.id.NodeID, log: n.cfg.Log, registry: n.registry, timing: n.cfg.Timing,
+		name: n.cfg.Name, id: n.id.NodeID, caller: n.caller(), log: n.cfg.Log, registry: n.registry, timing: n.cfg.Timing,
 		stores: stores, transport: transport, directory: n.members, addrs: n.members.grpcAddrs, policy: n.endpointPolicy(),
 	})
 	if err != nil {
@@ -139,7 +152,7 @@ func (n *node) open() (err error) {
 	api.CallEndpoints(n.core.poller)
 	api.Register(n.grpc)
 	session.Register(n.grpc, n.core.sessions)
-	peer.Register(n.grpc, n.core.replica.cluster, peerLeader{n.core.engine}, n, n.core)
+	peer.Register(n.grpc, n.core.replica.cluster, n.judge, peerLeader{n.core.engine}, n, n.core)
 	n.http = n.httpServer(api)
 	return nil
 }
@@ -202,6 +215,9 @@ func (n *node) run(ctx context.Context) error {
 	tasks.Go(func() error { return n.members.run(ctx) })
 	tasks.Go(func() error { return tendGarbage(ctx) })
 	tasks.Go(func() error { return n.bootstrap(ctx) })
+	tasks.Go(func() error { return n.watchRefusals(ctx) })
+	tasks.Go(func() error { return n.watchMembership(ctx) })
+	tasks.Go(func() error { return n.removals.run(ctx, n.core.configuration) })
 	tasks.Go(n.lobby.run)
 	tasks.Go(func() error { return ignoreClosed(n.grpc.Serve(n.lobby)) })
 	tasks.Go(func() error { return ignoreClosed(n.http.Serve(n.doors.http)) })

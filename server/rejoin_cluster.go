@@ -55,7 +55,7 @@ func removeOld(ctx context.Context, cfg Config, r rejoinRecord) error {
 	looking, stop := context.WithCancel(ctx)
 	looked := make(chan error, 1)
 	go func() { looked <- g.Run(looking) }()
-	peers := peer.NewClient(func() string { return r.ClusterID }, nil)
+	peers := peer.NewClient(func() string { return r.ClusterID }, r.NewID, nil)
 	defer func() {
 		peers.Close()
 		stop()

@@ -37,8 +37,8 @@ func (f *nodeFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.cfg.GossipAddr, "gossip-addr", server.DefaultGossipAddr, "`address` where nodes find each other (TCP and UDP)")
 	flags.StringVar(&f.cfg.MetricsAddr, "metrics-addr", server.DefaultMetricsAddr, "`address` of metrics and profiles; empty: none")
 	flags.StringVar(&f.cfg.Advertise, "advertise", "", "`host` by which others reach this node; empty: that of each address")
-	flags.IntVar(&f.cfg.BootstrapExpect, "bootstrap-expect", 1, "`number` of nodes that found the cluster together")
-	flags.StringSliceVar(&f.join, "join", nil, "gossip `addresses` of other nodes, separated by commas; its own does no harm")
+	flags.IntVar(&f.cfg.BootstrapExpect, "bootstrap-expect", 0, "`number` of nodes that found the cluster together; not given: this node alone, and with --join none")
+	flags.StringSliceVar(&f.join, "join", nil, "gossip `addresses` of other nodes, separated by commas; its own does no harm. Without --bootstrap-expect the node only joins")
 	flags.StringVar(&f.cfg.RejoinBlank, "rejoin-blank", "", "if the data directory is damaged, leave the cluster, move the files aside, and join it as a new node; with a `node id`: that node, damaged or not")
 	flags.Lookup("rejoin-blank").NoOptDefVal = server.RejoinDamaged
 	flags.StringVar(&f.cfg.Replaces, "replaces", "", "a new node: `name` or id of the dead member whose place it takes")
@@ -121,7 +121,11 @@ func serverCommand(g *globals) *cobra.Command {
 		Use:   "server",
 		Short: "Run one engine node",
 		Long: `Run one engine node. The same line on every node and at every start: nodes that find each other found a cluster when
---bootstrap-expect of them have met, and join it later. A node whose data directory was wiped joins as a new one.`,
+--bootstrap-expect of them have met, and join it later. A node with --join and without --bootstrap-expect joins, and founds none. A node
+whose data directory was wiped joins as a new one.
+
+Exit codes: 30 another process is this node (a copied data directory), 31 the node was removed from its cluster; to start it again on the
+same directory changes neither.`,
 		Example: `  callboard server --name n1 --data-dir /var/lib/callboard
   callboard server --name n1 --data-dir /var/lib/callboard --bootstrap-expect 3 --join n1:6423,n2:6423,n3:6423`,
 		Args: cobra.NoArgs,

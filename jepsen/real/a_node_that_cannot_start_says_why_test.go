@@ -34,8 +34,19 @@ func aNodeThatCannotStartSaysWhy(s *scenario) {
 		{"an address for everybody", 2, "--http-addr \"0.0.0.0:1\" is not a loopback address", func(_ *testing.T, n *real.Node) { n.Addrs.HTTP = "0.0.0.0:1" }},
 		{"an address without a port", 2, "--grpc-addr \"127.0.0.1\"", func(_ *testing.T, n *real.Node) { n.Addrs.GRPC = "127.0.0.1" }},
 		{"a cluster of three alone", 2, "--bootstrap-expect 3 needs --join", func(_ *testing.T, n *real.Node) { n.Expect = 3 }},
-		{"a cluster of no nodes", 2, "--bootstrap-expect: 1 to 9", func(_ *testing.T, n *real.Node) { n.Expect = 0 }},
+		{"a cluster of no nodes", 2, "--bootstrap-expect: 1 to 9", func(_ *testing.T, n *real.Node) { n.Expect = -1 }},
 		{"a seed without a port", 2, "--join \"n2\"", func(_ *testing.T, n *real.Node) { n.Join = []string{"n2"} }},
+		{"a seed with a port that is none", 2, "--join \"n2:gossip\"", func(_ *testing.T, n *real.Node) { n.Join = []string{"n2:gossip"} }},
+		{"every address, and none for others", 2, "--raft-addr \"[::]:1\" is every address of this machine", func(_ *testing.T, n *real.Node) {
+			n.Addrs.Raft, n.Args = "[::]:1", []string{"--insecure"}
+		}},
+		{"an advertised address for everybody", 2, "--advertise \"0.0.0.0\"", func(_ *testing.T, n *real.Node) { n.Args = []string{"--advertise", "0.0.0.0"} }},
+		{"an advertised address with a port", 2, "--advertise \"127.0.0.1:6421\"", func(_ *testing.T, n *real.Node) {
+			n.Args = []string{"--advertise", "127.0.0.1:6421"}
+		}},
+		{"an advertised host that nobody knows", 1, "--advertise \"no-such-host.invalid\"", func(_ *testing.T, n *real.Node) {
+			n.Args = []string{"--advertise", "no-such-host.invalid"}
+		}},
 	}
 	for _, test := range tests {
 		s.Run(test.name, func(t *testing.T) {

@@ -26,7 +26,7 @@ type Node struct {
 	ID       string
 	DataDir  string
 	Addrs    Addrs
-	Expect   int
+	Expect   int      // 0: the flag is not given
 	Join     []string // gossip addresses
 	Args     []string // more of the command line
 	Stderr   *os.File // of its next start; nil: its log
@@ -63,7 +63,9 @@ func (n *Node) CommandLine() []string {
 	args := []string{
 		"server", "--name", n.ID, "--data-dir", n.DataDir, "--http-addr", n.Addrs.HTTP, "--grpc-addr", n.Addrs.GRPC,
 		"--raft-addr", n.Addrs.Raft, "--gossip-addr", n.Addrs.Gossip, "--metrics-addr", n.Addrs.Metrics,
-		"--bootstrap-expect", strconv.Itoa(n.Expect),
+	}
+	if n.Expect != 0 {
+		args = append(args, "--bootstrap-expect", strconv.Itoa(n.Expect))
 	}
 	if len(n.Join) > 0 {
 		args = append(args, "--join", strings.Join(n.Join, ","))

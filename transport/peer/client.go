@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
 
 	nodev1 "github.com/callboard/callboard/proto/callboard/node/v1"
 )
@@ -35,6 +36,7 @@ type Dial func(ctx context.Context, address string) (net.Conn, error)
 type Client struct {
 	dial    Dial
 	cluster Cluster
+	caller  string
 
 	// A mutex and not a loop: it guards the map for a few instructions, and whoever calls a node passes here.
 	mu          sync.Mutex
@@ -43,14 +45,14 @@ type Client struct {
 	closed      bool
 }
 
-// NewClient makes a client of a node of a cluster. Without a dial it uses TCP.
-func NewClient(cluster Cluster, dial Dial) *Client {
+// NewClient makes a client of a node of a cluster, which calls itself caller. Without a dial it uses TCP.
+func NewClient(cluster Cluster, caller string, dial Dial) *Client {
 	if dial == nil {
 		dial = func(ctx context.Context, address string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 		}
 	}
-	return &Client{dial: dial, cluster: cluster, connections: map[string]*grpc.ClientConn{}, submitters: map[string]*submitter{}}
+	return &Client{dial: dial, cluster: cluster, caller: caller, connections: map[string]*grpc.ClientConn{}, submitters: map[string]*submitter{}}
 }
 
 // ReadIndex asks the leader for an index that a linearizable read waits for. Errors are those of Submit.
@@ -78,6 +80,19 @@ func (c *Client) ChangeMembership(ctx context.Context, address string, request *
 	return call(ctx, c, address, request, nodev1.NodeServiceClient.ChangeMembership)
 }
 
+// Membership asks the leader whether a node is a member. Errors are those of Submit.
+func (c *Client) Membership(ctx context.Context, address string, request *nodev1.MembershipRequest) (*nodev1.MembershipResponse, error) {
+	return call(ctx, c, address, request, nodev1.NodeServiceClient.Membership)
+}
+
+// named adds who calls to what a call carries.
+func (c *Client) named(ctx context.Context) context.Context {
+	if c.caller != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, callerKey, c.caller)
+	}
+	return c.cluster.named(ctx)
+}
+
 func call[Request, Response any](ctx context.Context, c *Client, address string, request Request,
 	method func(nodev1.NodeServiceClient, context.Context, Request, ...grpc.CallOption) (Response, error),
 ) (Response, error) {
@@ -87,7 +102,7 @@ func call[Request, Response any](ctx context.Context, c *Client, address string,
 		return none, err
 	}
 	ctx, departure := watchDeparture(ctx)
-	response, err := method(node, c.cluster.named(ctx), request)
+	response, err := method(node, c.named(ctx), request)
 	if err != nil {
 		return none, fromStatus(err, departure.gone.Load())
 	}
@@ -100,7 +115,7 @@ func (c *Client) relay(ctx context.Context, address string) (grpc.BidiStreamingC
 	if err != nil {
 		return nil, err
 	}
-	return node.Relay(c.cluster.named(ctx), grpc.WaitForReady(true))
+	return node.Relay(c.named(ctx), grpc.WaitForReady(true))
 }
 
 func (c *Client) node(address string) (nodev1.NodeServiceClient, error) {

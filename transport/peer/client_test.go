@@ -197,3 +197,35 @@ func TestANodeOfAnotherClusterDoesNothing(t *testing.T) {
 		}
 	})
 }
+
+// A process that is not the node that it calls itself is refused, whatever it asks; one that cannot be judged yet may ask again.
+func TestOnlyTheStartThatCountsIsServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		town := newTown(t)
+		town.judge = func(_ context.Context, caller string) error {
+			switch caller {
+			case "n2#1":
+				return fmt.Errorf("judged: %w", ErrOtherStart)
+			case "n2#3":
+				return errors.New("who knows")
+			}
+			return nil
+		}
+		defer town.serve("n1:1", &loop{submit: func(*nodev1.SubmitRequest) (*nodev1.SubmitResponse, error) {
+			return &nodev1.SubmitResponse{}, nil
+		}})()
+		for caller, want := range map[string]error{"": nil, "n2#2": nil, "n2#1": ErrOtherStart, "n2#3": ErrNotLeader} {
+			town.caller = caller
+			client := town.client()
+			_, submitted := client.Submit(t.Context(), "n1:1", &nodev1.SubmitRequest{})
+			_, read := client.ReadIndex(t.Context(), "n1:1")
+			_, described := client.Describe(t.Context(), "n1:1")
+			_, member := client.Membership(t.Context(), "n1:1", &nodev1.MembershipRequest{})
+			for what, err := range map[string]error{"Submit": submitted, "ReadIndex": read, "Describe": described, "Membership": member} {
+				if !errors.Is(err, want) {
+					t.Errorf("%s of %q: %v, want %v", what, caller, err, want)
+				}
+			}
+		}
+	})
+}

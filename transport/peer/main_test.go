@@ -25,6 +25,8 @@ var quiet = slog.New(slog.DiscardHandler)
 type town struct {
 	t       *testing.T
 	cluster string // of the clients
+	caller  string // what the clients call themselves
+	judge   Judge  // of the nodes
 
 	mu        sync.Mutex
 	listeners map[string]*bufconn.Listener
@@ -89,7 +91,7 @@ func (w *town) serve(address string, leader Leader) (kill func()) {
 	w.listeners[address] = listener
 	w.mu.Unlock()
 	server := grpc.NewServer(ServerOptions()...)
-	Register(server, func() string { return "cluster-1" }, leader, describer{}, describer{})
+	Register(server, func() string { return "cluster-1" }, w.judge, leader, describer{}, describer{})
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	return sync.OnceFunc(func() {
@@ -123,7 +125,7 @@ func (w *town) freeze(address string) {
 }
 
 func (w *town) client() *Client {
-	client := NewClient(func() string { return w.cluster }, w.dial)
+	client := NewClient(func() string { return w.cluster }, w.caller, w.dial)
 	w.t.Cleanup(client.Close)
 	return client
 }
@@ -141,6 +143,10 @@ func (describer) StateHashes() *nodev1.StateHashesResponse {
 
 func (describer) ChangeMembership(context.Context, *nodev1.ChangeMembershipRequest) (*nodev1.ChangeMembershipResponse, error) {
 	return nil, ErrNotLeader
+}
+
+func (describer) Membership(context.Context, *nodev1.MembershipRequest) (*nodev1.MembershipResponse, error) {
+	return &nodev1.MembershipResponse{Member: true}, nil
 }
 
 // loop is a fake of the leader's loop.

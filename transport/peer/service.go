@@ -30,6 +30,7 @@ type Leader interface {
 type Node interface {
 	Describe(ctx context.Context) (*nodev1.DescribeResponse, error)
 	ChangeMembership(ctx context.Context, request *nodev1.ChangeMembershipRequest) (*nodev1.ChangeMembershipResponse, error)
+	Membership(ctx context.Context, request *nodev1.MembershipRequest) (*nodev1.MembershipResponse, error)
 }
 
 // States tells the hashes of a node's recent states.
@@ -37,9 +38,10 @@ type States interface {
 	StateHashes() *nodev1.StateHashesResponse
 }
 
-// Register offers NodeService on a gRPC server, which should have been made with ServerOptions, to the nodes of this cluster.
-func Register(server grpc.ServiceRegistrar, cluster Cluster, leader Leader, node Node, states States) {
-	nodev1.RegisterNodeServiceServer(server, &service{cluster: cluster, leader: leader, node: node, states: states})
+// Register offers NodeService on a gRPC server, which should have been made with ServerOptions, to the nodes of this cluster that the judge
+// takes for what they say; nil: all of them.
+func Register(server grpc.ServiceRegistrar, cluster Cluster, judge Judge, leader Leader, node Node, states States) {
+	nodev1.RegisterNodeServiceServer(server, &service{cluster: cluster, judge: judge, leader: leader, node: node, states: states})
 }
 
 const (
@@ -65,13 +67,14 @@ func ServerOptions() []grpc.ServerOption {
 type service struct {
 	nodev1.UnimplementedNodeServiceServer
 	cluster Cluster
+	judge   Judge
 	leader  Leader
 	node    Node
 	states  States
 }
 
 func (s *service) ReadIndex(ctx context.Context, _ *nodev1.ReadIndexRequest) (*nodev1.ReadIndexResponse, error) {
-	if err := s.cluster.strange(ctx); err != nil {
+	if err := s.admit(ctx); err != nil {
 		return nil, toStatus(err)
 	}
 	response, err := s.leader.ReadIndex(ctx)
@@ -87,7 +90,7 @@ func (s *service) ReportCarrier(ctx context.Context, request *nodev1.ReportCarri
 }
 
 func (s *service) Describe(ctx context.Context, _ *nodev1.DescribeRequest) (*nodev1.DescribeResponse, error) {
-	if err := s.cluster.strange(ctx); err != nil {
+	if err := s.admit(ctx); err != nil {
 		return nil, toStatus(err)
 	}
 	response, err := s.node.Describe(ctx)
@@ -95,16 +98,24 @@ func (s *service) Describe(ctx context.Context, _ *nodev1.DescribeRequest) (*nod
 }
 
 func (s *service) StateHashes(ctx context.Context, _ *nodev1.StateHashesRequest) (*nodev1.StateHashesResponse, error) {
-	if err := s.cluster.strange(ctx); err != nil {
+	if err := s.admit(ctx); err != nil {
 		return nil, toStatus(err)
 	}
 	return s.states.StateHashes(), nil
 }
 
 func (s *service) ChangeMembership(ctx context.Context, request *nodev1.ChangeMembershipRequest) (*nodev1.ChangeMembershipResponse, error) {
-	if err := s.cluster.strange(ctx); err != nil {
+	if err := s.admit(ctx); err != nil {
 		return nil, toStatus(err)
 	}
 	response, err := s.node.ChangeMembership(ctx, request)
+	return response, toStatus(err)
+}
+
+func (s *service) Membership(ctx context.Context, request *nodev1.MembershipRequest) (*nodev1.MembershipResponse, error) {
+	if err := s.admit(ctx); err != nil {
+		return nil, toStatus(err)
+	}
+	response, err := s.node.Membership(ctx, request)
 	return response, toStatus(err)
 }

@@ -25,7 +25,7 @@ const (
 
 // Relay serves one node's stream: this goroutine reads, another one writes.
 func (s *service) Relay(stream grpc.BidiStreamingServer[nodev1.RelayRequest, nodev1.RelayResponse]) error {
-	if err := s.cluster.strange(stream.Context()); err != nil {
+	if err := s.admit(stream.Context()); err != nil {
 		return toStatus(err)
 	}
 	ctx, cancel := context.WithCancel(stream.Context())

@@ -186,7 +186,7 @@ func result(s *nodev1.Submitted) (*nodev1.SubmitResponse, error) {
 
 // SubmitMany is the leader's side.
 func (s *service) SubmitMany(ctx context.Context, request *nodev1.SubmitManyRequest) (*nodev1.SubmitManyResponse, error) {
-	if err := s.cluster.strange(ctx); err != nil {
+	if err := s.admit(ctx); err != nil {
 		return nil, toStatus(err)
 	}
 	requests := request.GetRequests()

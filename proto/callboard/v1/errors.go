@@ -167,6 +167,7 @@ var statusByName = map[string]statuses{
 	"actor.stale_generation":             {codes.FailedPrecondition, http.StatusConflict},
 	"datacenter.not_found":               {codes.NotFound, http.StatusNotFound},
 	"cluster.membership_change_rejected": {codes.FailedPrecondition, http.StatusConflict},
+	"cluster.other_start":                {codes.FailedPrecondition, http.StatusConflict},
 }
 
 func statusOf(x *Error) statuses {

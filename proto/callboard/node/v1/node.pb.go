@@ -2357,6 +2357,102 @@ func (x *ChangeMembershipResponse) GetIndex() uint64 {
 	return 0
 }
 
+type MembershipRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NodeId        string                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MembershipRequest) Reset() {
+	*x = MembershipRequest{}
+	mi := &file_callboard_node_v1_node_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MembershipRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MembershipRequest) ProtoMessage() {}
+
+func (x *MembershipRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_node_v1_node_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MembershipRequest.ProtoReflect.Descriptor instead.
+func (*MembershipRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *MembershipRequest) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+type MembershipResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Member        bool                   `protobuf:"varint,1,opt,name=member,proto3" json:"member,omitempty"`
+	RemovedUnixMs int64                  `protobuf:"varint,2,opt,name=removed_unix_ms,json=removedUnixMs,proto3" json:"removed_unix_ms,omitempty"` // when it was seen to be no member any more; 0: nobody knows
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MembershipResponse) Reset() {
+	*x = MembershipResponse{}
+	mi := &file_callboard_node_v1_node_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MembershipResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MembershipResponse) ProtoMessage() {}
+
+func (x *MembershipResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_node_v1_node_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MembershipResponse.ProtoReflect.Descriptor instead.
+func (*MembershipResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_node_v1_node_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *MembershipResponse) GetMember() bool {
+	if x != nil {
+		return x.Member
+	}
+	return false
+}
+
+func (x *MembershipResponse) GetRemovedUnixMs() int64 {
+	if x != nil {
+		return x.RemovedUnixMs
+	}
+	return 0
+}
+
 var File_callboard_node_v1_node_proto protoreflect.FileDescriptor
 
 const file_callboard_node_v1_node_proto_rawDesc = "" +
@@ -2516,7 +2612,12 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\traft_addr\x18\x02 \x01(\tR\braftAddr\x12\x1a\n" +
 	"\breplaces\x18\x03 \x01(\tR\breplaces\"0\n" +
 	"\x18ChangeMembershipResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index2\x94\x05\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\",\n" +
+	"\x11MembershipRequest\x12\x17\n" +
+	"\anode_id\x18\x01 \x01(\tR\x06nodeId\"T\n" +
+	"\x12MembershipResponse\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\bR\x06member\x12&\n" +
+	"\x0fremoved_unix_ms\x18\x02 \x01(\x03R\rremovedUnixMs2\xef\x05\n" +
 	"\vNodeService\x12Y\n" +
 	"\n" +
 	"SubmitMany\x12$.callboard.node.v1.SubmitManyRequest\x1a%.callboard.node.v1.SubmitManyResponse\x12V\n" +
@@ -2525,7 +2626,9 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\bDescribe\x12\".callboard.node.v1.DescribeRequest\x1a#.callboard.node.v1.DescribeResponse\x12b\n" +
 	"\rReportCarrier\x12'.callboard.node.v1.ReportCarrierRequest\x1a(.callboard.node.v1.ReportCarrierResponse\x12\\\n" +
 	"\vStateHashes\x12%.callboard.node.v1.StateHashesRequest\x1a&.callboard.node.v1.StateHashesResponse\x12k\n" +
-	"\x10ChangeMembership\x12*.callboard.node.v1.ChangeMembershipRequest\x1a+.callboard.node.v1.ChangeMembershipResponseB?Z=github.com/callboard/callboard/proto/callboard/node/v1;nodev1b\x06proto3"
+	"\x10ChangeMembership\x12*.callboard.node.v1.ChangeMembershipRequest\x1a+.callboard.node.v1.ChangeMembershipResponse\x12Y\n" +
+	"\n" +
+	"Membership\x12$.callboard.node.v1.MembershipRequest\x1a%.callboard.node.v1.MembershipResponseB?Z=github.com/callboard/callboard/proto/callboard/node/v1;nodev1b\x06proto3"
 
 var (
 	file_callboard_node_v1_node_proto_rawDescOnce sync.Once
@@ -2539,7 +2642,7 @@ func file_callboard_node_v1_node_proto_rawDescGZIP() []byte {
 	return file_callboard_node_v1_node_proto_rawDescData
 }
 
-var file_callboard_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_callboard_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_callboard_node_v1_node_proto_goTypes = []any{
 	(*Command)(nil),                          // 0: callboard.node.v1.Command
 	(*Success)(nil),                          // 1: callboard.node.v1.Success
@@ -2572,78 +2675,80 @@ var file_callboard_node_v1_node_proto_goTypes = []any{
 	(*ChangeMembershipRequest)(nil),          // 28: callboard.node.v1.ChangeMembershipRequest
 	(*Join)(nil),                             // 29: callboard.node.v1.Join
 	(*ChangeMembershipResponse)(nil),         // 30: callboard.node.v1.ChangeMembershipResponse
-	(*v1.CreateRequest)(nil),                 // 31: callboard.v1.CreateRequest
-	(*v1.GetOrCreateRequest)(nil),            // 32: callboard.v1.GetOrCreateRequest
-	(*v1.WakeRequest)(nil),                   // 33: callboard.v1.WakeRequest
-	(*v1.SleepRequest)(nil),                  // 34: callboard.v1.SleepRequest
-	(*v1.DestroyRequest)(nil),                // 35: callboard.v1.DestroyRequest
-	(*v1.PoolServicePutRequest)(nil),         // 36: callboard.v1.PoolServicePutRequest
-	(*v1.PoolServiceDeleteRequest)(nil),      // 37: callboard.v1.PoolServiceDeleteRequest
-	(*v1.NamespaceServiceCreateRequest)(nil), // 38: callboard.v1.NamespaceServiceCreateRequest
-	(*v1.PutSettingsRequest)(nil),            // 39: callboard.v1.PutSettingsRequest
-	(*v1.RescheduleRequest)(nil),             // 40: callboard.v1.RescheduleRequest
-	(*v1.DrainRequest)(nil),                  // 41: callboard.v1.DrainRequest
-	(*v1.UndrainRequest)(nil),                // 42: callboard.v1.UndrainRequest
-	(*v1.PauseRequest)(nil),                  // 43: callboard.v1.PauseRequest
-	(*v1.ResumeRequest)(nil),                 // 44: callboard.v1.ResumeRequest
-	(*v1.CreateBatchRequest)(nil),            // 45: callboard.v1.CreateBatchRequest
-	(*v1.HoldRequest)(nil),                   // 46: callboard.v1.HoldRequest
-	(*v1.ReleaseRequest)(nil),                // 47: callboard.v1.ReleaseRequest
-	(*v1.Error)(nil),                         // 48: callboard.v1.Error
-	(*v1.Heartbeat)(nil),                     // 49: callboard.v1.Heartbeat
-	(*v1.ActorEvents)(nil),                   // 50: callboard.v1.ActorEvents
-	(*v1.Draining)(nil),                      // 51: callboard.v1.Draining
-	(*v1.Goodbye)(nil),                       // 52: callboard.v1.Goodbye
-	(*v1.ActorRef)(nil),                      // 53: callboard.v1.ActorRef
-	(*v1.Hello)(nil),                         // 54: callboard.v1.Hello
-	(*v1.RefusedEvent)(nil),                  // 55: callboard.v1.RefusedEvent
-	(*v1.EndpointCheck)(nil),                 // 56: callboard.v1.EndpointCheck
+	(*MembershipRequest)(nil),                // 31: callboard.node.v1.MembershipRequest
+	(*MembershipResponse)(nil),               // 32: callboard.node.v1.MembershipResponse
+	(*v1.CreateRequest)(nil),                 // 33: callboard.v1.CreateRequest
+	(*v1.GetOrCreateRequest)(nil),            // 34: callboard.v1.GetOrCreateRequest
+	(*v1.WakeRequest)(nil),                   // 35: callboard.v1.WakeRequest
+	(*v1.SleepRequest)(nil),                  // 36: callboard.v1.SleepRequest
+	(*v1.DestroyRequest)(nil),                // 37: callboard.v1.DestroyRequest
+	(*v1.PoolServicePutRequest)(nil),         // 38: callboard.v1.PoolServicePutRequest
+	(*v1.PoolServiceDeleteRequest)(nil),      // 39: callboard.v1.PoolServiceDeleteRequest
+	(*v1.NamespaceServiceCreateRequest)(nil), // 40: callboard.v1.NamespaceServiceCreateRequest
+	(*v1.PutSettingsRequest)(nil),            // 41: callboard.v1.PutSettingsRequest
+	(*v1.RescheduleRequest)(nil),             // 42: callboard.v1.RescheduleRequest
+	(*v1.DrainRequest)(nil),                  // 43: callboard.v1.DrainRequest
+	(*v1.UndrainRequest)(nil),                // 44: callboard.v1.UndrainRequest
+	(*v1.PauseRequest)(nil),                  // 45: callboard.v1.PauseRequest
+	(*v1.ResumeRequest)(nil),                 // 46: callboard.v1.ResumeRequest
+	(*v1.CreateBatchRequest)(nil),            // 47: callboard.v1.CreateBatchRequest
+	(*v1.HoldRequest)(nil),                   // 48: callboard.v1.HoldRequest
+	(*v1.ReleaseRequest)(nil),                // 49: callboard.v1.ReleaseRequest
+	(*v1.Error)(nil),                         // 50: callboard.v1.Error
+	(*v1.Heartbeat)(nil),                     // 51: callboard.v1.Heartbeat
+	(*v1.ActorEvents)(nil),                   // 52: callboard.v1.ActorEvents
+	(*v1.Draining)(nil),                      // 53: callboard.v1.Draining
+	(*v1.Goodbye)(nil),                       // 54: callboard.v1.Goodbye
+	(*v1.ActorRef)(nil),                      // 55: callboard.v1.ActorRef
+	(*v1.Hello)(nil),                         // 56: callboard.v1.Hello
+	(*v1.RefusedEvent)(nil),                  // 57: callboard.v1.RefusedEvent
+	(*v1.EndpointCheck)(nil),                 // 58: callboard.v1.EndpointCheck
 }
 var file_callboard_node_v1_node_proto_depIdxs = []int32{
-	31, // 0: callboard.node.v1.Command.create_actor:type_name -> callboard.v1.CreateRequest
-	32, // 1: callboard.node.v1.Command.get_or_create_actor:type_name -> callboard.v1.GetOrCreateRequest
-	33, // 2: callboard.node.v1.Command.wake_actor:type_name -> callboard.v1.WakeRequest
-	34, // 3: callboard.node.v1.Command.sleep_actor:type_name -> callboard.v1.SleepRequest
-	35, // 4: callboard.node.v1.Command.destroy_actor:type_name -> callboard.v1.DestroyRequest
-	36, // 5: callboard.node.v1.Command.put_pool:type_name -> callboard.v1.PoolServicePutRequest
-	37, // 6: callboard.node.v1.Command.delete_pool:type_name -> callboard.v1.PoolServiceDeleteRequest
-	38, // 7: callboard.node.v1.Command.create_namespace:type_name -> callboard.v1.NamespaceServiceCreateRequest
-	39, // 8: callboard.node.v1.Command.put_settings:type_name -> callboard.v1.PutSettingsRequest
-	40, // 9: callboard.node.v1.Command.reschedule_actor:type_name -> callboard.v1.RescheduleRequest
-	41, // 10: callboard.node.v1.Command.drain_runner:type_name -> callboard.v1.DrainRequest
-	42, // 11: callboard.node.v1.Command.undrain_runner:type_name -> callboard.v1.UndrainRequest
-	43, // 12: callboard.node.v1.Command.pause_rollout:type_name -> callboard.v1.PauseRequest
-	44, // 13: callboard.node.v1.Command.resume_rollout:type_name -> callboard.v1.ResumeRequest
-	45, // 14: callboard.node.v1.Command.create_actors:type_name -> callboard.v1.CreateBatchRequest
+	33, // 0: callboard.node.v1.Command.create_actor:type_name -> callboard.v1.CreateRequest
+	34, // 1: callboard.node.v1.Command.get_or_create_actor:type_name -> callboard.v1.GetOrCreateRequest
+	35, // 2: callboard.node.v1.Command.wake_actor:type_name -> callboard.v1.WakeRequest
+	36, // 3: callboard.node.v1.Command.sleep_actor:type_name -> callboard.v1.SleepRequest
+	37, // 4: callboard.node.v1.Command.destroy_actor:type_name -> callboard.v1.DestroyRequest
+	38, // 5: callboard.node.v1.Command.put_pool:type_name -> callboard.v1.PoolServicePutRequest
+	39, // 6: callboard.node.v1.Command.delete_pool:type_name -> callboard.v1.PoolServiceDeleteRequest
+	40, // 7: callboard.node.v1.Command.create_namespace:type_name -> callboard.v1.NamespaceServiceCreateRequest
+	41, // 8: callboard.node.v1.Command.put_settings:type_name -> callboard.v1.PutSettingsRequest
+	42, // 9: callboard.node.v1.Command.reschedule_actor:type_name -> callboard.v1.RescheduleRequest
+	43, // 10: callboard.node.v1.Command.drain_runner:type_name -> callboard.v1.DrainRequest
+	44, // 11: callboard.node.v1.Command.undrain_runner:type_name -> callboard.v1.UndrainRequest
+	45, // 12: callboard.node.v1.Command.pause_rollout:type_name -> callboard.v1.PauseRequest
+	46, // 13: callboard.node.v1.Command.resume_rollout:type_name -> callboard.v1.ResumeRequest
+	47, // 14: callboard.node.v1.Command.create_actors:type_name -> callboard.v1.CreateBatchRequest
 	16, // 15: callboard.node.v1.Command.report_request:type_name -> callboard.node.v1.RequestReport
 	20, // 16: callboard.node.v1.Command.endpoint_polled:type_name -> callboard.node.v1.EndpointPolled
-	46, // 17: callboard.node.v1.Command.hold_version:type_name -> callboard.v1.HoldRequest
-	47, // 18: callboard.node.v1.Command.release_version:type_name -> callboard.v1.ReleaseRequest
+	48, // 17: callboard.node.v1.Command.hold_version:type_name -> callboard.v1.HoldRequest
+	49, // 18: callboard.node.v1.Command.release_version:type_name -> callboard.v1.ReleaseRequest
 	0,  // 19: callboard.node.v1.SubmitRequest.command:type_name -> callboard.node.v1.Command
 	1,  // 20: callboard.node.v1.SubmitResponse.success:type_name -> callboard.node.v1.Success
-	48, // 21: callboard.node.v1.SubmitResponse.refusal:type_name -> callboard.v1.Error
+	50, // 21: callboard.node.v1.SubmitResponse.refusal:type_name -> callboard.v1.Error
 	2,  // 22: callboard.node.v1.SubmitManyRequest.requests:type_name -> callboard.node.v1.SubmitRequest
 	6,  // 23: callboard.node.v1.SubmitManyResponse.answers:type_name -> callboard.node.v1.Submitted
 	3,  // 24: callboard.node.v1.Submitted.response:type_name -> callboard.node.v1.SubmitResponse
-	48, // 25: callboard.node.v1.Submitted.error:type_name -> callboard.v1.Error
+	50, // 25: callboard.node.v1.Submitted.error:type_name -> callboard.v1.Error
 	11, // 26: callboard.node.v1.RelayRequest.reports:type_name -> callboard.node.v1.SessionReport
 	15, // 27: callboard.node.v1.RelayResponse.answers:type_name -> callboard.node.v1.SessionAnswer
 	13, // 28: callboard.node.v1.SessionReport.hello:type_name -> callboard.node.v1.HelloReport
-	49, // 29: callboard.node.v1.SessionReport.heartbeat:type_name -> callboard.v1.Heartbeat
-	50, // 30: callboard.node.v1.SessionReport.events:type_name -> callboard.v1.ActorEvents
+	51, // 29: callboard.node.v1.SessionReport.heartbeat:type_name -> callboard.v1.Heartbeat
+	52, // 30: callboard.node.v1.SessionReport.events:type_name -> callboard.v1.ActorEvents
 	12, // 31: callboard.node.v1.SessionReport.receipt:type_name -> callboard.node.v1.EvictionsReceived
-	51, // 32: callboard.node.v1.SessionReport.draining:type_name -> callboard.v1.Draining
-	52, // 33: callboard.node.v1.SessionReport.goodbye:type_name -> callboard.v1.Goodbye
+	53, // 32: callboard.node.v1.SessionReport.draining:type_name -> callboard.v1.Draining
+	54, // 33: callboard.node.v1.SessionReport.goodbye:type_name -> callboard.v1.Goodbye
 	14, // 34: callboard.node.v1.SessionReport.broken:type_name -> callboard.node.v1.Broken
-	53, // 35: callboard.node.v1.EvictionsReceived.refs:type_name -> callboard.v1.ActorRef
-	54, // 36: callboard.node.v1.HelloReport.hello:type_name -> callboard.v1.Hello
-	48, // 37: callboard.node.v1.SessionAnswer.refusal:type_name -> callboard.v1.Error
-	55, // 38: callboard.node.v1.SessionAnswer.refused_events:type_name -> callboard.v1.RefusedEvent
+	55, // 35: callboard.node.v1.EvictionsReceived.refs:type_name -> callboard.v1.ActorRef
+	56, // 36: callboard.node.v1.HelloReport.hello:type_name -> callboard.v1.Hello
+	50, // 37: callboard.node.v1.SessionAnswer.refusal:type_name -> callboard.v1.Error
+	57, // 38: callboard.node.v1.SessionAnswer.refused_events:type_name -> callboard.v1.RefusedEvent
 	17, // 39: callboard.node.v1.RequestReport.sent:type_name -> callboard.node.v1.RequestSent
 	18, // 40: callboard.node.v1.RequestReport.claimed:type_name -> callboard.node.v1.RequestClaimed
 	19, // 41: callboard.node.v1.RequestReport.ended:type_name -> callboard.node.v1.RequestEnded
-	48, // 42: callboard.node.v1.RequestEnded.error:type_name -> callboard.v1.Error
-	56, // 43: callboard.node.v1.EndpointPolled.check:type_name -> callboard.v1.EndpointCheck
+	50, // 42: callboard.node.v1.RequestEnded.error:type_name -> callboard.v1.Error
+	58, // 43: callboard.node.v1.EndpointPolled.check:type_name -> callboard.v1.EndpointCheck
 	27, // 44: callboard.node.v1.StateHashesResponse.hashes:type_name -> callboard.node.v1.StateHash
 	29, // 45: callboard.node.v1.ChangeMembershipRequest.join:type_name -> callboard.node.v1.Join
 	4,  // 46: callboard.node.v1.NodeService.SubmitMany:input_type -> callboard.node.v1.SubmitManyRequest
@@ -2653,15 +2758,17 @@ var file_callboard_node_v1_node_proto_depIdxs = []int32{
 	21, // 50: callboard.node.v1.NodeService.ReportCarrier:input_type -> callboard.node.v1.ReportCarrierRequest
 	25, // 51: callboard.node.v1.NodeService.StateHashes:input_type -> callboard.node.v1.StateHashesRequest
 	28, // 52: callboard.node.v1.NodeService.ChangeMembership:input_type -> callboard.node.v1.ChangeMembershipRequest
-	5,  // 53: callboard.node.v1.NodeService.SubmitMany:output_type -> callboard.node.v1.SubmitManyResponse
-	8,  // 54: callboard.node.v1.NodeService.ReadIndex:output_type -> callboard.node.v1.ReadIndexResponse
-	10, // 55: callboard.node.v1.NodeService.Relay:output_type -> callboard.node.v1.RelayResponse
-	24, // 56: callboard.node.v1.NodeService.Describe:output_type -> callboard.node.v1.DescribeResponse
-	22, // 57: callboard.node.v1.NodeService.ReportCarrier:output_type -> callboard.node.v1.ReportCarrierResponse
-	26, // 58: callboard.node.v1.NodeService.StateHashes:output_type -> callboard.node.v1.StateHashesResponse
-	30, // 59: callboard.node.v1.NodeService.ChangeMembership:output_type -> callboard.node.v1.ChangeMembershipResponse
-	53, // [53:60] is the sub-list for method output_type
-	46, // [46:53] is the sub-list for method input_type
+	31, // 53: callboard.node.v1.NodeService.Membership:input_type -> callboard.node.v1.MembershipRequest
+	5,  // 54: callboard.node.v1.NodeService.SubmitMany:output_type -> callboard.node.v1.SubmitManyResponse
+	8,  // 55: callboard.node.v1.NodeService.ReadIndex:output_type -> callboard.node.v1.ReadIndexResponse
+	10, // 56: callboard.node.v1.NodeService.Relay:output_type -> callboard.node.v1.RelayResponse
+	24, // 57: callboard.node.v1.NodeService.Describe:output_type -> callboard.node.v1.DescribeResponse
+	22, // 58: callboard.node.v1.NodeService.ReportCarrier:output_type -> callboard.node.v1.ReportCarrierResponse
+	26, // 59: callboard.node.v1.NodeService.StateHashes:output_type -> callboard.node.v1.StateHashesResponse
+	30, // 60: callboard.node.v1.NodeService.ChangeMembership:output_type -> callboard.node.v1.ChangeMembershipResponse
+	32, // 61: callboard.node.v1.NodeService.Membership:output_type -> callboard.node.v1.MembershipResponse
+	54, // [54:62] is the sub-list for method output_type
+	46, // [46:54] is the sub-list for method input_type
 	46, // [46:46] is the sub-list for extension type_name
 	46, // [46:46] is the sub-list for extension extendee
 	0,  // [0:46] is the sub-list for field type_name
@@ -2726,7 +2833,7 @@ func file_callboard_node_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_node_v1_node_proto_rawDesc), len(file_callboard_node_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

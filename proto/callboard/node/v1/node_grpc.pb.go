@@ -28,6 +28,7 @@ const (
 	NodeService_ReportCarrier_FullMethodName    = "/callboard.node.v1.NodeService/ReportCarrier"
 	NodeService_StateHashes_FullMethodName      = "/callboard.node.v1.NodeService/StateHashes"
 	NodeService_ChangeMembership_FullMethodName = "/callboard.node.v1.NodeService/ChangeMembership"
+	NodeService_Membership_FullMethodName       = "/callboard.node.v1.NodeService/Membership"
 )
 
 // NodeServiceClient is the client API for NodeService service.
@@ -50,6 +51,8 @@ type NodeServiceClient interface {
 	StateHashes(ctx context.Context, in *StateHashesRequest, opts ...grpc.CallOption) (*StateHashesResponse, error)
 	// ChangeMembership changes the Raft configuration; leader only.
 	ChangeMembership(ctx context.Context, in *ChangeMembershipRequest, opts ...grpc.CallOption) (*ChangeMembershipResponse, error)
+	// Membership tells whether a node is a member, as of an entry that has committed after the call arrived; leader only.
+	Membership(ctx context.Context, in *MembershipRequest, opts ...grpc.CallOption) (*MembershipResponse, error)
 }
 
 type nodeServiceClient struct {
@@ -133,6 +136,16 @@ func (c *nodeServiceClient) ChangeMembership(ctx context.Context, in *ChangeMemb
 	return out, nil
 }
 
+func (c *nodeServiceClient) Membership(ctx context.Context, in *MembershipRequest, opts ...grpc.CallOption) (*MembershipResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MembershipResponse)
+	err := c.cc.Invoke(ctx, NodeService_Membership_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // NodeServiceServer is the server API for NodeService service.
 // All implementations must embed UnimplementedNodeServiceServer
 // for forward compatibility.
@@ -153,6 +166,8 @@ type NodeServiceServer interface {
 	StateHashes(context.Context, *StateHashesRequest) (*StateHashesResponse, error)
 	// ChangeMembership changes the Raft configuration; leader only.
 	ChangeMembership(context.Context, *ChangeMembershipRequest) (*ChangeMembershipResponse, error)
+	// Membership tells whether a node is a member, as of an entry that has committed after the call arrived; leader only.
+	Membership(context.Context, *MembershipRequest) (*MembershipResponse, error)
 	mustEmbedUnimplementedNodeServiceServer()
 }
 
@@ -183,6 +198,9 @@ func (UnimplementedNodeServiceServer) StateHashes(context.Context, *StateHashesR
 }
 func (UnimplementedNodeServiceServer) ChangeMembership(context.Context, *ChangeMembershipRequest) (*ChangeMembershipResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ChangeMembership not implemented")
+}
+func (UnimplementedNodeServiceServer) Membership(context.Context, *MembershipRequest) (*MembershipResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Membership not implemented")
 }
 func (UnimplementedNodeServiceServer) mustEmbedUnimplementedNodeServiceServer() {}
 func (UnimplementedNodeServiceServer) testEmbeddedByValue()                     {}
@@ -320,6 +338,24 @@ func _NodeService_ChangeMembership_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NodeService_Membership_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MembershipRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).Membership(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_Membership_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).Membership(ctx, req.(*MembershipRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // NodeService_ServiceDesc is the grpc.ServiceDesc for NodeService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -350,6 +386,10 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ChangeMembership",
 			Handler:    _NodeService_ChangeMembership_Handler,
+		},
+		{
+			MethodName: "Membership",
+			Handler:    _NodeService_Membership_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
