@@ -75,7 +75,7 @@ func (n *node) door() raftnet.Door {
 			defer cancel()
 			err := n.judge(ctx, caller)
 			if errors.Is(err, peer.ErrOtherStart) {
-				return fmt.Errorf("%w: %s", raftnet.ErrOtherStart, err)
+				return fmt.Errorf("%w: %w", raftnet.ErrOtherStart, err)
 			}
 			return err
 		},
