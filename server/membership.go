@@ -193,6 +193,7 @@ func (n *node) ChangeMembership(ctx context.Context, change *nodev1.ChangeMember
 	if err != nil {
 		return nil, membershipError(err)
 	}
+	n.removals.look(n.core.configuration()) // who came and went within a second is known too
 	return &nodev1.ChangeMembershipResponse{Index: n.core.replica.Current().Index()}, nil
 }
 

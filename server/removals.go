@@ -69,13 +69,18 @@ func (r *removals) run(ctx context.Context, configuration func() []raft.Server) 
 		case <-ctx.Done():
 			return nil
 		}
-		var members []string
-		for _, s := range configuration() {
-			members = append(members, string(s.ID))
-		}
-		if err := r.note(members, time.Now()); err != nil {
-			r.log.Warn("when nodes were removed cannot be written down", "error", err)
-		}
+		r.look(configuration())
+	}
+}
+
+// look takes down who is a member now.
+func (r *removals) look(configuration []raft.Server) {
+	var members []string
+	for _, s := range configuration {
+		members = append(members, string(s.ID))
+	}
+	if err := r.note(members, time.Now()); err != nil {
+		r.log.Warn("when nodes were removed cannot be written down", "error", err)
 	}
 }
 
