@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/callboard/callboard/transport/raftnet"
 )
@@ -62,5 +63,6 @@ func acceptedIdentity(dir string, damage error) (identity, error) {
 	if id.NodeID == "" || id.NodeID != a.NodeID {
 		return identity{}, damage
 	}
+	id.Starts = uint64(max(0, time.Now().Unix())) // how often it was started is lost, and that is more
 	return id, id.save(dir)
 }

@@ -163,6 +163,8 @@ func TestAnIdentityThatIsLostCanBeMadeAnew(t *testing.T) {
 	path := filepath.Join(o.dir, identityFile)
 	was, err := os.ReadFile(path)
 	o.must(err)
+	before, err := readIdentity(o.dir)
+	o.must(err)
 	for name, damaged := range map[string][]byte{
 		"one letter": bytes.Replace(was, []byte(`"n1-`), []byte(`"n2-`), 1),
 		"half":       was[:len(was)/2],
@@ -184,6 +186,8 @@ func TestAnIdentityThatIsLostCanBeMadeAnew(t *testing.T) {
 		o.must(o.stop())
 		if id, err := readIdentity(o.dir); err != nil || id.NodeID != a.NodeID || !strings.Contains(string(was), id.NodeID) || id.ClusterID == "" {
 			t.Errorf("%s: it is %+v now: %v", name, id, err)
+		} else if id.Starts <= before.Starts {
+			t.Errorf("%s: the others take it for a start before %d: %d", name, before.Starts, id.Starts)
 		}
 	}
 }
