@@ -137,8 +137,10 @@ func TestOfTwoThatBeginTheOlderGoesOn(t *testing.T) {
 	if err := <-met; err != nil {
 		t.Errorf("the older: %v", err)
 	}
-	if err := b.Meet(t.Context()); !errors.As(err, &other) {
-		t.Errorf("the newer, once it knows the older: %v", err)
+	for end := time.Now().Add(20 * time.Second); !errors.As(b.Meet(t.Context()), &other); { // it may not know the older yet
+		if time.Now().After(end) {
+			t.Fatal("the newer goes on")
+		}
 	}
 }
 
