@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -193,6 +194,9 @@ func TestProbationEndsWhenTheLogHasCaughtUp(t *testing.T) {
 		if got := c.counted(c.nodes[c.short], "callboard_raft_short_logs_total"); got != 1 {
 			t.Errorf("callboard_raft_short_logs_total is %v", got)
 		}
+		if got := c.nodes[c.short].core.probation(); !strings.Contains(got, "its log ends at entry") || c.nodes[c.knows].core.probation() != "" {
+			t.Errorf("on probation it says %q, and a whole node %q", got, c.nodes[c.knows].core.probation())
+		}
 		if err := c.nodes[c.short].core.voting.MayStand(); err == nil {
 			t.Error("a node on probation may stand for election")
 		}
@@ -202,6 +206,9 @@ func TestProbationEndsWhenTheLogHasCaughtUp(t *testing.T) {
 		c.whole()
 		if got := c.counted(c.nodes[c.short], "callboard_raft_probation"); got != 0 {
 			t.Errorf("callboard_raft_probation is %v after it", got)
+		}
+		if got := c.nodes[c.short].core.probation(); got != "" {
+			t.Errorf("after it, it says %q", got)
 		}
 		other := c.leader()
 		c.kill(other.name)

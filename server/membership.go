@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -49,7 +50,17 @@ func (n *node) Describe(context.Context) (*nodev1.DescribeResponse, error) {
 	return &nodev1.DescribeResponse{
 		Name: n.cfg.Name, NodeId: n.id.NodeID, AppliedIndex: v.Index(), State: state, Version: n.cfg.Version, ClusterId: v.Cluster().String(),
 		StateHash: v.StateHash().String(), StateDiffers: n.core.comparer.differs(),
+		Probation: n.core.probation(),
 	}, nil
+}
+
+// probation says where the log of a node on probation ends, and what it had acknowledged; empty: it is not on probation.
+func (c *core) probation() string {
+	floor, last, on := c.voting.Probation()
+	if !on {
+		return ""
+	}
+	return fmt.Sprintf("its log ends at entry %d of term %d, and it had acknowledged entry %d of term %d", last.Index, last.Term, floor.Index, floor.Term)
 }
 
 // Peers lists the members as this node's Raft configuration has them, with what each says of itself.
@@ -80,7 +91,7 @@ func (n *node) peer(ctx context.Context, s raft.Server) *callboardv1.Peer {
 		return p
 	}
 	p.State, p.AppliedIndex, p.Version, p.LastContactMs = d.GetState(), d.GetAppliedIndex(), d.GetVersion(), 0
-	p.StateHash, p.StateDiffers = d.GetStateHash(), d.GetStateDiffers()
+	p.StateHash, p.StateDiffers, p.Probation = d.GetStateHash(), d.GetStateDiffers(), d.GetProbation()
 	return p
 }
 

@@ -126,6 +126,7 @@ type peerJSON struct {
 	Version       string `json:"version"`
 	StateHash     string `json:"state_hash"`    // at applied_index
 	StateDiffers  string `json:"state_differs"` // what its last comparison with the others found; empty: nothing
+	Probation     string `json:"probation"`     // where its log ends, and what it had acknowledged; empty: it is not on probation
 }
 
 func peersOf(peers []*callboardv1.Peer) []peerJSON {
@@ -134,7 +135,7 @@ func peersOf(peers []*callboardv1.Peer) []peerJSON {
 		j := peerJSON{
 			Name: p.GetName(), NodeID: p.GetNodeId(), State: p.GetState(), Voter: p.GetVoter(), RaftAddr: p.GetRaftAddr(),
 			GRPCAddr: p.GetGrpcAddr(), HTTPAddr: p.GetHttpAddr(), AppliedIndex: p.GetAppliedIndex(), Version: p.GetVersion(),
-			StateHash: p.GetStateHash(), StateDiffers: p.GetStateDiffers(),
+			StateHash: p.GetStateHash(), StateDiffers: p.GetStateDiffers(), Probation: p.GetProbation(),
 		}
 		if p.GetLastContactMs() >= 0 {
 			j.LastContactMs = &p.LastContactMs
@@ -168,6 +169,11 @@ func peerRows(t *table, peers []peerJSON) {
 			t.line("")
 			t.line("The states of the members differ, says %s: %s.", p.Name, p.StateDiffers)
 			t.line("See `docs/failure-modes.md`: a state that differs.")
+		}
+		if p.Probation != "" {
+			t.line("")
+			t.line("%s is on probation: %s. It stands for no election until it has caught up.", p.Name, p.Probation)
+			t.line("See `docs/operations.md`: a node on probation.")
 		}
 	}
 }

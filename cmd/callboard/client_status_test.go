@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 )
 
 // status names the voters that are away and how many more may be lost; members without a vote are not counted.
@@ -20,5 +22,18 @@ func TestStatusWarnsOfVotersThatAreAway(t *testing.T) {
 		if got := votersWarning(c.peers); !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
 			t.Errorf("got %q, want %q", got, c.want)
 		}
+	}
+}
+
+// The list of peers names a node on probation, and no other.
+func TestPeersShowWhoIsOnProbation(t *testing.T) {
+	peers := peersOf([]*callboardv1.Peer{
+		{Name: "n1", State: "leader", Voter: true},
+		{Name: "n2", State: "follower", Voter: true, Probation: "its log ends at entry 7 of term 2, and it had acknowledged entry 9 of term 2"},
+	})
+	shown := render(func(t *table) { peerRows(t, peers) })
+	if !strings.Contains(shown, "n2 is on probation: its log ends at entry 7 of term 2, and it had acknowledged entry 9 of term 2. It stands for no election") ||
+		strings.Contains(shown, "n1 is on probation") {
+		t.Errorf("it shows\n%s", shown)
 	}
 }

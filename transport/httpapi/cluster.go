@@ -39,6 +39,7 @@ type peerBody struct {
 	Version       string `json:"version"`
 	StateHash     string `json:"state_hash" doc:"At applied_index: of two nodes at one index it must be the same."`
 	StateDiffers  string `json:"state_differs" doc:"What its last comparison with the others' states found; empty: nothing."`
+	Probation     string `json:"probation" doc:"Where its log ends, and what it had acknowledged; empty: it is not on probation."`
 }
 
 func (a *api) registerCluster() {
@@ -59,7 +60,7 @@ func (a *api) getCluster(ctx context.Context, in *ReadParams) (*answer[clusterBo
 		peer := peerBody{
 			Name: p.GetName(), NodeID: p.GetNodeId(), State: p.GetState(), Voter: p.GetVoter(), RaftAddr: p.GetRaftAddr(), GRPCAddr: p.GetGrpcAddr(),
 			HTTPAddr: p.GetHttpAddr(), AppliedIndex: p.GetAppliedIndex(), Version: p.GetVersion(),
-			StateHash: p.GetStateHash(), StateDiffers: p.GetStateDiffers(),
+			StateHash: p.GetStateHash(), StateDiffers: p.GetStateDiffers(), Probation: p.GetProbation(),
 		}
 		if p.GetLastContactMs() >= 0 {
 			peer.LastContactMs = &p.LastContactMs

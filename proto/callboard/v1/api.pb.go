@@ -4407,6 +4407,7 @@ type Peer struct {
 	Version       string                 `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"`
 	StateHash     string                 `protobuf:"bytes,11,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`          // at applied_index: of two nodes at one index it must be the same
 	StateDiffers  string                 `protobuf:"bytes,12,opt,name=state_differs,json=stateDiffers,proto3" json:"state_differs,omitempty"` // what its last comparison with the others' states found; empty: nothing
+	Probation     string                 `protobuf:"bytes,13,opt,name=probation,proto3" json:"probation,omitempty"`                           // its log is shorter than what it had acknowledged: where it ends, and what it had; empty: it is not
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4521,6 +4522,13 @@ func (x *Peer) GetStateHash() string {
 func (x *Peer) GetStateDiffers() string {
 	if x != nil {
 		return x.StateDiffers
+	}
+	return ""
+}
+
+func (x *Peer) GetProbation() string {
+	if x != nil {
+		return x.Probation
 	}
 	return ""
 }
@@ -5389,7 +5397,7 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"state_hash\x18\r \x01(\tR\tstateHash\x12(\n" +
 	"\x05peers\x18\x0e \x03(\v2\x12.callboard.v1.PeerR\x05peers\x12!\n" +
-	"\fpaced_actors\x18\x0f \x01(\x04R\vpacedActors\"\xe1\x02\n" +
+	"\fpaced_actors\x18\x0f \x01(\x04R\vpacedActors\"\xff\x02\n" +
 	"\x04Peer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x14\n" +
@@ -5404,7 +5412,8 @@ const file_callboard_v1_api_proto_rawDesc = "" +
 	" \x01(\tR\aversion\x12\x1d\n" +
 	"\n" +
 	"state_hash\x18\v \x01(\tR\tstateHash\x12#\n" +
-	"\rstate_differs\x18\f \x01(\tR\fstateDiffers\"\x12\n" +
+	"\rstate_differs\x18\f \x01(\tR\fstateDiffers\x12\x1c\n" +
+	"\tprobation\x18\r \x01(\tR\tprobation\"\x12\n" +
 	"\x10ListPeersRequest\"S\n" +
 	"\x11ListPeersResponse\x12(\n" +
 	"\x05peers\x18\x01 \x03(\v2\x12.callboard.v1.PeerR\x05peers\x12\x14\n" +

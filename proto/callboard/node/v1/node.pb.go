@@ -1899,6 +1899,7 @@ type DescribeResponse struct {
 	ClusterId     string                 `protobuf:"bytes,6,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	StateHash     string                 `protobuf:"bytes,8,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`          // at applied_index
 	StateDiffers  string                 `protobuf:"bytes,9,opt,name=state_differs,json=stateDiffers,proto3" json:"state_differs,omitempty"` // what its last comparison with the others found; empty: nothing
+	Probation     string                 `protobuf:"bytes,10,opt,name=probation,proto3" json:"probation,omitempty"`                          // where its log ends, and what it had acknowledged; empty: it is not on probation
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1985,6 +1986,13 @@ func (x *DescribeResponse) GetStateHash() string {
 func (x *DescribeResponse) GetStateDiffers() string {
 	if x != nil {
 		return x.StateDiffers
+	}
+	return ""
+}
+
+func (x *DescribeResponse) GetProbation() string {
+	if x != nil {
+		return x.Probation
 	}
 	return ""
 }
@@ -2580,7 +2588,7 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x19\n" +
 	"\bstart_id\x18\x02 \x01(\fR\astartId\"\x17\n" +
 	"\x15ReportCarrierResponse\"\x11\n" +
-	"\x0fDescribeRequest\"\xfd\x01\n" +
+	"\x0fDescribeRequest\"\x9b\x02\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12#\n" +
@@ -2591,7 +2599,9 @@ const file_callboard_node_v1_node_proto_rawDesc = "" +
 	"cluster_id\x18\x06 \x01(\tR\tclusterId\x12\x1d\n" +
 	"\n" +
 	"state_hash\x18\b \x01(\tR\tstateHash\x12#\n" +
-	"\rstate_differs\x18\t \x01(\tR\fstateDiffersJ\x04\b\a\x10\b\"\x14\n" +
+	"\rstate_differs\x18\t \x01(\tR\fstateDiffers\x12\x1c\n" +
+	"\tprobation\x18\n" +
+	" \x01(\tR\tprobationJ\x04\b\a\x10\b\"\x14\n" +
 	"\x12StateHashesRequest\"\x8c\x01\n" +
 	"\x13StateHashesResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
