@@ -381,5 +381,10 @@ func TestDamagedNodesOfThreeServeAllOrNothing(t *testing.T) {
 			w.judgeOrder(kind.name+" on two", []*real.Node{a, b, c}, []*real.Node{a, b})
 		}
 	}
+	for _, kind := range damages {
+		if kind.unseen && n > 0 || kind.name == damages[0].name {
+			w.judgeThawed(kind)
+		}
+	}
 	w.report(0)
 }

@@ -25,6 +25,7 @@ type Voting struct {
 	log            *slog.Logger
 	stores         *Stores
 	known          *acknowledged
+	leaders        leaders
 	passed         chan raft.RPC
 	stop           chan struct{}
 	stopped        sync.WaitGroup // the goroutines that run until Close
@@ -157,7 +158,7 @@ func (v *Voting) SetHeartbeatHandler(handle func(raft.RPC)) {
 	}
 	v.Transport.SetHeartbeatHandler(func(rpc raft.RPC) {
 		if request, ok := rpc.Command.(*raft.AppendEntriesRequest); ok {
-			if err := v.hear(request.Leader); err != nil { //nolint:staticcheck // unused by this protocol version: see notice
+			if err := v.hearLeader(request.Term, request.RPCHeader, request.Leader); err != nil { //nolint:staticcheck // unused by this protocol version: see notice
 				rpc.Respond(nil, err)
 				return
 			}

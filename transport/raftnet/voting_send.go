@@ -57,6 +57,9 @@ func (v *Voting) keepsOut(term uint64) (refused bool, heard uint64) {
 
 // AppendEntries sends entries, and takes down what the follower has. One that has less than it had is told with the next message.
 func (v *Voting) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if err := v.leads(args.Term, v.id); err != nil {
+		return err
+	}
 	sent := args
 	if known := v.known.short(string(id)); known != (Floor{}) {
 		told := *args
@@ -77,6 +80,9 @@ func (v *Voting) AppendEntries(id raft.ServerID, target raft.ServerAddress, args
 
 // InstallSnapshot sends a snapshot, and takes down that the follower has it.
 func (v *Voting) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	if err := v.leads(args.Term, v.id); err != nil {
+		return err
+	}
 	if err := v.Transport.InstallSnapshot(id, target, args, resp, data); err != nil {
 		return err
 	}

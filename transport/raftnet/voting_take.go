@@ -11,12 +11,17 @@ import (
 func (v *Voting) take(rpc raft.RPC) {
 	switch request := rpc.Command.(type) {
 	case *raft.AppendEntriesRequest:
-		if err := v.hear(request.Leader); err != nil { //nolint:staticcheck // unused by this protocol version: see notice
+		if err := v.hearLeader(request.Term, request.RPCHeader, request.Leader); err != nil { //nolint:staticcheck // unused by this protocol version: see notice
 			rpc.Respond(&raft.AppendEntriesResponse{}, err)
 			return
 		}
 		if n := len(request.Entries); n > 0 {
 			v.known.note(string(request.ID), Floor{Position: Position{request.Entries[n-1].Term, request.Entries[n-1].Index}})
+		}
+	case *raft.InstallSnapshotRequest:
+		if err := v.leads(request.Term, string(request.ID)); err != nil {
+			rpc.Respond(&raft.InstallSnapshotResponse{}, err)
+			return
 		}
 	case *raft.RequestPreVoteRequest:
 		if request.Term == 0 {
