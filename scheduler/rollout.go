@@ -160,8 +160,13 @@ func (s *step) forgetRollout(r *fsm.Rollout) bool {
 	return s.do(&logv1.Op{Op: &logv1.Op_ForgetRollout{ForgetRollout: &logv1.ForgetRollout{NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name, Id: r.ID}}}) == fsm.CodeOK
 }
 
-// cancelDrain calls a drain off. Nobody is named to be moved any more; what has been told to stop goes on stopping.
+// cancelDrain calls a drain off. Nobody is named to be moved any more; what has been told to stop goes on stopping. A runner that an
+// endpoint of former days started drains on for that: the drain that is called off had taken its place.
 func (s *step) cancelDrain(r *fsm.Runner) {
-	s.unname(s.tx.RunnerPool(r), s.namedOn(r))
+	p := s.tx.RunnerPool(r)
+	s.unname(p, s.namedOn(r))
 	s.do(&logv1.Op{Op: &logv1.Op_CancelDrain{CancelDrain: &logv1.CancelDrain{RunnerId: r.ID[:]}}})
+	if q := s.tx.RunnerRequest(r); q != nil && q.Endpoint != p.EndpointFingerprint() {
+		s.startDrain(r, fsm.DrainURLChanged, 0, endpointChangedReason)
+	}
 }

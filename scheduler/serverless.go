@@ -211,6 +211,8 @@ func (s *step) drainExpiring(p *fsm.Pool) {
 	}
 }
 
+const endpointChangedReason = "the pool has another url or other headers"
+
 // endpointChanged ends what was opened with another url or other headers: what has no runner yet at once, runners at the pool's pace.
 func (s *step) endpointChanged(p *fsm.Pool) {
 	for _, q := range slices.Collect(s.tx.OpenRequests(p)) {
@@ -219,7 +221,7 @@ func (s *step) endpointChanged(p *fsm.Pool) {
 		case q.Phase != fsm.RequestJoined:
 			s.endRequest(q, fsm.RequestEndpointChanged, "", "")
 		case r.End == fsm.NotEnded:
-			s.startDrain(r, fsm.DrainURLChanged, 0, "the pool has another url or other headers")
+			s.startDrain(r, fsm.DrainURLChanged, 0, endpointChangedReason)
 		}
 	}
 }
