@@ -16,6 +16,7 @@ import (
 type Binaries struct {
 	Callboard  string
 	TestRunner string
+	Serverless string // the example of a service that is a serverless pool
 }
 
 // Build builds them into a directory. CALLBOARD_BINARY names a callboard to be used instead.
@@ -24,12 +25,12 @@ func Build(ctx context.Context, dir string) (Binaries, error) {
 	if err != nil {
 		return Binaries{}, fmt.Errorf("find the module: %w", err)
 	}
-	b := Binaries{Callboard: filepath.Join(dir, "callboard"), TestRunner: filepath.Join(dir, "testrunner")}
+	b := Binaries{Callboard: filepath.Join(dir, "callboard"), TestRunner: filepath.Join(dir, "testrunner"), Serverless: filepath.Join(dir, "serverless")}
 	args := []string{"build", "-o", dir + string(filepath.Separator)}
 	if raceEnabled {
 		args = append(args, "-race")
 	}
-	args = append(args, "./jepsen/cmd/testrunner")
+	args = append(args, "./jepsen/cmd/testrunner", "./examples/serverless")
 	if given := os.Getenv("CALLBOARD_BINARY"); given != "" {
 		b.Callboard = given
 	} else {
