@@ -72,12 +72,13 @@ func (m *members) find(nodeID string) (gossip.Peer, bool) {
 	return gossip.Peer{}, false
 }
 
-// grpcAddrs lists where runners may connect: the living nodes of this node's cluster, this one first.
-func (m *members) grpcAddrs() []string {
-	addrs := []string{m.self.GRPCAddr}
-	self, _ := m.find(m.self.NodeID)
-	for _, p := range m.Peers() {
-		if p.Alive && p.NodeID != m.self.NodeID && p.ClusterID == self.ClusterID {
+// grpcAddrs lists where runners may connect: this node, and the living ones that are members of its cluster. That is asked of Raft:
+// gossip of a young cluster does not know yet which cluster its nodes belong to, and a runner that knew one address only would have nowhere
+// to go when that node dies.
+func (n *node) grpcAddrs() []string {
+	addrs := []string{n.members.self.GRPCAddr}
+	for _, p := range n.members.Peers() {
+		if p.Alive && p.GRPCAddr != "" && p.NodeID != n.id.NodeID && n.core.isMember(p.NodeID) {
 			addrs = append(addrs, p.GRPCAddr)
 		}
 	}
