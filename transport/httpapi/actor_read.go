@@ -44,7 +44,7 @@ type actorName struct {
 	Metadata map[string]any `json:"metadata"`
 }
 
-type namesInput struct {
+type NamesInput struct {
 	NamespaceParam
 	PageParams
 }
@@ -120,7 +120,7 @@ func (a *api) listActors(ctx context.Context, in *listActorsInput) (*answer[acto
 	return out, nil
 }
 
-func (a *api) listActorNames(ctx context.Context, in *namesInput) (*answer[actorNamesBody], error) {
+func (a *api) listActorNames(ctx context.Context, in *NamesInput) (*answer[actorNamesBody], error) {
 	names, next, index, err := a.Pages.ActorNames(ctx, in.Namespace, in.Cursor, in.Limit)
 	if err != nil {
 		return nil, err

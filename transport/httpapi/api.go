@@ -85,7 +85,10 @@ func register[I, O any](a *api, op huma.Operation, do func(context.Context, *I) 
 		op.MaxBodyBytes = maxBodyBytes
 	}
 	op.MaxBodyBytes++ // huma refuses what is as large
-	op.Middlewares = append(op.Middlewares, onceEach, readBody)
+	if !op.SkipValidateParams {
+		op.Middlewares = append(op.Middlewares, onceEach)
+	}
+	op.Middlewares = append(op.Middlewares, readBody)
 	if op.DefaultStatus == 0 {
 		op.DefaultStatus = http.StatusOK
 	}

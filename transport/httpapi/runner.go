@@ -79,6 +79,17 @@ type runnersBody struct {
 	Pagination pagination   `json:"pagination"`
 }
 
+type listEnvoysInput struct {
+	NamesInput
+	Name     string   `query:"name" doc:"The pool."`
+	EnvoyKey []string `query:"envoy_key,explode" doc:"A key; may be repeated."`
+}
+
+type envoysBody struct {
+	Envoys     []struct{} `json:"envoys"`
+	Pagination pagination `json:"pagination"`
+}
+
 type runnerNamesBody struct {
 	Names      []string   `json:"names"`
 	Pagination pagination `json:"pagination"`
@@ -87,6 +98,7 @@ type runnerNamesBody struct {
 func (a *api) registerRunners() {
 	register(a, huma.Operation{OperationID: "runners_list", Method: http.MethodGet, Path: "/runners", Summary: "List runners"}, a.listRunners)
 	register(a, huma.Operation{OperationID: "runners_list_names", Method: http.MethodGet, Path: "/runners/names", Summary: "List the pools that have runners"}, a.listRunnerNames)
+	register(a, huma.Operation{OperationID: "envoys_list", Method: http.MethodGet, Path: "/envoys", Summary: "List envoys: there are none"}, a.listEnvoys)
 }
 
 func (a *api) listRunners(ctx context.Context, in *listRunnersInput) (*answer[runnersBody], error) {
@@ -104,10 +116,19 @@ func (a *api) listRunners(ctx context.Context, in *listRunnersInput) (*answer[ru
 	return out, nil
 }
 
-func (a *api) listRunnerNames(ctx context.Context, in *namesInput) (*answer[runnerNamesBody], error) {
+func (a *api) listRunnerNames(ctx context.Context, in *NamesInput) (*answer[runnerNamesBody], error) {
 	names, next, index, err := a.Pages.RunnerNames(ctx, in.Namespace, in.Cursor, in.Limit)
 	if err != nil {
 		return nil, err
 	}
 	return &answer[runnerNamesBody]{Index: indexText(index), Body: runnerNamesBody{Names: append([]string{}, names...), Pagination: paginate(next)}}, nil
+}
+
+// listEnvoys finds none: envoys are what published clients of a later generation run in place of runners, and they do not connect here.
+func (a *api) listEnvoys(ctx context.Context, in *listEnvoysInput) (*answer[envoysBody], error) {
+	_, _, index, err := a.Pages.RunnerNames(ctx, in.Namespace, in.Cursor, 1) // is there such a namespace?
+	if err != nil {
+		return nil, err
+	}
+	return &answer[envoysBody]{Index: indexText(index), Body: envoysBody{Envoys: []struct{}{}}}, nil
 }
