@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -28,4 +30,31 @@ func TestThereAreNoEnvoys(t *testing.T) {
 	expectError(t, call(h, "GET", "/envoys", ""), http.StatusBadRequest, "api.bad_request", "namespace")
 	expectError(t, call(h, "GET", "/envoys?namespace=elsewhere", ""), http.StatusNotFound, "namespace.not_found", "")
 	expectError(t, call(h, "GET", "/envoys?namespace=default&colour=red", ""), http.StatusBadRequest, "api.bad_request", "colour")
+}
+
+// TestWhatClientsPutBesideAKind is taken and named in a warning: the config is kept without it. A misspelt field is still refused, and so
+// is one that is known elsewhere.
+func TestWhatClientsPutBesideAKind(t *testing.T) {
+	_, h := newHandler(0)
+	for body, path := range map[string]string{
+		`{"datacenters":{"default":{"normal":{},"metadataPollInterval":1000}}}`:                                                     "datacenters.default.metadataPollInterval",
+		`{"datacenters":{"default":{"serverless":{"url":"http://x","request_lifespan":900},"metadata_poll_interval":{"any":[1]}}}}`: "datacenters.default.metadata_poll_interval",
+		`{"normal":{},"metadataPollInterval":null}`:                                                                                 "metadataPollInterval",
+	} {
+		got := read[putConfigBody](t, ok(t, call(h, "PUT", configPath, body)))
+		if !slices.ContainsFunc(got.Warnings, func(w string) bool { return strings.HasPrefix(w, path+": ") }) {
+			t.Errorf("%s: no warning about %s in %q", body, path, got.Warnings)
+		}
+	}
+	for body, field := range map[string]string{
+		`{"normal":{},"metadataPolInterval":1}`:                                   "metadataPolInterval",
+		`{"normal":{},"metadata_pollInterval":1}`:                                 "metadata_pollInterval",
+		`{"normal":{"metadataPollInterval":1}}`:                                   "normal.metadataPollInterval",
+		`{"normal":{},"actor_eviction_rate":1}`:                                   "actor_eviction_rate",
+		`{"normal":{},"metadataPollInterval":1,"metadata_poll_interval":1}`:       "metadata_poll_interval",
+		`{"datacenters":{"default":{"normal":{}}},"metadataPollInterval":1}`:      "metadataPollInterval",
+		`{"datacenters":{"default":{"normal":{},"metadata_polling_interval":1}}}`: "datacenters.default.metadata_polling_interval",
+	} {
+		expectError(t, call(h, "PUT", configPath, body), http.StatusBadRequest, "runner_config.invalid", field)
+	}
 }

@@ -161,7 +161,7 @@ func (a *api) putConfig(ctx context.Context, in *putConfigInput) (*answer[putCon
 	if err != nil {
 		return nil, wanted.locate(err)
 	}
-	return &answer[putConfigBody]{Index: indexText(got.GetIndex()), Body: putConfigBody{EndpointConfigChanged: true, Warnings: got.GetWarnings()}}, nil
+	return &answer[putConfigBody]{Index: indexText(got.GetIndex()), Body: putConfigBody{EndpointConfigChanged: true, Warnings: append(wanted.unused, got.GetWarnings()...)}}, nil
 }
 
 func (a *api) deleteConfig(ctx context.Context, in *deleteConfigInput) (*answer[emptyBody], error) {

@@ -21,6 +21,7 @@ import (
 type wantedConfig struct {
 	config *callboardv1.PoolConfig
 	paths  map[string]string // by the name that the operations know
+	unused []string          // warnings about what published clients put there, and what has no effect there
 }
 
 // locate puts the path of a field in place of its name.
@@ -87,6 +88,8 @@ func decodeDatacenter(fields map[string]field) (*wantedConfig, error) {
 		switch name {
 		case "normal", "serverless", "metadata", "drain_on_version_upgrade":
 		case "runner_pool_error": // what reads show: whoever writes back what was read means no change of it
+		case "metadata_poll_interval": // rivetkit puts it there, where its own engine drops it
+			w.unused = append(w.unused, f.path+": it has no effect beside a kind: a serverless pool has it inside serverless")
 		default:
 			return nil, invalid(f.path, "there is no such field: known are normal, serverless, metadata, drain_on_version_upgrade")
 		}

@@ -22,6 +22,7 @@ func configRequestBody() *huma.RequestBody {
 		"serverless":               serverlessSchema(normal),
 		"metadata":                 {Description: "Any JSON."},
 		"drain_on_version_upgrade": {Type: huma.TypeBoolean, Nullable: true, Description: "Deprecated here."},
+		"metadata_poll_interval":   {Description: "Taken with a warning, without effect here."},
 	}}
 	return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{
 		Type: huma.TypeObject, Properties: map[string]*huma.Schema{"datacenters": {Type: huma.TypeObject, AdditionalProperties: config}},
