@@ -44,13 +44,14 @@ func AcceptLoss(dir string, dryRun bool, log *slog.Logger) (*Acceptance, error) 
 	return a, a.Write(dir)
 }
 
-// identityOfMark is what the mark of the log knows of whose directory it is.
+// identityOfMark is what the mark of the log knows of whose directory it is. How often the node was started is lost; the seconds of the clock
+// are more, so that the others do not take it for an older copy.
 func identityOfMark(dir string) identity {
 	mark, err := raftnet.ReadMark(dir)
 	if err != nil {
 		return identity{}
 	}
-	return identity{NodeID: mark.NodeID, Marked: true}
+	return identity{NodeID: mark.NodeID, Marked: true, Starts: uint64(max(0, time.Now().Unix()))}
 }
 
 // acceptedIdentity makes an identity anew that an operator has given up; without that it returns the damage.
@@ -63,6 +64,5 @@ func acceptedIdentity(dir string, damage error) (identity, error) {
 	if id.NodeID == "" || id.NodeID != a.NodeID {
 		return identity{}, damage
 	}
-	id.Starts = uint64(max(0, time.Now().Unix())) // how often it was started is lost, and that is more
 	return id, id.save(dir)
 }

@@ -55,19 +55,12 @@ func (n *node) margin(ctx context.Context) margin {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			m.unreachable = append(m.unreachable, nameOf(s.ID, known.Name))
+			m.unreachable = append(m.unreachable, n.memberName(s.ID))
 		})
 	}
 	asked.Wait()
 	slices.Sort(m.unreachable)
 	return m
-}
-
-func nameOf(id raft.ServerID, name string) string {
-	if name == "" {
-		return string(id)
-	}
-	return name
 }
 
 // leavesMargin refuses a vote to a new member that would make it harder to have a majority.
@@ -89,21 +82,12 @@ func (n *node) leavesMargin(ctx context.Context, id string) error {
 
 // makeRoom removes the dead member whose place a new node takes. One that is gone already is no mistake: the node asks until it is in.
 func (n *node) makeRoom(ctx context.Context, join *nodev1.Join) error {
-	if join.GetReplaces() == "" {
+	if join.GetReplaces() == "" || n.core.isMember(join.GetNodeId()) {
 		return nil
 	}
-	id := ""
-	for _, s := range n.core.configuration() {
-		known, _ := n.members.find(string(s.ID))
-		switch {
-		case string(s.ID) == join.GetNodeId():
-			return nil // it is in
-		case string(s.ID) != join.GetReplaces() && known.Name != join.GetReplaces():
-		case id != "":
-			return callboardv1.Refuse("cluster", "membership_change_rejected", "%.64q names two members: give the node id", join.GetReplaces())
-		default:
-			id = string(s.ID)
-		}
+	id, err := n.memberNamed(join.GetReplaces())
+	if err != nil {
+		return err
 	}
 	if id == "" {
 		n.cfg.Log.Warn("a new node is to replace a member that there is not: nobody was removed", "node", join.GetNodeId(), "replaces", join.GetReplaces())

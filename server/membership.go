@@ -128,25 +128,47 @@ func (n *node) AddVoter(ctx context.Context, nodeID, raftAddr string) error {
 	return n.changeMembership(ctx, &nodev1.ChangeMembershipRequest{Change: &nodev1.ChangeMembershipRequest_PromoteNodeId{PromoteNodeId: nodeID}})
 }
 
-// RemovePeer removes a member, named by its id or its name. One that is listed by its id, for nobody here knows its name now, is also known
-// by the name that its id begins with.
+// RemovePeer removes a member, named by its id or its name.
 func (n *node) RemovePeer(ctx context.Context, name string) error {
-	servers := n.core.configuration()
-	byName := func(s raft.Server) bool { return n.memberName(s.ID) == name }
-	byBirth := func(s raft.Server) bool {
-		_, known := n.members.find(string(s.ID))
-		return !known && bornAs(string(s.ID)) == name
+	id, err := n.memberNamed(name)
+	if err != nil {
+		return err
 	}
-	byID := func(s raft.Server) bool { return string(s.ID) == name }
-	for _, is := range []func(raft.Server) bool{byID, byName, byBirth} {
-		switch named := slices.DeleteFunc(slices.Clone(servers), func(s raft.Server) bool { return !is(s) }); {
+	if id == "" {
+		return notAMember(name)
+	}
+	return n.changeMembership(ctx, &nodev1.ChangeMembershipRequest{Change: &nodev1.ChangeMembershipRequest_RemoveNodeId{RemoveNodeId: id}})
+}
+
+// memberNamed returns the id of a member that is named by its id or its name; empty: there is none.
+func (n *node) memberNamed(name string) (id string, err error) {
+	return memberNamed(n.core.configuration(), name, func(id string) (string, bool) {
+		p, known := n.members.find(id)
+		return p.Name, known
+	})
+}
+
+// memberNamed looks for a name among members: for an id, for what they are called now, and, of those that nobody here knows now and that are
+// listed by their id, for the name that their id begins with.
+func memberNamed(servers []raft.Server, name string, called func(id string) (name string, known bool)) (id string, err error) {
+	byID := func(id string) bool { return id == name }
+	byName := func(id string) bool {
+		is, known := called(id)
+		return known && is == name
+	}
+	byBirth := func(id string) bool {
+		_, known := called(id)
+		return !known && name != "" && bornAs(id) == name
+	}
+	for _, is := range []func(id string) bool{byID, byName, byBirth} {
+		switch named := slices.DeleteFunc(slices.Clone(servers), func(s raft.Server) bool { return !is(string(s.ID)) }); {
 		case len(named) > 1:
-			return callboardv1.Refuse("cluster", "membership_change_rejected", "%q names %d members: give the node id", name, len(named))
+			return "", callboardv1.Refuse("cluster", "membership_change_rejected", "%.64q names %d members: give the node id", name, len(named))
 		case len(named) == 1:
-			return n.changeMembership(ctx, &nodev1.ChangeMembershipRequest{Change: &nodev1.ChangeMembershipRequest_RemoveNodeId{RemoveNodeId: string(named[0].ID)}})
+			return string(named[0].ID), nil
 		}
 	}
-	return notAMember(name)
+	return "", nil
 }
 
 // memberName is how a member is listed: its name as gossip has it, or its id.

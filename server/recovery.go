@@ -184,10 +184,7 @@ func nobodyAnswers(ctx context.Context, nodes []RecoveryNode) error {
 // giveUp has the next start of a node set its files aside and join as a blank one.
 func (n RecoveryNode) giveUp(cluster string) error {
 	j := &rejoin{dir: n.Dir}
-	name := n.NodeID
-	if i := strings.LastIndexByte(name, '-'); i > 0 {
-		name = name[:i]
-	}
+	name := cmp.Or(bornAs(n.NodeID), n.NodeID)
 	if err := j.write(&rejoinRecord{OldID: n.NodeID, NewID: newNodeID(name), ClusterID: cluster, Removed: true}); err != nil {
 		return fmt.Errorf("%s: %w: nothing was recovered", n.Dir, err)
 	}
@@ -202,6 +199,6 @@ func (n RecoveryNode) found(only raft.Server) error {
 	if err := os.Remove(rejoinPath(n.Dir)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	n.id.Marked = true
+	n.id.Marked, n.id.Barred = true, "" // whatever was said of this directory: it is the node's from now on
 	return n.id.save(n.Dir)
 }

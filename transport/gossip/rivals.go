@@ -247,10 +247,12 @@ func (g *Gossip) Judge(ctx context.Context, nodeID string, start Start) error {
 		return nil
 	}
 	refused := &OtherStartError{NodeID: nodeID, Here: start, There: counts.peer.Start, Address: counts.address, Gone: !counts.gone.IsZero()}
+	there := g.probe(ctx, counts, others)
 	if counts.peer.Start.Compare(start) > 0 && counts.peer.Running {
+		refused.Gone = there != answers // a process that was suspended may not have heard that it is
 		return refused
 	}
-	switch g.probe(ctx, counts, others) {
+	switch there {
 	case answers:
 		return refused
 	case unclear:

@@ -184,3 +184,49 @@ func TestTheNewerOfTwoThatRunEnds(t *testing.T) {
 		t.Errorf("n1 sees %+v", peers)
 	}
 }
+
+// A process that was suspended, and has been replaced meanwhile, looks for the newer start when it is thawed, and ends. One that was not
+// suspended goes on: the newer one has found it, or will.
+func TestAThawedNodeLooksForItsSuccessor(t *testing.T) {
+	first, second := started("n2", 1), started("n2", 2)
+	second.NodeID = first.NodeID
+	thawed := open(t, first)
+	next := open(t, second, thawed.Addr())
+	go next.join(t.Context())
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if _, others, _ := thawed.roster.of(first.NodeID); len(others) == 1 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the two did not meet")
+		}
+	}
+	awake := rival{looked: time.Now()}
+	if err := awake.look(t.Context(), thawed); err != nil {
+		t.Errorf("it was not suspended: %v", err)
+	}
+	var other *OtherStartError
+	asleep := rival{looked: time.Now().Add(-suspended - time.Second)}
+	if err := asleep.look(t.Context(), thawed); !errors.As(err, &other) || other.There != second.Start || other.Here != first.Start {
+		t.Errorf("it was suspended: %v", err)
+	}
+	late := rival{looked: time.Now(), woke: time.Now().Add(-wakeFor - time.Second)}
+	if err := late.look(t.Context(), thawed); err != nil {
+		t.Errorf("it woke long ago: %v", err)
+	}
+}
+
+// Who refuses an older copy says that the newer start answers only if it does.
+func TestAnOlderCopyIsToldWhetherTheNewerStartAnswers(t *testing.T) {
+	newer := started("n2", 5)
+	n1, _ := startSlow(t, peer("n1"))
+	_, stop := startSlow(t, newer, n1.Addr())
+	await(t, n1, alive(peer("n1")), alive(newer))
+	for _, want := range []string{"answers at", "ran last as"} {
+		var other *OtherStartError
+		if err := n1.Judge(t.Context(), newer.NodeID, NewStart(2)); !errors.As(err, &other) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want one that says %q", err, want)
+		}
+		stop() // at memberlist's own pace n1 takes it for alive for seconds
+	}
+}

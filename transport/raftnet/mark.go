@@ -102,7 +102,7 @@ func readMark(file io.ReaderAt) (Mark, error) {
 	return newest, nil
 }
 
-// markNumbers and markTexts list the fields of a mark in the order in which they are on disk.
+// numbers and texts list the fields of a mark in the order in which they are on disk.
 func (m *Mark) numbers() []any {
 	return []any{
 		&m.sequence, &m.First, &m.Last, &m.LastTerm, &m.Term, &m.VoteTerm, &m.Vote,
@@ -113,29 +113,33 @@ func (m *Mark) numbers() []any {
 
 func (m *Mark) texts() []*string { return []*string{&m.NodeID, &m.SnapshotID} }
 
-// encode returns one copy: magic, format, numbers, texts with their lengths, and at its end the checksum.
-func (m *Mark) encode() ([]byte, error) {
-	out := append(make([]byte, 0, markBytes), markMagic...)
+// encode writes one copy into sector: magic, format, numbers, texts with their lengths, and at its end the checksum. It is written behind
+// each append, so it allocates nothing. numbers has the same order.
+func (m *Mark) encode(sector *[markBytes]byte) error {
+	out := append(sector[:0], markMagic...)
 	out = binary.BigEndian.AppendUint16(out, markFormat)
-	for _, number := range m.numbers() {
-		switch n := number.(type) {
-		case *uint64:
-			out = binary.BigEndian.AppendUint64(out, *n)
-		case *uint32:
-			out = binary.BigEndian.AppendUint32(out, *n)
-		case *uint16:
-			out = binary.BigEndian.AppendUint16(out, *n)
-		}
+	for _, n := range [...]uint64{m.sequence, m.First, m.Last, m.LastTerm, m.Term, m.VoteTerm, m.Vote, m.ConfigurationIndex} {
+		out = binary.BigEndian.AppendUint64(out, n)
 	}
-	for _, text := range m.texts() {
-		out = append(out, byte(len(*text)))
-		out = append(out, *text...)
-		if len(*text) > 255 || len(out) > markBytes-sealBytes {
-			return nil, fmt.Errorf("mark of the log: %q is too long", *text)
-		}
+	out = binary.BigEndian.AppendUint32(out, m.ConfigurationSum)
+	out = binary.BigEndian.AppendUint16(out, m.Voters)
+	out = binary.BigEndian.AppendUint64(out, m.SnapshotIndex)
+	out = binary.BigEndian.AppendUint64(out, m.SnapshotTerm)
+	out = binary.BigEndian.AppendUint32(out, m.SnapshotSum)
+	for _, n := range [...]uint64{m.FloorTerm, m.FloorIndex, m.birthInode, m.birthSec} {
+		out = binary.BigEndian.AppendUint64(out, n)
 	}
-	out = append(out, make([]byte, markBytes-sealBytes-len(out))...)
-	return binary.BigEndian.AppendUint32(out, crc32.Checksum(out, castagnoli)), nil
+	out = binary.BigEndian.AppendUint32(out, m.birthNsec)
+	for _, text := range [...]string{m.NodeID, m.SnapshotID} {
+		if len(text) > 255 || len(out)+1+len(text) > markBytes-sealBytes {
+			return fmt.Errorf("mark of the log: %q is too long", text)
+		}
+		out = append(out, byte(len(text)))
+		out = append(out, text...)
+	}
+	clear(sector[len(out):])
+	binary.BigEndian.PutUint32(sector[markBytes-sealBytes:], crc32.Checksum(sector[:markBytes-sealBytes], castagnoli))
+	return nil
 }
 
 func decodeMark(sector []byte) (Mark, error) {

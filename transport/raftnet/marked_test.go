@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -70,6 +71,33 @@ func TestTheMarkFollowsTheLog(t *testing.T) {
 	stores, err = Open(dir, Options{NodeID: damagedNode, Marked: true, Log: quiet})
 	must(t, err)
 	must(t, stores.Close())
+}
+
+// Each field of a mark comes back from the disk as it was, and in the place that earlier builds gave it: each has a value of its own, and the
+// sum of the sector stays.
+func TestAMarkComesBackWhole(t *testing.T) {
+	mark := Mark{
+		NodeID: "n1-7", First: 1, Last: 2, LastTerm: 3, Term: 4, VoteTerm: 5, Vote: 6, ConfigurationIndex: 7, ConfigurationSum: 8, Voters: 9,
+		SnapshotID: "3-30-1", SnapshotIndex: 10, SnapshotTerm: 11, SnapshotSum: 12, FloorTerm: 13, FloorIndex: 14,
+		birthInode: 15, birthSec: 16, birthNsec: 17, sequence: 18,
+	}
+	for i := range reflect.ValueOf(mark).NumField() {
+		if reflect.ValueOf(mark).Field(i).IsZero() {
+			t.Errorf("%s has no value here", reflect.TypeFor[Mark]().Field(i).Name)
+		}
+	}
+	var sector [markBytes]byte
+	must(t, mark.encode(&sector))
+	if again, err := decodeMark(sector[:]); err != nil || again != mark {
+		t.Errorf("%+v came back as %+v, %v", mark, again, err)
+	}
+	if sum := binary.BigEndian.Uint32(sector[markBytes-sealBytes:]); sum != 0x69468c80 {
+		t.Errorf("the sum is %#x: an older build would read another mark", sum)
+	}
+	mark.NodeID = strings.Repeat("n", 256)
+	if err := mark.encode(&sector); err == nil {
+		t.Error("a node id of 256 bytes was taken")
+	}
 }
 
 func TestTheVoteFloorIsKept(t *testing.T) {
@@ -240,6 +268,31 @@ func TestAFirstStartThatWasCutOff(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, snapshotsDir, "1-2-3.tmp")); err == nil {
 			t.Errorf("%s: the half snapshot is still there", name)
 		}
+	}
+}
+
+// What a kill left of snapshots that were under way goes at the next start of a node that has run, and nothing else does.
+func TestHalfSnapshotsOfANodeThatHasRunAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	stores, err := Open(dir, Options{NodeID: damagedNode, Log: quiet})
+	must(t, err)
+	must(t, stores.Stable.SetUint64(keyTerm, 1))
+	must(t, stores.Log.StoreLogs(entries(1, 50)))
+	takeSnapshot(t, stores, 30, 1)
+	must(t, stores.Close())
+	whole, err := os.ReadDir(filepath.Join(dir, snapshotsDir))
+	must(t, err)
+	for _, half := range []string{"1-40-5.tmp", "1-45-6.tmp"} {
+		must(t, os.MkdirAll(filepath.Join(dir, snapshotsDir, half), 0o700))
+		must(t, os.WriteFile(filepath.Join(dir, snapshotsDir, half, "state.bin"), []byte("half"), 0o600))
+	}
+	stores, err = Open(dir, Options{NodeID: damagedNode, Marked: true, Log: quiet})
+	must(t, err)
+	defer func() { must(t, stores.Close()) }()
+	left, err := os.ReadDir(filepath.Join(dir, snapshotsDir))
+	must(t, err)
+	if len(whole) != 1 || len(left) != 1 || left[0].Name() != whole[0].Name() {
+		t.Errorf("%v became %v", whole, left)
 	}
 }
 

@@ -22,7 +22,8 @@ type markFile struct {
 	// turn to be scheduled. Nothing syncs while holding it.
 	mu       sync.Mutex
 	mark     Mark
-	unsynced chan struct{} // room for one
+	sector   [markBytes]byte // the copy that is written
+	unsynced chan struct{}   // room for one
 
 	syncFile func(*os.File) error // syncData, but in a test that counts
 }
@@ -80,11 +81,10 @@ func (m *markFile) put(change func(*Mark)) error {
 	next := m.mark
 	change(&next)
 	next.sequence++
-	sector, err := next.encode()
-	if err != nil {
+	if err := next.encode(&m.sector); err != nil {
 		return err
 	}
-	if _, err := m.file.WriteAt(sector, int64(next.sequence%2)*markStride); err != nil {
+	if _, err := m.file.WriteAt(m.sector[:], int64(next.sequence%2)*markStride); err != nil {
 		return fmt.Errorf("write the mark of the log: %w", err)
 	}
 	m.mark = next
