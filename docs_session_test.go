@@ -91,6 +91,8 @@ func (s *session) run(ctx context.Context, step step) error {
 	switch {
 	case step.command == theTestCommand:
 		return nil
+	case strings.HasPrefix(step.command, "# Ctrl-C"):
+		return s.interrupt()
 	case step.keepsRunning:
 		return s.start(ctx, step)
 	case len(step.expects) == 0:
@@ -177,6 +179,14 @@ func wholeWords(text string) *regexp.Regexp {
 		}
 	}
 	return regexp.MustCompile(pattern)
+}
+
+// interrupt is stop in the middle of a document, where something must be running.
+func (s *session) interrupt() error {
+	if len(s.running) == 0 || s.running[len(s.running)-1].ended() {
+		return errors.New("nothing keeps running")
+	}
+	return s.stop()
 }
 
 // stop ends what keeps running, the last one first, as Ctrl-C would.
@@ -314,6 +324,7 @@ func TestDocumentSessionCanFail(t *testing.T) {
 		{"the test command is left out", "$ go test ./...", engine.URL, ""},
 		{"it becomes true", "$ echo x >>$TMPDIR/n; wc -l <$TMPDIR/n\n# expect: 3", engine.URL, ""},
 		{"something keeps running", "$ echo ready; sleep 60\n# keeps running\n# expect: ready", engine.URL, ""},
+		{"it is ended", "$ echo $$ >$TMPDIR/n; sleep 60\n# keeps running\n$ kill -0 $(cat $TMPDIR/n)\n# expect: \n$ # Ctrl-C\n$ ! kill -0 $(cat $TMPDIR/n)", engine.URL, ""},
 		{"addresses are replaced", "$ echo 127.0.0.1:6420; echo $CALLBOARD_HTTP_ADDR\n# expect: 127.0.0.1:6420\n$ [ 127.0.0.1:6420 = $CALLBOARD_HTTP_ADDR ]", engine.URL, ""},
 
 		{"failure", "$ false", engine.URL, "exit status 1"},
@@ -324,6 +335,7 @@ func TestDocumentSessionCanFail(t *testing.T) {
 		{"the second expectation", "$ echo one\n# expect: one\n# expect: two", engine.URL, `expected "two"`},
 		{"it does not keep running", "$ echo sorry\n# keeps running", "http://" + dead, "it ended, but was to keep running\nsorry"},
 		{"no engine answers", "$ sleep 60\n# keeps running", "http://" + dead, "not within"},
+		{"nothing to end", "$ # Ctrl-C in the first terminal", engine.URL, "nothing keeps running"},
 		{"it never ends", "$ sleep 60", engine.URL, "still running after"},
 	}
 	for _, test := range tests {

@@ -21,9 +21,10 @@ import (
 //	$ callboard actor list --name counter     a command; a line that ends in a backslash goes on in the next one
 //	# expect: counter                          a text that its output must contain, after 30 s at the latest
 //	# keeps running                            it is not waited for, only until the engine answers /health
+//	$ # Ctrl-C …                               ends what keeps running
 //
 // All other lines are sample output, for people.
-var executedDocuments = []string{"README.md", "docs/quickstart.md"}
+var executedDocuments = []string{"README.md", "docs/quickstart.md", "docs/failure-modes.md"}
 
 // theTestCommand is the one command that cannot run here: it would run this test again.
 const theTestCommand = "go test ./..."
