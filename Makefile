@@ -95,6 +95,10 @@ mutants: ## Take each guard of liveness and of the pace out, one by one: its tes
 damage: ## Damage the directories of nodes, 500 bits and each kind in every order of starts: refused by name or served whole (15 minutes)
 	CALLBOARD_DAMAGE=$${CALLBOARD_DAMAGE:-500} go test ./jepsen/real -run '^(TestADamagedNodeServesAllOrNothing|TestDamagedNodesOfThreeServeAllOrNothing)$$' -v -count=1 -timeout 60m
 
+.PHONY: serverless
+serverless: ## The long forms of what serverless pools promise, with real processes: an endpoint that is killed and away for a minute (5 minutes)
+	CALLBOARD_SERVERLESS_LONG=1 CALLBOARD_JEPSEN_STRICT=1 go test ./jepsen/real -run '^TestServerless' -v -count=1 -timeout 30m
+
 .PHONY: record
 record: ## Record logs of this build that later ones must replay alike: make record NAME=2026-11-30 (see scheduler/recorded_test.go)
 	go test ./scheduler -run '^TestRecordLogs$$' -count=1 -record '$(NAME)'

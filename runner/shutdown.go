@@ -70,7 +70,7 @@ func (l *loop) endings(now time.Duration) {
 	case l.shutdown != nil:
 		l.shutDown(now)
 	case l.drained && l.cfg.WhenDrained == Exit && len(l.actors) == 0 && len(l.unsettled) == 0:
-		l.log.Info("drained; a newer version has taken over")
+		l.log.Info("drained: its last actor has gone, and it gets no more")
 		l.bye(now, nil)
 	}
 }

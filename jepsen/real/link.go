@@ -19,15 +19,15 @@ import (
 // Link is a network cable that can be cut: whoever dials through it (testrunner -through) names the target in a first line. While it is
 // cut, connections stay open and new ones are accepted, and no byte gets through in either direction.
 type Link struct {
-	target   string // where it leads; empty: the first line of each connection says it
 	marker   []byte // a connection over which it was sent brings no answer any more; nil: none
 	listener net.Listener
 	ctx      context.Context // of all its connections
 	cancel   context.CancelFunc
 	tasks    sync.WaitGroup
 
-	mu    sync.Mutex    // copying goroutines and the scenario share two words
-	whole chan struct{} // closed while it is not cut
+	mu     sync.Mutex    // copying goroutines and the scenario share three words
+	whole  chan struct{} // closed while it is not cut
+	target string        // where new connections lead; empty: the first line of each says it
 }
 
 // NewLink makes a link that is whole.
@@ -37,6 +37,16 @@ func (w *World) NewLink() (*Link, error) { return w.newLink("", nil) }
 // end.
 func (w *World) NewMuteLink(target, marker string) (*Link, error) {
 	return w.newLink(target, []byte(marker))
+}
+
+// NewSwitch makes a link to one address that can lead elsewhere later: several processes behind one address.
+func (w *World) NewSwitch(target string) (*Link, error) { return w.newLink(target, nil) }
+
+// Lead has new connections lead to another address. Those that are open stay where they are.
+func (l *Link) Lead(target string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.target = target
 }
 
 func (w *World) newLink(target string, marker []byte) (*Link, error) {
@@ -114,7 +124,9 @@ func (l *Link) serve(near net.Conn) error {
 	stop := context.AfterFunc(l.ctx, func() { _ = near.Close() })
 	defer stop()
 	defer func() { _ = near.Close() }()
+	l.mu.Lock()
 	from, target := bufio.NewReader(near), l.target
+	l.mu.Unlock()
 	if target == "" {
 		var err error
 		if target, err = from.ReadString('\n'); err != nil {

@@ -19,6 +19,7 @@ type RunnerConfig struct {
 	Endpoints []string      // gRPC addresses, in the order in which it tries them
 	SaveEvery time.Duration // how often each of its actors saves; 0: never
 	Through   *Link         // every connection goes through it; nil: none
+	Serve     string        // it is the endpoint of a serverless pool at this address; empty: it is a runner
 	Env       []string      // more of the environment
 	Args      []string      // more of the command line
 }
@@ -42,6 +43,10 @@ func (w *World) StartRunner(cfg RunnerConfig) (*Runner, error) {
 	args := []string{"-record", record, "-process", name, "-save-every", cfg.SaveEvery.String()}
 	if cfg.Through != nil {
 		args = append(args, "-through", cfg.Through.Addr())
+	}
+	if cfg.Serve != "" {
+		args = append(args, "-serve", cfg.Serve)
+		cfg.Endpoints = nil // each call says where the engine is
 	}
 	args = append(args, cfg.Args...)
 	env := append([]string{

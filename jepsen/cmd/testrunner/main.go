@@ -1,5 +1,6 @@
 // Command testrunner is a runner for tests from outside: it takes any actor, and writes down, as JSON lines of a history, when the code
-// of each life began and was about to return, and what it saved. What a runner is comes from the environment, as always.
+// of each life began and was about to return, and what it saved. What a runner is comes from the environment, as always. With -serve it is
+// the endpoint of a serverless pool in place of one runner.
 package main
 
 import (
@@ -33,6 +34,7 @@ func run() error {
 	sleepGrace := flag.Duration("sleep-grace", runner.DefaultSleepGrace, "how long the hooks of an actor may take")
 	runStop := flag.Duration("run-stop-timeout", runner.DefaultRunStopTimeout, "how long the code of an actor may take to return")
 	through := flag.String("through", "", "`address` of a link that every connection goes through")
+	serve := flag.String("serve", "", "`address` at which it is the endpoint of a serverless pool; empty: it is a runner")
 	flag.Parse()
 	if *record == "" || *process == "" {
 		return &runner.ExitError{Code: runner.CodeUsage, Reason: "testrunner needs -record and -process"}
@@ -50,6 +52,9 @@ func run() error {
 		return err
 	}
 	runner.HandleAny(body{out: out, saveEvery: *saveEvery, stopStep: *stopStep}.run, runner.SleepGrace(*sleepGrace), runner.RunStopTimeout(*runStop))
+	if *serve != "" {
+		return errors.Join(serveCalls(*serve, cfg), out.Close())
+	}
 	return errors.Join(runner.Run(context.Background(), cfg), out.Close())
 }
 
