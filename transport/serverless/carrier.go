@@ -15,7 +15,7 @@ import (
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 )
 
-// Headers of a request beside those of the pool's config. The first five are the reference's.
+// Headers of a request beside those of the pool's config. The first four are the reference's.
 const (
 	HeaderEndpoint  = "x-rivet-endpoint"
 	HeaderSlots     = "x-rivet-total-slots"
@@ -65,13 +65,14 @@ type Carrier struct {
 	cfg      Config
 	views    Views
 	reporter Reporter
-	calls    map[fsm.RequestID]*call // sent, and not over; owned by Run
+	calls    map[fsm.RequestID]*call // sent, and not over as far as this node knows; owned by Run
 	done     chan fsm.RequestID      // calls that have returned
 }
 
 // call is one request under way.
 type call struct {
-	over func() // its runner has left, or it ended otherwise: the stream should end
+	over     func() // its runner has left, or it ended otherwise: the stream should end
+	returned bool
 }
 
 // New returns a Carrier; Run makes it work.
@@ -115,7 +116,7 @@ func (c *Carrier) follow(ctx context.Context) error {
 		}()
 		select {
 		case id := <-c.done:
-			delete(c.calls, id)
+			c.calls[id].returned = true
 		case <-waiting.Done():
 		}
 		cancel()
@@ -123,15 +124,16 @@ func (c *Carrier) follow(ctx context.Context) error {
 	return nil
 }
 
-// settle begins and ends calls.
+// settle begins and ends calls. A call that has returned is remembered until the View shows its request past opening: the View may be
+// behind what was sent, and nothing is sent twice.
 func (c *Carrier) settle(ctx context.Context, view *fsm.View, running *sync.WaitGroup) {
-	open := map[fsm.RequestID]bool{}
+	open, opening := map[fsm.RequestID]bool{}, map[fsm.RequestID]bool{}
 	for q := range view.AllOpenRequests() {
 		if q.Start != c.cfg.Start {
 			continue
 		}
-		open[q.ID] = true
-		if c.calls[q.ID] != nil || q.Phase != fsm.RequestOpening {
+		open[q.ID], opening[q.ID] = true, q.Phase == fsm.RequestOpening
+		if c.calls[q.ID] != nil || !opening[q.ID] {
 			continue
 		}
 		callCtx, cancel := context.WithCancelCause(ctx)
@@ -150,6 +152,9 @@ func (c *Carrier) settle(ctx context.Context, view *fsm.View, running *sync.Wait
 	for id, call := range c.calls {
 		if !open[id] {
 			call.over()
+		}
+		if call.returned && !opening[id] {
+			delete(c.calls, id)
 		}
 	}
 }

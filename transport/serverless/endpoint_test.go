@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
@@ -65,17 +66,17 @@ func TestMetadataIsChecked(t *testing.T) {
 		{"a broken connection", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "serverless.request_failed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			calls := 0
+			var calls atomic.Int32
 			answer = func(w http.ResponseWriter, r *http.Request) {
-				calls++
+				calls.Add(1)
 				if r.URL.Path != "/api/metadata" || r.URL.RawQuery != "k=v" || r.Header.Get("Authorization") != "secret" || r.Header.Get("Accept-Encoding") != "" {
 					t.Errorf("asked %s with %v", r.URL, r.Header)
 				}
 				test.answer(w, r)
 			}
 			check := Check(context.Background(), &Policy{AllowLoopback: true}, server.URL+"/api/?k=v", []*logv1.HeaderField{{Name: "Authorization", Value: "secret"}})
-			if calls != 1 {
-				t.Errorf("asked %d times", calls)
+			if n := calls.Load(); n != 1 {
+				t.Errorf("asked %d times", n)
 			}
 			if got := check.GetError(); (got == nil) != (test.code == "") || got != nil && got.Name() != test.code {
 				t.Errorf("%v, want %q", got, test.code)

@@ -21,6 +21,8 @@ type Policy struct {
 	Members func() []netip.AddrPort
 	// Resolve looks up a name; nil: as the system does.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+
+	connect func(ctx context.Context, network, addr string) (net.Conn, error) // nil: over the network
 }
 
 // CheckPatterns says what is wrong with a list of hosts, *.suffixes and networks.
@@ -148,13 +150,16 @@ func (p *Policy) dial(ctx context.Context, network, target string) (net.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	var dialer net.Dialer
+	connect := p.connect
+	if connect == nil {
+		connect = new(net.Dialer).DialContext
+	}
 	last := fmt.Errorf("%s has no address", host)
 	for _, addr := range addrs {
 		if last = p.check(host, addr, uint16(port)); last != nil {
 			continue
 		}
-		conn, err := dialer.DialContext(ctx, network, netip.AddrPortFrom(addr, uint16(port)).String())
+		conn, err := connect(ctx, network, netip.AddrPortFrom(addr, uint16(port)).String())
 		if err == nil {
 			return conn, nil
 		}
