@@ -281,7 +281,8 @@ func TestBadInputIsRefusedByName(t *testing.T) {
 			return err
 		}, "api.bad_request", "values"},
 		{"settings: unknown", set("color", "red"), "cluster.setting_unknown", "color"},
-		{"settings: not built", set("default_metadata_poll_interval", "20s"), "cluster.setting_not_built", "default_metadata_poll_interval"},
+		{"settings: endpoints asked too often", set("default_metadata_poll_interval", "4999ms"), "cluster.setting_invalid", "default_metadata_poll_interval"},
+		{"settings: endpoints asked too rarely", set("default_metadata_poll_interval", "1h1s"), "cluster.setting_invalid", "default_metadata_poll_interval"},
 		{"settings: no time", set("runner_lost_threshold", "soon"), "cluster.setting_invalid", "runner_lost_threshold"},
 		{"settings: too short", set("runner_lost_threshold", "9999"), "cluster.setting_invalid", "runner_lost_threshold"},
 		{"settings: too long", set("runner_lost_threshold", "11m"), "cluster.setting_invalid", "runner_lost_threshold"},

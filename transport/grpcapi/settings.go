@@ -2,7 +2,6 @@ package grpcapi
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,18 +11,12 @@ import (
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 )
 
-// settingsNotBuilt are known, and nothing obeys them yet: a write is refused.
-var settingsNotBuilt = []fsm.Setting{fsm.DefaultMetadataPollInterval}
-
 func settingMessages(v *fsm.View) []*callboardv1.Setting {
 	var messages []*callboardv1.Setting
 	for _, info := range fsm.Settings() {
 		m := &callboardv1.Setting{Name: info.Name, Value: settingText(info.Unit, effectiveSetting(v, info.Setting)), Source: "default", Description: info.Description}
 		if v.SettingIsSet(info.Setting) {
 			m.Source = "set"
-		}
-		if slices.Contains(settingsNotBuilt, info.Setting) {
-			m.Description += "; there are none in this build, and setting it is refused"
 		}
 		messages = append(messages, m)
 	}
@@ -133,9 +126,6 @@ func checkSetting(name, text string) (string, *callboardv1.Error) {
 	info, known := fsm.SettingByName(name)
 	if !known {
 		return "", refuseSetting("setting_unknown", name, "there is no setting %q: known are %s", clip(name), settingNames())
-	}
-	if slices.Contains(settingsNotBuilt, info.Setting) {
-		return "", refuseSetting("setting_not_built", name, "this build does not obey %s yet, and does not accept what it would not do", name)
 	}
 	if text == "" {
 		return "", nil
