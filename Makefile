@@ -96,7 +96,7 @@ damage: ## Damage the directories of nodes, 500 bits and each kind in every orde
 	CALLBOARD_DAMAGE=$${CALLBOARD_DAMAGE:-500} go test ./jepsen/real -run '^(TestADamagedNodeServesAllOrNothing|TestDamagedNodesOfThreeServeAllOrNothing)$$' -v -count=1 -timeout 60m
 
 .PHONY: serverless
-serverless: ## The long forms of what serverless pools promise, with real processes: an endpoint that is killed and away for a minute (5 minutes)
+serverless: ## The long forms of what serverless pools promise, with real processes: 200 actors in functions of 20 s, an endpoint that is away for a minute (4 minutes)
 	CALLBOARD_SERVERLESS_LONG=1 CALLBOARD_JEPSEN_STRICT=1 go test ./jepsen/real -run '^TestServerless' -v -count=1 -timeout 30m
 
 .PHONY: record

@@ -28,7 +28,7 @@ func TestServerlessPoolsRestFailAndUpgrade(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				in := *s
 				in.T = t
-				scene(&servedPool{scenario: &in, name: name, n: 20, slots: 10, version: 1})
+				scene(&servedPool{scenario: &in, name: name, n: 20, slots: 10, version: 1, every: 50 * time.Millisecond})
 			})
 		})
 	}

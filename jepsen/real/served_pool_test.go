@@ -24,7 +24,8 @@ type servedPool struct {
 	n       int // actors
 	slots   uint32
 	version uint32
-	door    *real.Link // where the url leads
+	every   time.Duration // each actor saves
+	door    *real.Link    // where the url leads
 	process *real.Runner
 }
 
@@ -32,7 +33,7 @@ type servedPool struct {
 func (p *servedPool) begin(config *callboardv1.PoolConfig) {
 	p.Helper()
 	at := p.address()
-	p.process = p.start(real.RunnerConfig{Key: p.name, Pool: p.name, Version: p.version, Slots: p.slots, SaveEvery: 50 * time.Millisecond, Serve: at})
+	p.process = p.start(real.RunnerConfig{Key: p.name, Pool: p.name, Version: p.version, Slots: p.slots, SaveEvery: p.every, Serve: at})
 	var err error
 	p.door, err = p.NewSwitch(at)
 	p.must(err)
