@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -32,12 +33,35 @@ func (k *link) resolve(l *loop) (string, error) {
 	return addrs[rand.IntN(len(addrs))], nil
 }
 
+// engineMetadata is what the library reads of an engine's /metadata.
+type engineMetadata struct {
+	GRPCAddrs []string  `json:"grpc_addrs"`
+	Runner    *struct { // of the pool that the query names
+		NewestVersion         uint32 `json:"newest_version"`
+		DrainOnVersionUpgrade bool   `json:"drain_on_version_upgrade"`
+		MetadataPollInterval  uint64 `json:"metadata_poll_interval"`
+	} `json:"runner"`
+}
+
 func askMetadata(ctx context.Context, cfg Config, endpoint string) ([]string, error) {
+	answer, err := getMetadata(ctx, cfg, endpoint, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(answer.GRPCAddrs) == 0 {
+		return nil, errors.New("GET " + endpoint + "/metadata: the answer names no grpc_addrs; is it a Callboard engine?")
+	}
+	return answer.GRPCAddrs, nil
+}
+
+// getMetadata asks an engine node once.
+func getMetadata(ctx context.Context, cfg Config, endpoint string, query url.Values) (*engineMetadata, error) {
 	endpoint = strings.TrimRight(endpoint, "/") + "/metadata"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint, nil)
 	if err != nil {
 		return nil, err
 	}
+	req.URL.RawQuery = query.Encode()
 	if cfg.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+cfg.Token)
 	}
@@ -62,14 +86,9 @@ func askMetadata(ctx context.Context, cfg Config, endpoint string) ([]string, er
 	if len(body) > maxMetadataAnswer {
 		return nil, fmt.Errorf("GET %s: the answer is larger than %d bytes", endpoint, maxMetadataAnswer)
 	}
-	var answer struct {
-		GRPCAddrs []string `json:"grpc_addrs"`
-	}
-	if err := json.Unmarshal(body, &answer); err != nil {
+	answer := &engineMetadata{}
+	if err := json.Unmarshal(body, answer); err != nil {
 		return nil, fmt.Errorf("GET %s: %w", endpoint, err)
 	}
-	if len(answer.GRPCAddrs) == 0 {
-		return nil, errors.New("GET " + endpoint + ": the answer names no grpc_addrs; is it a Callboard engine?")
-	}
-	return answer.GRPCAddrs, nil
+	return answer, nil
 }

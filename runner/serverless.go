@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -21,6 +22,7 @@ const (
 	headerNamespace = "x-rivet-namespace-name"
 	headerRequestID = "x-callboard-request-id"
 	headerLifespan  = "x-callboard-request-lifespan-ms"
+	headerURLs      = "x-callboard-engine-urls"
 )
 
 // commentEvery is how often a stream says that it lives: proxies end one that is silent for a minute or less.
@@ -35,6 +37,9 @@ const commentEvery = 15 * time.Second
 // Each request is a runner of its own, with a random key. Endpoint, Pool, Namespace and Slots come from the request where cfg leaves them
 // out; where cfg names a pool or a namespace, a request for another one is refused. Signals are left to the program: end its HTTP server,
 // and the runners of its requests shut down.
+//
+// A runner is told over its session that a newer version is there, and drains at the pool's pace. While it has no session it asks the
+// engine's /metadata, as often as the pool's metadata_poll_interval says, and shuts down when that names a newer version twice in a row.
 //
 // The response is a stream of server-sent events: `instance` names the process first, `end` says that the runner has left; comments in
 // between keep proxies from taking it for dead. The handler returns when the runner has left: no actor runs on, but for code that does not
@@ -115,6 +120,9 @@ func (s serverless) start(w http.ResponseWriter, r *http.Request) {
 	comment := time.NewTicker(commentEvery)
 	defer comment.Stop()
 	gone := r.Context().Done()
+	shutdown := sync.OnceFunc(runner.Shutdown) // a second one would end the runner at once
+	newer, stop := s.watchVersion(r, cfg, runner)
+	defer stop()
 	for {
 		select {
 		case err := <-done:
@@ -126,15 +134,42 @@ func (s serverless) start(w http.ResponseWriter, r *http.Request) {
 			return
 		case <-comment.C:
 			if stream.say(": here\n\n") != nil {
-				gone = nil
-				runner.Shutdown()
+				shutdown()
 			}
 		case <-gone:
 			gone = nil
-			runner.Shutdown()
+			shutdown()
+		case version := <-newer:
+			cfg.Logger.Info("a newer version is there, and the engine has not been able to say so", "request", cfg.requestID, "version", version)
+			shutdown()
 		case <-over.C:
-			runner.Shutdown()
+			shutdown()
 		}
+	}
+}
+
+// watchVersion asks the engine for the newest version of the runner's pool until stop is called: at the URLs of the configured Endpoint, or,
+// if none is configured, at those that the request names.
+func (s serverless) watchVersion(r *http.Request, cfg Config, runner *Runner) (newer <-chan uint32, stop func()) {
+	urls := engineURLs(cfg.Endpoint)
+	if s.cfg.Endpoint == "" {
+		urls = append(urls, engineURLs(r.Header.Get(headerURLs))...)
+	}
+	if len(urls) == 0 {
+		return nil, func() {}
+	}
+	found := make(chan uint32, 1)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	var polling sync.WaitGroup
+	polling.Go(func() {
+		poll := versionPoll{cfg: cfg, urls: urls, told: func() bool { return runner.Status().Draining }}
+		if version := poll.run(ctx); version != 0 {
+			found <- version
+		}
+	})
+	return found, func() {
+		cancel()
+		polling.Wait()
 	}
 }
 

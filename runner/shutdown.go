@@ -14,7 +14,7 @@ type shutdown struct {
 	deadline    time.Duration
 	selfStopAt  time.Duration
 	selfStopped bool
-	reportBy    time.Duration // when to leave although ends are not acknowledged; 0: actors are still here
+	reportBy    time.Duration // when to leave although ends are not acknowledged, or no stream is there for a Goodbye; 0: actors are still here
 	leftBehind  int           // actors that were given up
 }
 
@@ -79,7 +79,7 @@ func (l *loop) shutDown(now time.Duration) {
 	s := l.shutdown
 	empty := len(l.actors) == 0
 	switch {
-	case empty && len(l.unsettled) == 0:
+	case empty && len(l.unsettled) == 0 && (l.current != nil || l.runnerID == "" || s.reportBy != 0 && now >= s.reportBy):
 		l.bye(now, l.outcome(s.leftBehind))
 	case now >= s.deadline:
 		l.finish(l.outcome(max(len(l.actors)+len(l.unsettled), s.leftBehind)))

@@ -139,6 +139,40 @@ func TestSecondShutdownEndsAtOnce(t *testing.T) {
 	})
 }
 
+// A shutdown without a stream waits a moment for the next one, to say Goodbye on it: else the engine waits for the lost threshold.
+func TestGoodbyeOnTheNextStream(t *testing.T) {
+	for _, back := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			n := &fakeNet{}
+			e := newFakeEngine(t, n, "a:1")
+			r := startRunner(t, n, Config{}, untilStopped)
+			e.session(0)
+			e.away(true)
+			e.session(0).end <- nil
+			synctest.Wait()
+			began := time.Now()
+			r.Shutdown()
+			synctest.Wait()
+			if r.ended() {
+				t.Fatal("it has not waited")
+			}
+			if back {
+				e.away(false)
+			}
+			<-r.done
+			if took := time.Since(began); took > reportGrace || back == (took == reportGrace) {
+				t.Errorf("a node is there: %v; took %s", back, took)
+			}
+			if back && !e.session(1).saidGoodbye() {
+				t.Error("no Goodbye")
+			}
+			if err := r.result(); err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		})
+	}
+}
+
 func TestShutdownWithNothingToDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &fakeNet{}

@@ -46,6 +46,7 @@ type parts struct {
 	directory directory
 	dial      peer.Dial          // nil: TCP
 	addrs     func() []string    // gRPC addresses of the engine nodes, for runners
+	urls      func() []string    // their HTTP URLs; nil: none
 	policy    *serverless.Policy // what requests to serverless endpoints may call; nil: this node carries none
 }
 
@@ -119,7 +120,13 @@ func (c *core) carryRequests() {
 	_, _ = rand.Read(entropy[:]) // never fails
 	self := scheduler.Carrier{Node: c.name, Start: fsm.StartID(fsm.MintID(c.leadership.wall().UnixMilli(), entropy))}
 	endpoint := func() string { return strings.Join(c.addrs(), ",") }
-	c.carrier = serverless.New(serverless.Config{Start: self.Start, Endpoint: endpoint, Policy: c.policy, Logger: c.log}, c.replica, carrierReports{c.engine, self})
+	urls := func() string {
+		if c.urls == nil {
+			return ""
+		}
+		return strings.Join(c.urls(), ",")
+	}
+	c.carrier = serverless.New(serverless.Config{Start: self.Start, Endpoint: endpoint, URLs: urls, Policy: c.policy, Logger: c.log}, c.replica, carrierReports{c.engine, self})
 	c.poller = &poller{log: c.log, engine: c.engine, policy: c.policy}
 	c.leadership.tasks = append(c.leadership.tasks, c.poller.run)
 }

@@ -85,6 +85,17 @@ func (n *node) grpcAddrs() []string {
 	return addrs
 }
 
+// httpURLs lists where the nodes of the cluster serve HTTP, this one first.
+func (n *node) httpURLs() []string {
+	urls := []string{"http://" + n.members.self.HTTPAddr}
+	for _, p := range n.members.Peers() {
+		if p.Alive && p.HTTPAddr != "" && p.NodeID != n.id.NodeID && n.core.isMember(p.NodeID) {
+			urls = append(urls, "http://"+p.HTTPAddr)
+		}
+	}
+	return urls
+}
+
 // raftAddr tells Raft where a node is now: as gossip has it, or as the configuration says.
 func (n *node) raftAddr(id raft.ServerID) (raft.ServerAddress, error) {
 	if p, ok := n.members.find(string(id)); ok && p.Alive && p.RaftAddr != "" {

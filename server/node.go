@@ -134,7 +134,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	}
 	n.core, err = newCore(parts{
 		name: n.cfg.Name, id: n.id.NodeID, caller: n.caller(), log: n.cfg.Log, registry: n.registry, timing: n.cfg.Timing,
-		stores: stores, transport: transport, directory: n.members, addrs: n.grpcAddrs, policy: n.endpointPolicy(),
+		stores: stores, transport: transport, directory: n.members, addrs: n.grpcAddrs, urls: n.httpURLs, policy: n.endpointPolicy(),
 	})
 	if err != nil {
 		return err

@@ -18,6 +18,27 @@ func TestTheFirstCallsOfPublishedClients(t *testing.T) {
 	}
 }
 
+// TestWhatARunnerAsks: the newest version of a pool that is named, and how often to ask again. Who names none, or one that is not there, is
+// answered without.
+func TestWhatARunnerAsks(t *testing.T) {
+	_, h := newHandler(1)
+	ok(t, call(h, "PUT", "/runner-configs/web?namespace=default",
+		`{"datacenters":{"default":{"serverless":{"url":"http://x","request_lifespan":900,"metadata_poll_interval":20000},"drain_on_version_upgrade":false}}}`))
+	for query, want := range map[string]string{
+		"?namespace=default&runner_name=p":      `"runner":{"name":"p","newest_version":1,"drain_on_version_upgrade":false}`,
+		"?namespace=default&runner_name=web":    `"runner":{"name":"web","newest_version":0,"drain_on_version_upgrade":false,"metadata_poll_interval":20000}`,
+		"?namespace=default&runner_name=q":      "",
+		"?namespace=elsewhere&runner_name=p":    "",
+		"?namespace=default&runner_name=%2e%2e": "",
+		"?runner_name=p":                        "",
+	} {
+		got := ok(t, call(h, "GET", "/metadata"+query, "")).text
+		if want == "" && strings.Contains(got, `"runner":`) || !strings.Contains(got, want) {
+			t.Errorf("%s: %s, want %s", query, got, want)
+		}
+	}
+}
+
 // TestThereAreNoEnvoys, and a list of them says so; what is asked for is checked as in every list.
 func TestThereAreNoEnvoys(t *testing.T) {
 	_, h := newHandler(1)

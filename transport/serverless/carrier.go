@@ -23,6 +23,7 @@ const (
 	HeaderNamespace = "x-rivet-namespace-name"
 	HeaderRequestID = "x-callboard-request-id"
 	HeaderLifespan  = "x-callboard-request-lifespan-ms" // what is left of it when the request is sent
+	HeaderURLs      = "x-callboard-engine-urls"         // where the engine nodes are asked for /metadata
 )
 
 const (
@@ -56,6 +57,7 @@ type Reporter interface {
 type Config struct {
 	Start    fsm.StartID
 	Endpoint func() string // what x-rivet-endpoint says: where the runners of this cluster connect
+	URLs     func() string // what x-callboard-engine-urls says
 	Policy   *Policy
 	Logger   *slog.Logger
 }
@@ -227,7 +229,7 @@ func (e errand) call(ctx context.Context, cancel context.CancelCauseFunc, claime
 	for name, value := range map[string]string{
 		"Accept": "text/event-stream", "Cache-Control": "no-cache",
 		HeaderEndpoint: e.carrier.cfg.Endpoint(), HeaderSlots: strconv.Itoa(int(e.request.Slots)), HeaderPool: e.pool.ID.Name,
-		HeaderNamespace: e.namespace, HeaderRequestID: e.request.ID.String(), HeaderLifespan: strconv.FormatInt(e.lifespan.Milliseconds(), 10),
+		HeaderURLs: e.carrier.cfg.URLs(), HeaderNamespace: e.namespace, HeaderRequestID: e.request.ID.String(), HeaderLifespan: strconv.FormatInt(e.lifespan.Milliseconds(), 10),
 	} {
 		request.Header.Set(name, value)
 	}

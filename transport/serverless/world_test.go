@@ -56,7 +56,7 @@ func newWorld(t *testing.T, handler http.HandlerFunc) *world {
 		Url: "http://app.test/api?k=v", RequestLifespanS: 900, Headers: []*logv1.HeaderField{{Name: "Authorization", Value: "secret"}},
 	})
 	w.carrier = New(Config{
-		Start: testStart, Endpoint: func() string { return "engine:6421" }, Policy: w.policy, Logger: slog.New(slog.DiscardHandler),
+		Start: testStart, Endpoint: func() string { return "engine:6421" }, URLs: func() string { return "http://engine:6420" }, Policy: w.policy, Logger: slog.New(slog.DiscardHandler),
 	}, w, w)
 	ctx, cancel := context.WithCancel(context.Background())
 	endpoint := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
