@@ -68,6 +68,7 @@ func tables(s scale) []table {
 				{fmt.Sprintf("Raft alone, %d writers", s.outstanding), fmt.Sprintf("bare/%d/rate", s.outstanding), "commands/s", ""},
 			},
 		},
+		serverlessTable(),
 		{
 			title: "When something dies",
 			rows: []row{
@@ -135,6 +136,7 @@ func ratioRows(s scale) []ratio {
 		{"engine CPU per actor, one call each : CPU of etcd per put", "unary/cpu", "etcd/1000/cpu", ""},
 		{"actors created beside 10 000 that crash : without them", "crash-loop/with/rate", "crash-loop/without/rate", "≥ 0.67"},
 		{"create to running at a follower, p50 : etcd's put, p50", "latency/follower/1/p50", "etcd/1/p50", ""},
+		{"create to running in a serverless pool, from zero, p50 : create to running at a follower, p50", "serverless/cold/p50", "latency/follower/1/p50", "≤ 6"},
 	}
 }
 
