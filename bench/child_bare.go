@@ -42,7 +42,7 @@ func bareChild(args []string) error {
 	if err != nil {
 		return err
 	}
-	transport, err := raftnet.ListenTCP("", all[*at], "", nil, log)
+	transport, err := raftnet.ListenTCP("", all[*at], "", nil, nil, log)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -34,6 +35,7 @@ type options struct {
 	namespace string
 	noRetry   bool
 	grpc      []grpc.DialOption
+	tls       *tls.Config // nil: none
 }
 
 // Option changes how a Client works.
@@ -44,6 +46,9 @@ func WithNamespace(name string) Option { return func(o *options) { o.namespace =
 
 // WithoutRetry sends every call once.
 func WithoutRetry() Option { return func(o *options) { o.noRetry = true } }
+
+// WithTLS makes the client speak TLS, as certs.Client of this module or any other configuration says. Without it the client speaks none.
+func WithTLS(config *tls.Config) Option { return func(o *options) { o.tls = config } }
 
 // WithGRPC adds dial options. They come after the Client's own and so win over them.
 func WithGRPC(opts ...grpc.DialOption) Option {
@@ -63,7 +68,7 @@ func New(addrs []string, opts ...Option) (*Client, error) {
 		return nil, errors.New("no address is given: want host:port of a node's gRPC API, such as 127.0.0.1:6421")
 	}
 	for _, addr := range addrs {
-		e, err := newEndpoint(strings.TrimSpace(addr), c.options.grpc)
+		e, err := newEndpoint(strings.TrimSpace(addr), c.options)
 		if err != nil {
 			return nil, errors.Join(err, c.Close())
 		}

@@ -10,7 +10,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/credentials/insecure"
 )
 
 const (
@@ -26,19 +25,19 @@ type endpoint struct {
 	dialErr atomic.Pointer[error] // why the last dial failed; nil after one that worked
 }
 
-func newEndpoint(addr string, opts []grpc.DialOption) (*endpoint, error) {
+func newEndpoint(addr string, o options) (*endpoint, error) {
 	if err := checkAddress(addr); err != nil {
 		return nil, err
 	}
 	e := &endpoint{addr: addr}
 	all := append([]grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(e.credentials(o.tls)),
 		grpc.WithContextDialer(e.dial),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithStaticStreamWindowSize(1 << 20), // fitted to the line, they would cost pings
 		grpc.WithStaticConnWindowSize(4 << 20),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswerBytes)),
-	}, opts...)
+	}, o.grpc...)
 	conn, err := grpc.NewClient("passthrough:///"+addr, all...)
 	if err != nil {
 		return nil, fmt.Errorf("address %s: %w", addr, err)
@@ -53,7 +52,9 @@ func (e *endpoint) dial(ctx context.Context, addr string) (net.Conn, error) {
 		e.dialErr.Store(&err)
 		return nil, err
 	}
-	e.dialErr.Store(nil)
+	if err := e.dialErr.Load(); err != nil && !isRefusedConn(*err) { // that one ends when the other side says something
+		e.dialErr.Store(nil)
+	}
 	return conn, nil
 }
 

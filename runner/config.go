@@ -78,7 +78,7 @@ type Config struct {
 	IgnoreSignals bool
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
-	// TLS is used towards the engine when set. An engine node speaks none yet: it is for a proxy in front of it.
+	// TLS is used towards the engine when set: certs.Client makes one of PEM files.
 	TLS *tls.Config
 	// Dial replaces the network, for tests.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)

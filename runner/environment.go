@@ -1,12 +1,15 @@
 package runner
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
 	"os"
 	"strconv"
 	"time"
+
+	"github.com/callboard/callboard/certs"
 )
 
 // FromEnv reads a Config from the environment. Each variable exists with the prefix CALLBOARD_, which wins, and the first seven
@@ -14,6 +17,7 @@ import (
 //
 //	ENDPOINT TOKEN NAMESPACE RUNNER (the pool) RUNNER_KEY RUNNER_VERSION TOTAL_SLOTS
 //	RUNNER_METADATA ADVERTISED_ADDR SHUTDOWN_GRACE (a duration, or seconds) ON_STUCK ON_LEASE_LOST WHEN_DRAINED
+//	TLS_CA TLS_CERT TLS_KEY TLS_SERVER_NAME (PEM files, and the only name that a node's certificate may be for: see certs.Client)
 //
 // What is not set keeps its default. An error names every variable that is wrong.
 func FromEnv() (Config, error) { return readEnvironment(os.LookupEnv) }
@@ -35,6 +39,7 @@ func readEnvironment(lookup func(string) (string, bool)) (Config, error) {
 		OnLeaseLost:    OnLeaseLost(e.text("ON_LEASE_LOST", false)),
 		WhenDrained:    WhenDrained(e.text("WHEN_DRAINED", false)),
 	}
+	c.TLS = e.tls()
 	if len(e.errs) > 0 {
 		return Config{}, errors.Join(e.errs...)
 	}
@@ -70,6 +75,23 @@ func (e *environment) text(name string, rivet bool) string {
 
 func (e *environment) bad(name, format string, args ...any) {
 	e.errs = append(e.errs, fmt.Errorf("%s: %s", name, fmt.Sprintf(format, args...)))
+}
+
+// tls returns nil without a CA.
+func (e *environment) tls() *tls.Config {
+	files := certs.Files{CA: e.text("TLS_CA", false), Cert: e.text("TLS_CERT", false), Key: e.text("TLS_KEY", false)}
+	serverName := e.text("TLS_SERVER_NAME", false)
+	if files.CA == "" {
+		if files != (certs.Files{}) || serverName != "" {
+			e.bad("CALLBOARD_TLS_CA", "the other TLS variables need it")
+		}
+		return nil
+	}
+	config, err := certs.Client(files, serverName)
+	if err != nil {
+		e.bad("CALLBOARD_TLS_CA, _CERT, _KEY", "%v", err)
+	}
+	return config
 }
 
 func (e *environment) version() uint32 {

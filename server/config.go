@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/callboard/callboard/certs"
 	"github.com/callboard/callboard/transport/raftnet"
 	"github.com/callboard/callboard/transport/serverless"
 )
@@ -31,6 +32,14 @@ type Config struct {
 	GossipAddr  string
 	MetricsAddr string // empty: no metrics
 	Advertise   string // host that others reach this node by; empty: the host of each address
+
+	// TLS is for every port but those of gossip and metrics; empty: none. ClusterName is what certificates are checked for. With TLSVerifyClients
+	// clients and runners have to show a certificate of the cluster.
+	TLS              certs.Files
+	ClusterName      string // empty: certs.DefaultCluster
+	TLSVerifyClients bool
+	GossipKey        string // 32 bytes in base64, or a private file with one key a line; empty: gossip is plain text
+	gossipKeys       [][]byte
 
 	BootstrapExpect int      // how many nodes found the cluster; 0: this one alone, and with Join none
 	Join            []string // gossip addresses of other nodes
@@ -68,6 +77,13 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("--bootstrap-expect: 1 to 9 nodes, got %d", c.BootstrapExpect)
 	}
 	if err := c.validateAdvertise(); err != nil {
+		return err
+	}
+	if err := c.validateTLS(); err != nil {
+		return err
+	}
+	var err error
+	if c.gossipKeys, err = gossipKeys(c.GossipKey); err != nil {
 		return err
 	}
 	if c.BootstrapExpect > 1 && len(c.Join) == 0 {
@@ -122,9 +138,22 @@ func (c *Config) validateAddr(flag, addr string) error {
 		return fmt.Errorf("%s %q is every address of this machine, and none that others could use: give --advertise with the host by which they reach it",
 			flag, addr)
 	}
-	if !c.Insecure && !loopback(addr) {
-		return fmt.Errorf("%s %q is not a loopback address: TLS and tokens are not built yet, so that anyone who reaches it may do anything; "+
-			"give --insecure if the network is yours alone", flag, addr)
+	if c.Insecure || loopback(addr) {
+		return nil
+	}
+	switch flag {
+	case "--metrics-addr":
+		return fmt.Errorf("%s %q is not a loopback address: metrics are plain text, for everybody who reaches them; give --insecure if the network is yours alone", flag, addr)
+	case "--gossip-addr":
+		if len(c.gossipKeys) > 0 {
+			return nil
+		}
+		return fmt.Errorf("%s %q is not a loopback address, and anyone who reaches it may mislead the nodes: give --gossip-key, or --insecure if the network is yours "+
+			"alone", flag, addr)
+	}
+	if c.TLS.Cert == "" || !c.TLSVerifyClients {
+		return fmt.Errorf("%s %q is not a loopback address, and anyone who reaches it may do anything: give --tls-ca, --tls-cert, --tls-key and --tls-verify-clients, "+
+			"or --insecure if the network is yours alone", flag, addr)
 	}
 	return nil
 }

@@ -1,8 +1,12 @@
 package server
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/callboard/callboard/certs"
 )
 
 // Who founds a cluster: one alone, unless it was told where others are; as many as it was told.
@@ -50,6 +54,73 @@ func TestAddressesForOthers(t *testing.T) {
 		err := c.Validate()
 		if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s: %v, want %q", test.name, err, test.says)
+		}
+	}
+}
+
+// Outside loopback each port needs what protects it, or the word that the network is the operator's alone.
+func TestAddressesOutsideLoopback(t *testing.T) {
+	files := certs.Files{CA: "ca.pem", Cert: "n1.pem", Key: "n1-key.pem"}
+	base := Config{
+		Name: "n1", DataDir: "d", HTTPAddr: "10.0.0.1:6420", GRPCAddr: "10.0.0.1:6421", RaftAddr: "10.0.0.1:6422", GossipAddr: "10.0.0.1:6423",
+		Timing: DefaultTiming(), TLS: files, TLSVerifyClients: true, GossipKey: NewGossipKey(),
+	}
+	for name, test := range map[string]struct {
+		change func(*Config)
+		want   string // what the error names; empty: none
+	}{
+		"everything":          {func(*Config) {}, ""},
+		"no TLS":              {func(c *Config) { c.TLS, c.TLSVerifyClients = certs.Files{}, false }, "--http-addr"},
+		"callers not checked": {func(c *Config) { c.TLSVerifyClients = false }, "--tls-verify-clients"},
+		"no gossip key":       {func(c *Config) { c.GossipKey = "" }, "--gossip-key"},
+		"a short gossip key":  {func(c *Config) { c.GossipKey = "c2hvcnQ=" }, "--gossip-key"},
+		"metrics for all":     {func(c *Config) { c.MetricsAddr = "10.0.0.1:6430" }, "--metrics-addr"},
+		"half of the files":   {func(c *Config) { c.TLS.Key = "" }, "belong together"},
+		"a bad cluster name":  {func(c *Config) { c.ClusterName = "My.Cluster" }, "--cluster-name"},
+		"the word": {func(c *Config) {
+			*c = Config{Name: "n1", DataDir: "d", HTTPAddr: c.HTTPAddr, GRPCAddr: c.GRPCAddr, RaftAddr: c.RaftAddr, Timing: c.Timing, Insecure: true}
+		}, ""},
+		"a name without TLS": {func(c *Config) {
+			*c = Config{Name: "n1", DataDir: "d", Timing: c.Timing, Insecure: true, ClusterName: "prod"}
+		}, "--cluster-name"},
+	} {
+		c := base
+		test.change(&c)
+		if err := c.Validate(); (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", name, err, test.want)
+		}
+	}
+}
+
+func TestGossipKeys(t *testing.T) {
+	first, second := NewGossipKey(), NewGossipKey()
+	file := func(mode os.FileMode, lines ...string) string {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "key")
+		if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for name, test := range map[string]struct {
+		given string
+		keys  int
+		want  string // what the error says
+	}{
+		"none":         {"", 0, ""},
+		"a key":        {first, 1, ""},
+		"a file":       {file(0o600, first), 1, ""},
+		"two keys":     {file(0o600, first, "", second), 2, ""},
+		"for everyone": {file(0o644, first), 0, "chmod 600"},
+		"no key in it": {file(0o600, ""), 0, "has 0 keys"},
+		"twice":        {file(0o600, first, first), 0, "repeats a key"},
+		"garbage":      {file(0o600, first, "garbage"), 0, "line 2"},
+		"five":         {file(0o600, first, second, NewGossipKey(), NewGossipKey(), NewGossipKey()), 0, "5 keys"},
+		"no file":      {"nowhere", 0, "keyring generate"},
+	} {
+		keys, err := gossipKeys(test.given)
+		if len(keys) != test.keys || (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %d keys, %v, want %d and %q", name, len(keys), err, test.keys, test.want)
 		}
 	}
 }

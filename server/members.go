@@ -40,7 +40,7 @@ func (n *node) meet(raftAddr string) (*members, error) {
 		}, nil
 	}
 	g, err := gossip.Listen(gossip.Options{
-		Bind: n.cfg.GossipAddr, Advertise: n.advertiseIf(n.cfg.GossipAddr), Seeds: n.cfg.Join, Self: self, Log: n.cfg.Log,
+		Bind: n.cfg.GossipAddr, Advertise: n.advertiseIf(n.cfg.GossipAddr), Seeds: n.cfg.Join, Self: self, Keys: n.cfg.gossipKeys, Log: n.cfg.Log,
 	})
 	if errors.Is(err, gossip.ErrAdvertise) {
 		return nil, fmt.Errorf("--advertise %q: %w", n.cfg.Advertise, err)
@@ -87,10 +87,14 @@ func (n *node) grpcAddrs() []string {
 
 // httpURLs lists where the nodes of the cluster serve HTTP, this one first.
 func (n *node) httpURLs() []string {
-	urls := []string{"http://" + n.members.self.HTTPAddr}
+	scheme := "http://"
+	if n.tls != nil {
+		scheme = "https://"
+	}
+	urls := []string{scheme + n.members.self.HTTPAddr}
 	for _, p := range n.members.Peers() {
 		if p.Alive && p.HTTPAddr != "" && p.NodeID != n.id.NodeID && n.core.isMember(p.NodeID) {
-			urls = append(urls, "http://"+p.HTTPAddr)
+			urls = append(urls, scheme+p.HTTPAddr)
 		}
 	}
 	return urls

@@ -1,12 +1,14 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -16,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/callboard/callboard/certs"
 	"github.com/callboard/callboard/internal/logqueue"
 	"github.com/callboard/callboard/transport/gossip"
 	"github.com/callboard/callboard/transport/grpcapi"
@@ -42,10 +45,15 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	defer logs.Flush(logFlush)
 	cfg.Log = slog.New(logs.Handler())
 	raiseOpenFiles(cfg.Log)
-	if err := beginAnew(ctx, cfg); err != nil {
+	cfg.ClusterName = cmp.Or(cfg.ClusterName, certs.DefaultCluster)
+	secure, err := openTLS(cfg)
+	if err != nil {
 		return err
 	}
-	n := &node{cfg: cfg, registry: prometheus.NewRegistry(), refused: make(chan error, 1)}
+	if err := beginAnew(ctx, cfg, dialNode(secure)); err != nil {
+		return err
+	}
+	n := &node{cfg: cfg, tls: secure, registry: prometheus.NewRegistry(), refused: make(chan error, 1)}
 	n.registry.MustRegister(newLogMetric(logs))
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer func() {
@@ -69,6 +77,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 // node is one engine node with its doors.
 type node struct {
 	cfg      Config
+	tls      *certs.Source // nil: none
 	id       identity
 	start    gossip.Start // of this process
 	blank    bool         // Raft had no state when the node started
@@ -119,7 +128,7 @@ func (n *node) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	transport, err := raftnet.ListenTCP(n.id.NodeID, n.cfg.RaftAddr, n.advertiseIf(n.cfg.RaftAddr), n.raftAddr, n.cfg.Log)
+	transport, err := raftnet.ListenTCP(n.id.NodeID, n.cfg.RaftAddr, n.advertiseIf(n.cfg.RaftAddr), n.raftAddr, raftWrap(n.tls), n.cfg.Log)
 	if err != nil {
 		return fmt.Errorf("--raft-addr: %w", addrError(n.cfg.RaftAddr, err))
 	}
@@ -134,7 +143,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	}
 	n.core, err = newCore(parts{
 		name: n.cfg.Name, id: n.id.NodeID, caller: n.caller(), log: n.cfg.Log, registry: n.registry, timing: n.cfg.Timing,
-		stores: stores, transport: transport, directory: n.members, addrs: n.grpcAddrs, urls: n.httpURLs, policy: n.endpointPolicy(),
+		stores: stores, transport: transport, dial: dialNode(n.tls), directory: n.members, addrs: n.grpcAddrs, urls: n.httpURLs, policy: n.endpointPolicy(),
 	})
 	if err != nil {
 		return err
@@ -143,7 +152,10 @@ func (n *node) open(ctx context.Context) (err error) {
 	n.registry.MustRegister(n.margins)
 	n.core.leadership.tasks = append(n.core.leadership.tasks, n.tend, n.watchMargin)
 	n.lobby = newLobby(n.doors.grpc, n.cfg.Log)
-	n.grpc = grpc.NewServer(append(append(peer.ServerOptions(), lobbyOptions()...),
+	if n.tls != nil {
+		n.registry.MustRegister(tlsMetrics(n.tls)...)
+	}
+	n.grpc = grpc.NewServer(append(slices.Concat(peer.ServerOptions(), lobbyOptions(), n.grpcTLS()),
 		grpc.ConnectionTimeout(connectionTimeout),
 		grpc.MaxRecvMsgSize(peer.MaxMessageBytes),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
@@ -154,6 +166,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	session.Register(n.grpc, n.core.sessions)
 	peer.Register(n.grpc, n.core.replica.cluster, n.judge, peerLeader{n.core.engine}, n, n.core)
 	n.http = n.httpServer(api)
+	n.doors.http = n.secureHTTP(n.http, n.doors.http)
 	return nil
 }
 
@@ -218,6 +231,9 @@ func (n *node) run(ctx context.Context) error {
 	tasks.Go(func() error { return n.watchRefusals(ctx) })
 	tasks.Go(func() error { return n.watchMembership(ctx) })
 	tasks.Go(func() error { return n.removals.run(ctx, n.core.configuration) })
+	if n.tls != nil {
+		tasks.Go(func() error { return watchTLS(ctx, n.tls) })
+	}
 	tasks.Go(n.lobby.run)
 	tasks.Go(func() error { return ignoreClosed(n.grpc.Serve(n.lobby)) })
 	tasks.Go(func() error { return ignoreClosed(n.http.Serve(n.doors.http)) })

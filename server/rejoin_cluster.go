@@ -15,12 +15,12 @@ import (
 
 // beginAnew lets a node with damaged files leave its cluster and come back as a blank one, if its command line says so, or if an earlier
 // one did and its old id has been removed.
-func beginAnew(ctx context.Context, cfg Config) error {
+func beginAnew(ctx context.Context, cfg Config, dial peer.Dial) error {
 	j := &rejoin{
 		dir: cfg.DataDir, name: cfg.Name, only: cfg.RejoinBlank, log: cfg.Log,
 		whole: func() error { return looksWhole(cfg) },
 		remove: func(ctx context.Context, r rejoinRecord) error {
-			return removeOld(ctx, cfg, r)
+			return removeOld(ctx, cfg, dial, r)
 		},
 	}
 	return j.run(ctx)
@@ -41,12 +41,12 @@ func looksWhole(cfg Config) error {
 
 // removeOld finds the nodes of the cluster and has them remove the old id. That commits only with a quorum of them, for the old member is
 // this node, which does not run: a removal that has committed is the proof that they have one. Twice does no harm.
-func removeOld(ctx context.Context, cfg Config, r rejoinRecord) error {
+func removeOld(ctx context.Context, cfg Config, dial peer.Dial, r rejoinRecord) error {
 	ctx, cancel := context.WithTimeout(ctx, rejoinLimit)
 	defer cancel()
 	// It looks around under its new id, so that nobody takes it for the old member, and belongs to no cluster yet.
 	g, err := gossip.Listen(gossip.Options{
-		Bind: cfg.GossipAddr, Seeds: cfg.Join, Log: cfg.Log,
+		Bind: cfg.GossipAddr, Seeds: cfg.Join, Keys: cfg.gossipKeys, Log: cfg.Log,
 		Self: gossip.Peer{Name: r.NewID, NodeID: r.NewID, Version: cfg.Version, Alive: true},
 	})
 	if err != nil {
@@ -55,7 +55,7 @@ func removeOld(ctx context.Context, cfg Config, r rejoinRecord) error {
 	looking, stop := context.WithCancel(ctx)
 	looked := make(chan error, 1)
 	go func() { looked <- g.Run(looking) }()
-	peers := peer.NewClient(func() string { return r.ClusterID }, r.NewID, nil)
+	peers := peer.NewClient(func() string { return r.ClusterID }, r.NewID, dial)
 	defer func() {
 		peers.Close()
 		stop()

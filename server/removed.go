@@ -28,7 +28,7 @@ func (n *node) lookForItself(ctx context.Context) error {
 	if err := n.members.meet(ctx); err != nil {
 		return err
 	}
-	if err := n.askMembers(ctx, peer.NewClient(func() string { return n.id.ClusterID }, n.caller(), nil)); err != nil {
+	if err := n.askMembers(ctx, peer.NewClient(func() string { return n.id.ClusterID }, n.caller(), dialNode(n.tls))); err != nil {
 		return err
 	}
 	n.members.self.Running = true
@@ -105,7 +105,7 @@ func (n *node) watchMembership(ctx context.Context) error {
 		if n.core.raft.State() == raft.Leader || time.Since(n.core.raft.LastContact()) < leaderless {
 			continue
 		}
-		if err := n.askMembers(ctx, peer.NewClient(n.core.replica.cluster, n.caller(), nil)); err != nil {
+		if err := n.askMembers(ctx, peer.NewClient(n.core.replica.cluster, n.caller(), dialNode(n.tls))); err != nil {
 			return err
 		}
 	}

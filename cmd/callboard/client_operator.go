@@ -14,6 +14,7 @@ import (
 func operatorCommand(g *globals) *cobra.Command {
 	return group("operator", "Look after the cluster itself",
 		group("config", "Cluster settings, the same on every node", configGetCommand(g), configSetCommand(g)),
+		group("gossip", "How nodes find each other", group("keyring", "The key of gossip", gossipKeyGenerateCommand(g))),
 		group("raft", "Members of the cluster", raftListPeersCommand(g), raftAddVoterCommand(g), raftRemovePeerCommand(g), raftAcceptLossCommand(g),
 			raftRecoverCommand(g)))
 }

@@ -39,6 +39,6 @@ func versionCommand(g *globals) *cobra.Command {
 			t.row("platform", j.Platform)
 		})
 	})
-	idle(cmd, ": it asks no cluster; `callboard status` shows the versions of the nodes", "address", "namespace", "timeout")
+	idle(cmd, ": it asks no cluster; `callboard status` shows the versions of the nodes", "address", "namespace", "timeout", "tls-ca", "tls-cert", "tls-key", "tls-server-name")
 	return cmd
 }

@@ -47,6 +47,7 @@ With --demo three runners connect like any user's, and a hundred counters run on
 	}
 	f.add(cmd.Flags())
 	idleForNodes(cmd)
+	idle(cmd, ": it speaks no TLS, and only this machine reaches it", "tls-ca", "tls-cert", "tls-key")
 	cmd.Flags().BoolVar(&demo, "demo", false, "run three runners and a hundred counters too")
 	f.cfg.Name = "dev"
 	for name, value := range map[string]string{"raft-addr": "127.0.0.1:0", "gossip-addr": "", "name": "dev"} {

@@ -22,6 +22,7 @@ type globals struct {
 	namespace string
 	output    string
 	timeout   time.Duration
+	tls       tlsFlags
 
 	out, errOut io.Writer
 	begun       bool // the command line was understood
@@ -32,6 +33,7 @@ func (g *globals) addFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.StringVar(&g.addresses, "address", "127.0.0.1:6421", "gRPC `addresses` of engine nodes, separated by commas")
 	flags.StringVar(&g.namespace, "namespace", "default", "`namespace` that the command is about")
+	g.tls.add(flags)
 	flags.StringVarP(&g.output, "output", "o", "table", "`format` of the answer: table, or json for programs")
 	flags.DurationVar(&g.timeout, "timeout", 30*time.Second, "how long to wait for an answer, and for an actor; commands that watch a drain or a rollout go on beyond it")
 }
@@ -44,7 +46,11 @@ func (g *globals) client(cmd *cobra.Command) (*client.Client, error) {
 	if g.timeout <= 0 {
 		return nil, usage(cmd, "--timeout %s: want a time above zero, such as 30s", g.timeout)
 	}
-	c, err := client.New(strings.Split(g.addresses, ","), client.WithNamespace(g.namespace))
+	secure, err := g.tls.config()
+	if err != nil {
+		return nil, usage(cmd, "TLS: %v", err)
+	}
+	c, err := client.New(strings.Split(g.addresses, ","), client.WithNamespace(g.namespace), client.WithTLS(secure))
 	if err != nil {
 		return nil, usage(cmd, "--address: %v", err)
 	}

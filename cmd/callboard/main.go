@@ -90,7 +90,7 @@ Exit codes: 0 ok, 1 refused, 2 usage, 3 the outcome is unknown, 4 no node can be
 	})
 	root.AddCommand(
 		devCommand(g), serverCommand(g),
-		actorCommand(g), runnerCommand(g), poolCommand(g), rolloutCommand(g), namespaceCommand(g), statusCommand(g), operatorCommand(g), versionCommand(g),
+		actorCommand(g), runnerCommand(g), poolCommand(g), rolloutCommand(g), namespaceCommand(g), statusCommand(g), operatorCommand(g), tlsCommand(g), versionCommand(g),
 	)
 	return root, g
 }

@@ -47,8 +47,7 @@ damaged files are set aside under names that end in .lost. What was acknowledged
 have a quorum, do not use this, but wipe the node and let it rejoin.`
 	cmd.Flags().StringVar(&dir, "data-dir", "", "`directory` of the node")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be kept and lost")
-	idle(cmd, ": it works on files, and asks no node", "address", "namespace", "timeout")
-	return cmd
+	return offline(cmd)
 }
 
 func whyRefused(a *server.Acceptance) string {

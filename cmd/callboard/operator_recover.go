@@ -57,7 +57,7 @@ A member whose directory is not given must never run on its old files again: two
 	cmd.Flags().StringArrayVar(&o.Dirs, "data-dir", nil, "`directory` of a member; may be given several times")
 	cmd.Flags().BoolVar(&o.OthersAreDead, "others-are-dead", false, "members whose directories are not given are lost, and never start on their old files again")
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "only say what would be kept and lost")
-	idle(cmd, ": it works on files, and asks the members only whether they are down", "address", "namespace", "timeout")
+	idle(cmd, ": it works on files, and asks the members only whether they are down", "address", "namespace", "timeout", "tls-ca", "tls-cert", "tls-key", "tls-server-name")
 	return cmd
 }
 

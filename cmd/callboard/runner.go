@@ -119,6 +119,9 @@ func (g *globals) runTrialRunner(cmd *cobra.Command, f *trialFlags) error {
 	if given("namespace") {
 		config.Namespace = g.namespace
 	}
+	if config.TLS, err = g.tls.config(); err != nil {
+		return usage(cmd, "TLS: %v", err)
+	}
 	config.Logger = slog.New(slog.NewTextHandler(g.errOut, nil))
 	r := runner.New(config)
 	r.HandleAny(func(ctx context.Context, _ *runner.Actor) error {

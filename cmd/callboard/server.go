@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/callboard/callboard/certs"
 	"github.com/callboard/callboard/server"
 )
 
@@ -53,6 +54,16 @@ func (f *nodeFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.cfg.Timing.Commit, "raft-commit-timeout", timing.Commit, "how long a follower waits at most for news of a commit")
 	flags.StringVar(&f.logLevel, "log-level", "info", "`level` of the log: debug, info, warn, error")
 	flags.BoolVar(&f.logJSON, "log-json", false, "log as JSON")
+}
+
+// addTLS adds the flags of a node that others reach.
+func (f *nodeFlags) addTLS(flags *pflag.FlagSet) {
+	flags.StringVar(&f.cfg.TLS.CA, "tls-ca", "", "PEM `file` with the CAs of the other nodes and of callers; given, every port but gossip and metrics is TLS")
+	flags.StringVar(&f.cfg.TLS.Cert, "tls-cert", "", "PEM `file` with this node's certificate")
+	flags.StringVar(&f.cfg.TLS.Key, "tls-key", "", "PEM `file` with its key, readable by its owner alone")
+	flags.StringVar(&f.cfg.ClusterName, "cluster-name", certs.DefaultCluster, "`name` that certificates of the cluster are for: node.NAME.callboard; the same on every node")
+	flags.BoolVar(&f.cfg.TLSVerifyClients, "tls-verify-clients", false, "take only callers with a certificate of the cluster: operators for the API, runners for sessions")
+	flags.StringVar(&f.cfg.GossipKey, "gossip-key", "", "`key` of gossip, 32 bytes in base64, or a private file with one key a line: the first is used, all are understood")
 }
 
 // complete reads the file and makes the logger.
@@ -141,6 +152,7 @@ same directory changes neither.`,
 		},
 	}
 	f.add(cmd.Flags())
+	f.addTLS(cmd.Flags())
 	idleForNodes(cmd)
 	return cmd
 }
@@ -148,7 +160,7 @@ same directory changes neither.`,
 // idleForNodes marks the flags of clients, which a node would ignore.
 func idleForNodes(cmd *cobra.Command) {
 	idle(cmd, ": --http-addr, --grpc-addr and the others say where it listens", "address")
-	idle(cmd, ": it is for commands that ask a cluster", "namespace", "output", "timeout")
+	idle(cmd, ": it is for commands that ask a cluster", "namespace", "output", "timeout", "tls-server-name")
 }
 
 // temporaryDir makes a directory that lives as long as the command.

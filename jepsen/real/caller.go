@@ -25,7 +25,7 @@ type Caller struct {
 
 // NewCaller makes a client for some nodes; it goes on to the next when one is away.
 func (w *World) NewCaller(name string, addrs []string, options ...client.Option) (*Caller, error) {
-	c, err := client.New(addrs, options...)
+	c, err := client.New(addrs, append(w.secure(), options...)...)
 	if err != nil {
 		return nil, err
 	}

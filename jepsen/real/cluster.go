@@ -124,7 +124,9 @@ func (n *Node) Reads(ctx context.Context) error {
 }
 
 // Client speaks to this node only.
-func (n *Node) Client() (*client.Client, error) { return client.Dial(n.Addrs.GRPC) }
+func (n *Node) Client() (*client.Client, error) {
+	return client.New([]string{n.Addrs.GRPC}, n.world.secure()...)
+}
 
 // GRPCAddrs lists where the nodes take calls and runners.
 func (c *Cluster) GRPCAddrs() []string {

@@ -40,6 +40,9 @@ type Addrs struct{ HTTP, GRPC, Raft, Gossip, Metrics string }
 // NewNode makes a node with a data directory and ports of its own. It does not start it.
 func (w *World) NewNode(id string) (*Node, error) {
 	n := &Node{ID: id, DataDir: filepath.Join(w.Dir, "data", id), Expect: 1, world: w}
+	if w.Secure != nil {
+		n.Args = w.Secure.NodeArgs(id)
+	}
 	return n, n.Move()
 }
 

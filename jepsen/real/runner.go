@@ -56,6 +56,9 @@ func (w *World) StartRunner(cfg RunnerConfig) (*Runner, error) {
 		"CALLBOARD_RUNNER_VERSION=" + strconv.FormatUint(uint64(cfg.Version), 10),
 		"CALLBOARD_TOTAL_SLOTS=" + strconv.FormatUint(uint64(cfg.Slots), 10),
 	}, cfg.Env...)
+	if w.Secure != nil {
+		env = append(env, w.Secure.Env...)
+	}
 	p, err := w.start(name, env, w.Binaries.TestRunner, args...)
 	return &Runner{Process: p, Config: cfg}, err
 }

@@ -5,6 +5,7 @@ package real
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/callboard/callboard/client"
 	"github.com/callboard/callboard/jepsen/history"
 )
 
@@ -22,6 +24,7 @@ import (
 type World struct {
 	Dir      string // of every file of the run
 	Binaries Binaries
+	Secure   *Secure // set before the first node; nil: nothing speaks TLS
 
 	recorder *history.Recorder
 	ports    *ports
@@ -33,6 +36,21 @@ type World struct {
 	processes []*Process
 	records   []string // files of the history
 	links     []*Link
+}
+
+// Secure is the TLS of a world.
+type Secure struct {
+	NodeArgs func(id string) []string // of the command line of a node
+	Client   *tls.Config              // of callers
+	Env      []string                 // of runners
+}
+
+// secure is what a client needs.
+func (w *World) secure() []client.Option {
+	if w.Secure == nil {
+		return nil
+	}
+	return []client.Option{client.WithTLS(w.Secure.Client)}
 }
 
 // NewWorld makes an empty World in a directory that exists.

@@ -29,6 +29,7 @@ type Options struct {
 	Seeds     []string // host:port of other nodes; this node's own address among them does no harm
 	Label     string   // the same on all nodes; empty: DefaultLabel
 	Self      Peer
+	Keys      [][]byte // the first encrypts, all are understood; empty: plain text
 	Log       *slog.Logger
 
 	tune func(*memberlist.Config) // for tests
@@ -117,6 +118,11 @@ func (o Options) config(roster *roster) (*memberlist.Config, error) {
 	config.Label = o.Label
 	if config.Label == "" {
 		config.Label = DefaultLabel
+	}
+	if len(o.Keys) > 0 { // of an empty keyring memberlist makes plain text
+		if config.Keyring, err = memberlist.NewKeyring(o.Keys, o.Keys[0]); err != nil {
+			return nil, fmt.Errorf("gossip key: %w", err)
+		}
 	}
 	config.TCPTimeout = tcpTimeout
 	config.MsgpackUseNewTimeFormat = true

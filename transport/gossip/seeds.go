@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -72,7 +73,8 @@ func (g *Gossip) joinSeed(ctx context.Context, i int) {
 	g.seeds.mu.Lock()
 	s, now := &g.seeds.state[i], time.Now()
 	s.answered = s.answered || err == nil
-	name := err != nil && ctx.Err() == nil && !s.answered && now.Sub(g.seeds.since) > seedGrace && now.Sub(s.named) > seedRepeat
+	keys := otherKey(err)
+	name := err != nil && ctx.Err() == nil && !s.answered && (keys || now.Sub(g.seeds.since) > seedGrace) && now.Sub(s.named) > seedRepeat
 	if name {
 		s.named = now
 	}
@@ -83,10 +85,24 @@ func (g *Gossip) joinSeed(ctx context.Context, i int) {
 		default:
 		}
 	}
-	if name {
+	switch {
+	case name && keys:
+		g.log.Error("--join: the node at this address has another gossip key, or one of the two has none: give all nodes the same --gossip-key",
+			"join", s.address, "error", err)
+	case name:
 		g.log.Warn("--join: no node has answered at this address yet: is it the gossip address of another node, and is that node up?",
 			"join", s.address, "error", err)
 	}
+}
+
+// otherKey reports whether a call failed for the keys of the two sides. memberlist has texts alone.
+func otherKey(err error) bool {
+	if err == nil {
+		return false
+	}
+	said := strings.ToLower(err.Error())
+	return slices.ContainsFunc([]string{"no installed keys could decrypt", "encryption is not configured", "remote state is not encrypted"},
+		func(text string) bool { return strings.Contains(said, text) })
 }
 
 // call exchanges what is known with the nodes at an address, and tells whether one answered; this process itself is no mistake. memberlist's

@@ -40,6 +40,9 @@ func (s *statusOnly) Header() http.Header         { return s.header }
 func (s *statusOnly) Write(b []byte) (int, error) { return len(b), nil }
 func (s *statusOnly) WriteHeader(status int)      { s.status = status }
 
+// WriteRefusal answers a request with a refusal, for what stands in front of the API.
+func WriteRefusal(w http.ResponseWriter, refusal *callboardv1.Error) { writeError(w, failure(refusal)) }
+
 func writeError(w http.ResponseWriter, e *errorBody) {
 	w.Header().Set("Content-Type", "application/json")
 	for name, values := range e.GetHeaders() {

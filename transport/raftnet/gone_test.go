@@ -18,7 +18,7 @@ func TestAProcessThatIsGoneIsNoticed(t *testing.T) {
 		return "", errors.New("nobody knows")
 	}
 	listen := func(id string) *TCP {
-		transport, err := ListenTCP(id, "127.0.0.1:0", "", where, quiet)
+		transport, err := ListenTCP(id, "127.0.0.1:0", "", where, nil, quiet)
 		must(t, err)
 		addresses[raft.ServerID(id)] = transport.LocalAddr()
 		return transport

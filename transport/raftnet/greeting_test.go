@@ -16,7 +16,7 @@ import (
 // A process whose node has another start that counts is not let in, and is told so; one that cannot be judged yet is not let in either.
 func TestAProcessThatIsNotItsNodeIsNotLetIn(t *testing.T) {
 	listen := func(id string, door Door) *TCP {
-		transport, err := ListenTCP(id, "127.0.0.1:0", "", nil, quiet)
+		transport, err := ListenTCP(id, "127.0.0.1:0", "", nil, nil, quiet)
 		must(t, err)
 		transport.Guard(door)
 		t.Cleanup(func() { must(t, transport.Close()) })
@@ -76,7 +76,7 @@ func TestAFormerBuildIsGreetedAsItKnows(t *testing.T) {
 	for build, want := range map[Build][]string{
 		UnknownBuild: {greetingMagic + "\x02n1", formerMagic + "\x02n1"}, FormerBuild: {formerMagic + "\x02n1"}, ThisBuild: {greetingMagic + "\x02n1"},
 	} {
-		from, err := ListenTCP("n2", "127.0.0.1:0", "", nil, quiet)
+		from, err := ListenTCP("n2", "127.0.0.1:0", "", nil, nil, quiet)
 		must(t, err)
 		from.Guard(Door{Caller: "n2#1", Build: func(string) Build { return build }})
 		conn, err := from.stream.Dial(meant("n1", raft.ServerAddress(former.Addr().String())), time.Minute)
@@ -97,7 +97,7 @@ func TestAFormerBuildIsGreetedAsItKnows(t *testing.T) {
 
 // A node of a former build may still call.
 func TestAFormerBuildIsLetIn(t *testing.T) {
-	here, err := ListenTCP("n1", "127.0.0.1:0", "", nil, quiet)
+	here, err := ListenTCP("n1", "127.0.0.1:0", "", nil, nil, quiet)
 	must(t, err)
 	here.Guard(Door{Caller: "n1#1", Judge: func(string) error { return ErrOtherStart }})
 	defer func() { must(t, here.Close()) }()

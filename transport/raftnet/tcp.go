@@ -59,10 +59,18 @@ func (w Where) butHere(self raft.ServerID, bound raft.ServerAddress) Where {
 // EncodePeer is what a node calls itself in its messages: its plain address.
 func (t *TCP) EncodePeer(_ raft.ServerID, at raft.ServerAddress) []byte { return []byte(at) }
 
+// Wrap puts something around connections: TLS. Out is done with it when it returns, and closes a connection that it refuses; In must return
+// at once, and may do its work at the first Read.
+type Wrap struct {
+	Out func(conn net.Conn, within time.Duration) (net.Conn, error)
+	In  func(conn net.Conn) net.Conn
+}
+
 // ListenTCP binds the address for the node of this id and serves at once. advertise is the host:port that the other nodes dial, a name allowed; empty means
 // the bound address, which then must not be a wildcard. where tells the present address of a node, for those that have moved since the
-// Raft configuration was written; nil: nobody moves, and connections are meant for whoever is there, who then has no id here.
-func ListenTCP(id, bind, advertise string, where Where, log *slog.Logger) (*TCP, error) {
+// Raft configuration was written; nil: nobody moves, and connections are meant for whoever is there, who then has no id here. wrap is put
+// around each connection; nil: nothing.
+func ListenTCP(id, bind, advertise string, where Where, wrap *Wrap, log *slog.Logger) (*TCP, error) {
 	listener, err := net.Listen("tcp", bind)
 	if err != nil {
 		return nil, fmt.Errorf("raft address %s: %w", bind, err)
@@ -74,7 +82,7 @@ func ListenTCP(id, bind, advertise string, where Where, log *slog.Logger) (*TCP,
 		return nil, errors.Join(fmt.Errorf("raft address: %w", err), listener.Close())
 	}
 	s := &stream{
-		Listener: listener, id: id, advertise: address(advertise), log: log, inbound: map[net.Conn]struct{}{}, broken: make(chan struct{}, 1),
+		Listener: listener, id: id, advertise: address(advertise), wrap: wrap, log: log, inbound: map[net.Conn]struct{}{}, broken: make(chan struct{}, 1),
 	}
 	s.door.Store(&Door{})
 	config := &raft.NetworkTransportConfig{
@@ -127,6 +135,7 @@ type stream struct {
 	net.Listener
 	id        string // of this node
 	advertise address
+	wrap      *Wrap // nil: none
 	log       *slog.Logger
 	broken    chan struct{} // holds a token when an accepted connection has ended
 	door      atomic.Pointer[Door]
@@ -148,7 +157,7 @@ func (s *stream) Dial(target raft.ServerAddress, timeout time.Duration) (net.Con
 	if build == FormerBuild {
 		return s.dialFormer(id, at, timeout)
 	}
-	conn, err := net.DialTimeout("tcp", at, timeout)
+	conn, err := s.reach(at, timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -168,9 +177,17 @@ func (s *stream) Dial(target raft.ServerAddress, timeout time.Duration) (net.Con
 	return nil, fmt.Errorf("refused by the node at %s: %s", at, reason)
 }
 
+func (s *stream) reach(at string, timeout time.Duration) (net.Conn, error) {
+	conn, err := net.DialTimeout("tcp", at, timeout)
+	if err != nil || s.wrap == nil {
+		return conn, err
+	}
+	return s.wrap.Out(conn, timeout)
+}
+
 // dialFormer calls a build that does not answer greetings.
 func (s *stream) dialFormer(id, at string, timeout time.Duration) (net.Conn, error) {
-	conn, err := net.DialTimeout("tcp", at, timeout)
+	conn, err := s.reach(at, timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -185,6 +202,9 @@ func (s *stream) Accept() (net.Conn, error) {
 		conn, err := s.Listener.Accept()
 		if err != nil {
 			return nil, err
+		}
+		if s.wrap != nil {
+			conn = s.wrap.In(conn)
 		}
 		if tracked := s.track(conn); tracked != nil {
 			return tracked, nil

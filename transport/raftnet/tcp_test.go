@@ -52,7 +52,7 @@ func (c *tcpCluster) start(name, bind string) {
 	c.t.Helper()
 	stores, err := Open(c.dirs[name], Options{NodeID: name, Log: quiet})
 	must(c.t, err)
-	transport, err := ListenTCP(name, bind, "", c.where, c.log)
+	transport, err := ListenTCP(name, bind, "", c.where, nil, c.log)
 	must(c.t, err)
 	c.mu.Lock()
 	c.addresses[name] = string(transport.LocalAddr())
@@ -98,11 +98,11 @@ func TestListenTCPRefusesAddresses(t *testing.T) {
 		"port 0 announced":   {"127.0.0.1:0", "node:0", "cannot be dialled"},
 		"no port announced":  {"127.0.0.1:0", "node", "missing port"},
 	} {
-		if transport, err := ListenTCP("n1", test.bind, test.advertise, nil, quiet); err == nil || !strings.Contains(err.Error(), test.want) {
+		if transport, err := ListenTCP("n1", test.bind, test.advertise, nil, nil, quiet); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, %v", name, transport, err)
 		}
 	}
-	transport, err := ListenTCP("n1", "127.0.0.1:0", "node-1.example:6422", nil, quiet)
+	transport, err := ListenTCP("n1", "127.0.0.1:0", "node-1.example:6422", nil, nil, quiet)
 	must(t, err)
 	if transport.LocalAddr() != "node-1.example:6422" {
 		t.Errorf("announces %s", transport.LocalAddr())
@@ -111,7 +111,7 @@ func TestListenTCPRefusesAddresses(t *testing.T) {
 }
 
 func TestInboundConnectionsAreBoundedAndClosed(t *testing.T) {
-	transport, err := ListenTCP("n1", "127.0.0.1:0", "", nil, quiet)
+	transport, err := ListenTCP("n1", "127.0.0.1:0", "", nil, nil, quiet)
 	must(t, err)
 	var conns []net.Conn
 	for range maxInbound + 1 {
@@ -137,7 +137,7 @@ func TestInboundConnectionsAreBoundedAndClosed(t *testing.T) {
 // A message reaches the node that it is meant for, and no other that has its address now.
 func TestAnAddressThatIsAnotherNodesNow(t *testing.T) {
 	listen := func(id string, where Where) *TCP {
-		transport, err := ListenTCP(id, "127.0.0.1:0", "", where, quiet)
+		transport, err := ListenTCP(id, "127.0.0.1:0", "", where, nil, quiet)
 		must(t, err)
 		t.Cleanup(func() { must(t, transport.Close()) })
 		return transport

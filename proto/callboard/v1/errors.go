@@ -107,6 +107,7 @@ var statusByName = map[string]statuses{
 	"cluster.internal_error":             {codes.Internal, http.StatusInternalServerError},
 	"cluster.not_a_member":               {codes.NotFound, http.StatusNotFound},
 	"cluster.idempotency_full":           {codes.ResourceExhausted, http.StatusTooManyRequests},
+	"api.forbidden":                      {codes.PermissionDenied, http.StatusForbidden},
 	"api.not_found":                      {codes.NotFound, http.StatusNotFound},
 	"api.timeout":                        {codes.DeadlineExceeded, http.StatusGatewayTimeout},
 	"api.slow_body":                      {codes.DeadlineExceeded, http.StatusRequestTimeout},

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package server
+
+import "os"
+
+// reloadSignals: there are none here.
+var reloadSignals []os.Signal
