@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/callboard/callboard/certs"
+	"github.com/callboard/callboard/transport/httpapi"
 	"github.com/callboard/callboard/transport/raftnet"
 	"github.com/callboard/callboard/transport/serverless"
 )
@@ -40,6 +41,8 @@ type Config struct {
 	TLSVerifyClients bool
 	GossipKey        string // 32 bytes in base64, or a private file with one key a line; empty: gossip is plain text
 	gossipKeys       [][]byte
+
+	AllowOrigins []string // of web pages that may call HTTP besides the node's own; *: all
 
 	BootstrapExpect int      // how many nodes found the cluster; 0: this one alone, and with Join none
 	Join            []string // gossip addresses of other nodes
@@ -104,6 +107,11 @@ func (c *Config) Validate() error {
 		}
 		if err := c.validateAddr(a.flag, a.addr); err != nil {
 			return err
+		}
+	}
+	for _, origin := range c.AllowOrigins {
+		if err := httpapi.CheckOrigin(origin); err != nil {
+			return fmt.Errorf("--http-allow-origin %w", err)
 		}
 	}
 	for _, list := range []struct {

@@ -15,7 +15,7 @@ import (
 func (n *node) httpServer(api *grpcapi.API) *http.Server {
 	return httpapi.NewServer(httpapi.New(httpapi.Config{
 		Actors: api.Actors(), Pools: api.Pools(), Runners: api.Runners(), Rollouts: api.Rollouts(), Namespaces: api.Namespaces(), Cluster: api.ClusterInfo(), Pages: api,
-		Version: n.cfg.Version, Revision: n.cfg.Revision, GRPCAddrs: n.grpcAddrs, Log: n.cfg.Log,
+		Version: n.cfg.Version, AllowOrigins: n.cfg.AllowOrigins, Loopback: loopback(n.cfg.HTTPAddr), Revision: n.cfg.Revision, GRPCAddrs: n.grpcAddrs, Log: n.cfg.Log,
 	}), n.cfg.Log)
 }
 

@@ -45,6 +45,7 @@ func (f *nodeFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.cfg.Replaces, "replaces", "", "a new node: `name` or id of the dead member whose place it takes")
 	flags.BoolVar(&f.cfg.Insecure, "insecure", false, "allow addresses outside loopback, where anyone who reaches them may do anything")
 	flags.BoolVar(&f.cfg.AdoptCopy, "adopt-copy", false, "accept, at this start, a data directory that was copied or moved to another file system")
+	flags.StringSliceVar(&f.cfg.AllowOrigins, "http-allow-origin", nil, "`origins` of web pages that may call the HTTP API, such as https://console.example; * for all")
 	flags.StringSliceVar(&f.cfg.EndpointAllow, "endpoint-allow", nil, "`hosts`, *.suffixes and networks that may be called for serverless pools; empty: all but the denied")
 	flags.StringSliceVar(&f.cfg.EndpointDeny, "endpoint-deny", nil, "`hosts`, *.suffixes and networks that must not be called for serverless pools")
 	flags.BoolVar(&f.cfg.EndpointLoopback, "endpoint-allow-loopback", false, "let serverless pools call this machine itself; a node that listens on loopback alone does so anyway")

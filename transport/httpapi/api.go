@@ -36,6 +36,9 @@ type Config struct {
 	GRPCAddrs  func() []string // where runners and clients find the nodes
 	Datacenter string          // the one that this cluster is; empty: default
 	Log        *slog.Logger    // nil: slog.Default()
+
+	AllowOrigins []string // of web pages that may call, besides the node's own; *: all
+	Loopback     bool     // only this machine reaches the node: it answers for no foreign name
 }
 
 // api is the translation of one node.
@@ -68,7 +71,7 @@ func New(config Config) http.Handler {
 	a.registerRunnerConfigs()
 	a.registerCluster()
 	a.registerNode()
-	return withWholeBody(withCORS(withAuthNote(a.withRecovery(withJSONErrors(mux)))))
+	return a.withBrowserRules(withWholeBody(withAuthNote(a.withRecovery(withJSONErrors(mux)))))
 }
 
 // answer is what an operation gives back.

@@ -162,20 +162,3 @@ func TestAPanicIsA500(t *testing.T) {
 	expectError(t, call(broken, "GET", "/cluster", ""), http.StatusInternalServerError, "cluster.internal_error", "")
 	ok(t, call(h, "GET", "/cluster", ""))
 }
-
-func TestOtherOriginsMayCall(t *testing.T) {
-	_, h := newHandler(0)
-	r := call(h, "OPTIONS", "/actors", "", "Origin", "http://console.example", "Access-Control-Request-Method", "PUT", "Access-Control-Request-Headers", "x-a, x-b")
-	if r.status != http.StatusNoContent || r.header.Get("Access-Control-Allow-Origin") != "http://console.example" ||
-		r.header.Get("Access-Control-Allow-Methods") != "PUT" || r.header.Get("Access-Control-Allow-Headers") != "x-a, x-b" ||
-		r.header.Get("Access-Control-Allow-Credentials") != "true" {
-		t.Errorf("%d %v", r.status, r.header)
-	}
-	r = ok(t, call(h, "GET", "/health", "", "Origin", "http://console.example"))
-	if r.header.Get("Access-Control-Allow-Origin") != "http://console.example" || r.header.Get("Vary") != "Origin" {
-		t.Errorf("%v", r.header)
-	}
-	if r = ok(t, call(h, "GET", "/health", "")); r.header.Get("Access-Control-Allow-Origin") != "" {
-		t.Errorf("without an origin: %v", r.header)
-	}
-}

@@ -43,6 +43,9 @@ func call(h http.Handler, method, path, body string, headers ...string) reply {
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
+	if host := r.Header.Get("Host"); host != "" {
+		r.Host = host
+	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return reply{w.Code, w.Header(), w.Body.String()}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"runtime/debug"
-	"strings"
 
 	callboardv1 "github.com/callboard/callboard/proto/callboard/v1"
 )
@@ -80,33 +79,5 @@ func withAuthNote(next http.Handler) http.Handler {
 			w.Header().Set("X-Callboard-Authentication", "none")
 		}
 		next.ServeHTTP(w, r)
-	})
-}
-
-// withCORS lets pages of other origins use the API: what they ask for is mirrored.
-func withCORS(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		origin := r.Header.Get("Origin")
-		if origin == "" {
-			next.ServeHTTP(w, r)
-			return
-		}
-		h := w.Header()
-		h.Add("Vary", "Origin")
-		h.Set("Access-Control-Allow-Origin", origin)
-		h.Set("Access-Control-Allow-Credentials", "true")
-		h.Set("Access-Control-Expose-Headers", "X-Callboard-Index, X-Callboard-Authentication, Retry-After")
-		method := r.Header.Get("Access-Control-Request-Method")
-		if r.Method != http.MethodOptions || method == "" {
-			next.ServeHTTP(w, r)
-			return
-		}
-		h.Add("Vary", "Access-Control-Request-Method, Access-Control-Request-Headers")
-		h.Set("Access-Control-Allow-Methods", method)
-		if headers := r.Header.Values("Access-Control-Request-Headers"); len(headers) > 0 {
-			h.Set("Access-Control-Allow-Headers", strings.Join(headers, ", "))
-		}
-		h.Set("Access-Control-Max-Age", "600")
-		w.WriteHeader(http.StatusNoContent)
 	})
 }

@@ -108,6 +108,7 @@ var statusByName = map[string]statuses{
 	"cluster.not_a_member":               {codes.NotFound, http.StatusNotFound},
 	"cluster.idempotency_full":           {codes.ResourceExhausted, http.StatusTooManyRequests},
 	"api.forbidden":                      {codes.PermissionDenied, http.StatusForbidden},
+	"api.origin_not_allowed":             {codes.PermissionDenied, http.StatusForbidden},
 	"api.not_found":                      {codes.NotFound, http.StatusNotFound},
 	"api.timeout":                        {codes.DeadlineExceeded, http.StatusGatewayTimeout},
 	"api.slow_body":                      {codes.DeadlineExceeded, http.StatusRequestTimeout},
