@@ -112,7 +112,7 @@ func nextChange(v *fsm.View, a *fsm.Actor) (atMs int64, what string) {
 		}
 		return 0, "nothing happens by itself: wake it"
 	case fsm.Pending:
-		return 0, "whatever frees a slot that it may use starts it"
+		return nextServed(v, v.ActorPool(a))
 	case fsm.Destroyed:
 		return v.WallAt(a.DueMs), "it is forgotten"
 	default:
