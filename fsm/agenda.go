@@ -19,6 +19,7 @@ const (
 	DueRequest                      // what follows in the life of a request
 	DueEndpoint                     // the end of a serverless pool's back-off, or the next request that it may open
 	DueForgetDrain                  // a drain that outlived its runner, a week later
+	DueAwait                        // the end of the wait for a runner of a newer version
 )
 
 // Due is one thing that falls due: of an actor, a runner, a rollout, a request or a pool. Alarms and back-offs have agendas of their own: very many of them may
@@ -30,7 +31,7 @@ type Due struct {
 	Runner  *Runner
 	Rollout *Rollout
 	Request *Request
-	Pool    *Pool // of an endpoint
+	Pool    *Pool // of an endpoint or a wait
 	Drain   *KeptDrain
 }
 
@@ -71,7 +72,7 @@ func (s *State) Due(limit int) []Due {
 			d.Rollout = s.rollout(key.row, key.seq)
 		case DueRequest:
 			d.Request = s.requests.Get(key.row)
-		case DueEndpoint:
+		case DueEndpoint, DueAwait:
 			d.Pool = s.pools.Get(key.row)
 		case DueForgetDrain:
 			d.Drain = s.keptDrainOf(key.row, key.seq)

@@ -59,6 +59,7 @@ type versionKey struct {
 	registered uint32 // they do not drain
 	connected  uint32 // of those
 	outdated   uint32 // they drain for a newer version
+	leaving    uint32 // they shut down, or their request ends
 }
 
 // versionCounts is what one runner adds to the counts of its version.
@@ -66,16 +67,17 @@ func (r *Runner) versionCounts() versionKey {
 	return versionKey{
 		pool: r.pool, version: r.Version,
 		registered: uint32(count(r.registered())), connected: uint32(count(r.registered() && r.Connected)), outdated: uint32(count(r.versionDrain())),
+		leaving: uint32(count(r.leaving())),
 	}
 }
 
 // plus adds counts, or takes them away.
 func (k versionKey) plus(o versionKey, by int) versionKey {
 	n := uint32(by) // 1, or -1: unsigned numbers wrap around
-	return versionKey{o.pool, o.version, k.registered + n*o.registered, k.connected + n*o.connected, k.outdated + n*o.outdated}
+	return versionKey{o.pool, o.version, k.registered + n*o.registered, k.connected + n*o.connected, k.outdated + n*o.outdated, k.leaving + n*o.leaving}
 }
 
-func (k versionKey) empty() bool { return k.registered+k.connected+k.outdated == 0 }
+func (k versionKey) empty() bool { return k.registered+k.connected+k.outdated+k.leaving == 0 }
 
 func versionLess(a, b versionKey) bool {
 	if a.pool != b.pool {
@@ -103,6 +105,11 @@ func (s *State) NewestConnected(p *Pool) (version uint32, ok bool) {
 // NewestOutdated returns the highest version of the pool's runners that drain for a newer one.
 func (s *State) NewestOutdated(p *Pool) (version uint32, ok bool) {
 	return s.newestVersion(p, func(k versionKey) bool { return k.outdated > 0 })
+}
+
+// NewestLeaving returns the highest version of the pool's runners that shut down or whose request ends: others of it may come back.
+func (s *State) NewestLeaving(p *Pool) (version uint32, ok bool) {
+	return s.newestVersion(p, func(k versionKey) bool { return k.leaving > 0 })
 }
 
 func (s *State) newestVersion(p *Pool, counts func(versionKey) bool) (version uint32, ok bool) {

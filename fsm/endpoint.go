@@ -113,10 +113,7 @@ func (p *Pool) lookKey(e *logv1.Endpoint) agendaKey {
 	if e.GetLookMs() == 0 {
 		return agendaKey{}
 	}
-	sum := fnv.New64a()
-	_, _ = sum.Write(p.ID.Namespace[:])
-	_, _ = sum.Write([]byte(p.ID.Name))
-	return agendaKey{atMs: e.GetLookMs(), kind: DueEndpoint, seq: sum.Sum64(), row: p.ordinal}
+	return agendaKey{atMs: e.GetLookMs(), kind: DueEndpoint, seq: p.namesHash(), row: p.ordinal}
 }
 
 // idleRunnerKey lists the runners of a pool that answer a request and have nothing to do.

@@ -47,6 +47,17 @@ func (c *checker) checkKeptDrain(k keptDrainKey, d *KeptDrain) {
 	in(c, c.agenda, "what falls due", name, d.agendaKey())
 }
 
+// checkAwait checks that a wait has a version, and an end that falls due.
+func (c *checker) checkAwait(p *Pool) {
+	name, await := fmt.Sprintf("what the pool %q awaits", p.ID.Name), c.awaits.Get(p.ordinal)
+	if await.UntilMs < 0 || await.Version == 0 && await.UntilMs != 0 {
+		c.differ(name, "wait", "one for a version", fmt.Sprintf("%+v", await))
+	}
+	if k := await.agendaKey(p); k != (agendaKey{}) {
+		in(c, c.agenda, "what falls due", name, k)
+	}
+}
+
 func (c *checker) checkHeldVersions() {
 	of := map[uint32]int{}
 	for k := range c.heldVersions.All() {

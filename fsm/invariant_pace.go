@@ -14,9 +14,13 @@ func (c *checker) checkBucket(ordinal uint32) {
 		if left := c.buckets.Get(ordinal); left != (Bucket{}) {
 			c.differ(fmt.Sprint("pool ordinal ", ordinal), "bucket of no pool", Bucket{}, left)
 		}
+		if left := c.awaits.Get(ordinal); left != (Await{}) {
+			c.differ(fmt.Sprint("pool ordinal ", ordinal), "version that no pool awaits", Await{}, left)
+		}
 		return
 	}
 	c.checkEndpoint(p)
+	c.checkAwait(p)
 	name, rate, b := fmt.Sprintf("bucket of the pool %q", p.ID.Name), p.EvictionRateMicros(), c.buckets.Get(ordinal)
 	least, most := -int64(rate)*debtMs, bucketCap(rate)
 	emptying := c.runners.Get(b.Emptying)

@@ -111,10 +111,11 @@ func (c *checker) checkEndpoint(p *Pool) {
 	}
 }
 
-// addEndpoints counts when pools are looked at again, of those whose endpoints may have changed.
+// addEndpoints counts when pools are looked at again and when waits are over, of those whose endpoints or waits may have changed.
 func (c *checker) addEndpoints(ordinals iter.Seq[uint32]) {
 	for ordinal := range distinct(ordinals) {
 		c.delta.lens.agenda += count(c.endpoints.Get(ordinal).GetLookMs() != 0) - count(c.before.endpoints.Get(ordinal).GetLookMs() != 0)
+		c.delta.lens.agenda += count(c.awaits.Get(ordinal).UntilMs != 0) - count(c.before.awaits.Get(ordinal).UntilMs != 0)
 	}
 }
 

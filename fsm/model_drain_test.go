@@ -295,6 +295,13 @@ func (m *model) doKept(op *logv1.Op) (legal, known bool) {
 		_, held := p.held[o.ReleaseVersion.GetVersion()]
 		delete(p.held, o.ReleaseVersion.GetVersion())
 		return held, true
+	case *logv1.Op_AwaitVersion:
+		p, until := m.poolNamed(o.AwaitVersion), o.AwaitVersion.GetUntilMs()
+		if p == nil || until != 0 && (o.AwaitVersion.GetVersion() == 0 || until <= m.clockMs) {
+			return false, true
+		}
+		p.await = Await{o.AwaitVersion.GetVersion(), until}
+		return true, true
 	case *logv1.Op_RememberDrain:
 		p, d := m.poolNamed(o.RememberDrain), o.RememberDrain
 		if p == nil || d.GetKey() == "" {

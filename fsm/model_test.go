@@ -34,7 +34,8 @@ type modelPool struct {
 	delayMs, periodMs int64
 	bucket            modelBucket
 	rollouts          []*modelRollout
-	held              map[uint32]string     // versions, and why
+	held              map[uint32]string // versions, and why
+	await             Await
 	kept              map[string]*modelKept // drains by key
 }
 
@@ -312,6 +313,9 @@ func (m *model) queue(pool string, version uint32) []string {
 		waitFor := false // is there a runner at the floor or above that it should wait for?
 		for _, r := range m.runners {
 			waitFor = waitFor || r.namespace+"/"+r.pool == pool && r.end == "" && r.drain.cause == 0 && r.version >= a.floor
+		}
+		if await := m.pools[pool].await; a.floor <= await.Version {
+			waitFor = await.UntilMs > 0
 		}
 		if version >= a.floor || !waitFor {
 			ids = append(ids, id)

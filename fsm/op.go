@@ -98,6 +98,8 @@ func (tx *Tx) apply(op *logv1.Op) Result {
 		return tx.rememberDrain(o.RememberDrain)
 	case *logv1.Op_ForgetDrain:
 		return tx.forgetDrain(o.ForgetDrain)
+	case *logv1.Op_AwaitVersion:
+		return tx.awaitVersion(o.AwaitVersion)
 	case *logv1.Op_PlanEvictions:
 		return tx.planEvictions(o.PlanEvictions)
 	case *logv1.Op_EvictActor:

@@ -236,6 +236,7 @@ func (tx *Tx) forgetPool(op *logv1.ForgetPool) Result {
 	}
 	tx.putBucket(p, Bucket{})
 	tx.listServerless(&Pool{ordinal: p.ordinal, ID: p.ID})
+	tx.setAwait(p, Await{})
 	tx.releaseVersions(p)
 	tx.forgetDrains(p)
 	tx.idlePools.Delete(p.idleKey())

@@ -21,8 +21,8 @@ func queueLess(a, b queueKey) bool {
 // FirstPending returns the pending actor of a pool that has waited longest among those that may go to a runner of the given
 // version; nil: there is none.
 //
-// An actor goes to a version lower than the one it last ran on only if no runner of that version or newer is registered that
-// neither ended nor drains (the floor). There are few distinct floors in a pool, so that one look-up for each finds the first.
+// An actor goes to a version lower than the one it last ran on only if its floor does not bind it. There are few distinct floors in a pool,
+// so that one look-up for each finds the first.
 func (s *State) FirstPending(p *Pool, version uint32) *Actor {
 	var first *queueKey
 	from := queueKey{pool: p.ordinal}
@@ -46,8 +46,14 @@ func (s *State) FirstPending(p *Pool, version uint32) *Actor {
 }
 
 // FloorBinds reports whether an actor with a floor waits rather than go to a version: the version is below its floor, and a runner at the
-// floor or above is registered that neither ended nor drains.
+// floor or above is registered that neither ended nor drains, or has gone a short while ago. What the pool awaits says when that ends.
 func (s *State) FloorBinds(p *Pool, floor, version uint32) bool {
+	if version >= floor {
+		return false
+	}
+	if await := s.Await(p); floor <= await.Version {
+		return await.Awaits(floor)
+	}
 	newest, some := s.NewestVersion(p)
-	return version < floor && some && newest >= floor
+	return some && newest >= floor
 }

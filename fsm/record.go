@@ -112,22 +112,22 @@ func (s *State) poolPositions() []uint32 {
 
 func (s *State) yieldPools(yield yieldRecord) bool {
 	for p := range s.poolsInOrder() {
-		if !yield(poolRecord(p, s.buckets.Get(p.ordinal), s.endpoints.Get(p.ordinal), s.HeldVersions(p))) {
+		if !yield(poolRecord(p, s.buckets.Get(p.ordinal), s.endpoints.Get(p.ordinal), s.Await(p), s.HeldVersions(p))) {
 			return false
 		}
 	}
 	return true
 }
 
-func poolRecord(p *Pool, b Bucket, e *logv1.Endpoint, held iter.Seq[*HeldVersion]) *logv1.Record {
+func poolRecord(p *Pool, b Bucket, e *logv1.Endpoint, await Await, held iter.Seq[*HeldVersion]) *logv1.Record {
 	var versions []*logv1.HeldVersionRecord
 	for h := range held {
 		versions = append(versions, &logv1.HeldVersionRecord{Version: h.Version, Reason: h.Reason, StartWallMs: h.StartWall})
 	}
 	return &logv1.Record{Record: &logv1.Record_Pool{Pool: &logv1.PoolRecord{
-		HeldVersions: versions,
-		Endpoint:     e,
-		NamespaceId:  p.ID.Namespace[:], Name: p.ID.Name, Config: p.Config, AutoCreated: p.AutoCreated, Bucket: &logv1.BucketRecord{
+		HeldVersions: versions, AwaitVersion: await.Version, AwaitUntilMs: await.UntilMs,
+		Endpoint:    e,
+		NamespaceId: p.ID.Namespace[:], Name: p.ID.Name, Config: p.Config, AutoCreated: p.AutoCreated, Bucket: &logv1.BucketRecord{
 			Nanos: b.Nanos, AtMs: b.AtMs, Emptying: b.Emptying,
 			WindowFromMs: b.WindowFromMs, WindowTurns: b.WindowTurns, WindowRateMicros: b.WindowRateMicros,
 		},

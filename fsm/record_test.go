@@ -141,6 +141,7 @@ type world struct {
 	namespace *Namespace
 	pool      *Pool
 	bucket    Bucket
+	await     Await
 	runner    *Runner
 	actor     *Actor
 	rollout   *Rollout
@@ -164,6 +165,8 @@ func drawWorld(t *rapid.T) world {
 	fill(t, &w.bucket, "WindowTurns", "WindowRateMicros")
 	w.bucket.WindowTurns, w.bucket.WindowRateMicros = rapid.Uint32Range(1, MaxWindowTurns).Draw(t, "turns"), rapid.Uint64Range(1, MaxEvictionRateMicros).Draw(t, "rate")
 	tx.putBucket(w.pool, w.bucket)
+	fill(t, &w.await)
+	tx.setAwait(w.pool, w.await)
 
 	fill(t, w.runner, "Number", "Slots", "Pool", "Held", "Stopping", "Promised", "pool")
 	w.runner.Number, w.runner.Slots = rapid.Uint32Range(2, 50).Draw(t, "number"), rapid.Uint32Range(1, MaxSlots).Draw(t, "slots")
@@ -251,7 +254,7 @@ var (
 	recordedFields = []string{
 		"index", "epoch", "base", "clockMs", "wallMs", "cluster", "leader", "settings", "actorSeq", "queueSeq", "runnerSeq", "rolloutSeq", "requestSeq", "seenMs",
 		"requests", "endpoints", "namespaces", "pools", "buckets", "runners", "seen", "actors", "longParts", "orphans", "outcomes", "longOutcomes", "rollouts",
-		"drainSeq", "heldVersions", "keptDrains",
+		"drainSeq", "heldVersions", "keptDrains", "awaits",
 	}
 	derivedFields = []string{
 		"namespaceCount", "namespacesByName", "namespacesByID", "poolOrdinals", "idlePools", "poolStats", "poolsByName", "versions",
@@ -293,6 +296,7 @@ func TestEveryFieldSurvivesASnapshot(t *testing.T) {
 		expectRow(t, w.namespace, restored.NamespaceByID(w.namespace.ID), "ordinal")
 		expectRow(t, w.pool, restored.Pool(w.pool.ID), "ordinal", "namespace")
 		expectSame(t, "the pool's bucket", w.bucket, restored.buckets.Get(restored.Pool(w.pool.ID).ordinal))
+		expectSame(t, "what the pool awaits", w.await, restored.Await(restored.Pool(w.pool.ID)))
 		runner := restored.RunnerByNumber(w.runner.Number)
 		expectRow(t, w.runner, runner, "pool")
 		expectSame(t, "seen", s.seen.Get(w.runner.Number), restored.seen.Get(w.runner.Number))
@@ -401,6 +405,8 @@ func TestRestorerRefuses(t *testing.T) {
 		p.GetPool().Bucket = b
 		return []*logv1.Record{{Record: &logv1.Record_State{State: &logv1.StateRecord{}}}, ns("a", 1), p}
 	}
+	waiting := pool("p", 1)
+	waiting.GetPool().AwaitUntilMs = 5
 	outcome := func(key string) *logv1.Record {
 		return &logv1.Record{Record: &logv1.Record_Outcome{Outcome: &logv1.OutcomeRecord{Key: key}}}
 	}
@@ -489,6 +495,7 @@ func TestRestorerRefuses(t *testing.T) {
 		{"a window that is too great", bucket(&logv1.BucketRecord{WindowTurns: MaxWindowTurns + 1, WindowRateMicros: 1}), "a window of 10001 turns"},
 		{"a window without a rate", bucket(&logv1.BucketRecord{WindowTurns: 1}), "a window of 1 turns for a rate of 0"},
 		{"a window that is too fast", bucket(&logv1.BucketRecord{WindowTurns: 1, WindowRateMicros: MaxEvictionRateMicros + 1}), "a window of 1 turns"},
+		{"a wait for no version", []*logv1.Record{state(), ns("a", 1), waiting}, "awaits no version until 5"},
 		{"a bucket of the future", bucket(futureBucket), "BucketRecord has the field 15,"},
 		{"unknown eviction flags", actorAfter(func(a *logv1.ActorRecord) { a.Eviction = 8 }), "the eviction flags 8"},
 		{"a promise to one that runs", actorAfter(func(a *logv1.ActorRecord) { a.Phase, a.Runner, a.Promise = uint32(Running), 1, 1 }), "running with a slot promised on runner 1"},

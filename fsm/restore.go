@@ -207,6 +207,11 @@ func (r *Restorer) addPool(rec *logv1.PoolRecord) error {
 		}
 		r.tx.setEndpoint(p, rec.GetEndpoint())
 	}
+	if await := (Await{rec.GetAwaitVersion(), rec.GetAwaitUntilMs()}); await.Version == 0 && await.UntilMs != 0 {
+		return fmt.Errorf("the pool %q awaits no version until %d", p.ID.Name, await.UntilMs)
+	} else if await != (Await{}) {
+		r.tx.setAwait(p, await)
+	}
 	r.pools = append(r.pools, p)
 	return r.holdVersions(p, rec.GetHeldVersions())
 }

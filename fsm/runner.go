@@ -86,6 +86,11 @@ func (r *Runner) Placeable() bool { return r.End == NotEnded && r.Connected && !
 // registered tells whether its version counts as present in the pool.
 func (r *Runner) registered() bool { return r.End == NotEnded && !r.Draining() }
 
+// leaving tells whether it gives up its actors of its own accord, or because its time is over.
+func (r *Runner) leaving() bool {
+	return r.End == NotEnded && (r.Drain.Cause == DrainShutdown || r.Drain.Cause == DrainRequestEnd)
+}
+
 type runnerKeyKey struct {
 	pool   uint32
 	key    string

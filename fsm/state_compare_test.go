@@ -209,6 +209,11 @@ func (w *walk) compareDue() {
 			}
 		}
 	}
+	for name, p := range m.pools {
+		if at := p.await.UntilMs; at != 0 && at <= m.clockMs {
+			want = append(want, fmt.Sprint(at, " wait of ", name))
+		}
+	}
 	last := int64(0)
 	for _, d := range s.Due(1000) {
 		if d.AtMs < last {
@@ -218,6 +223,8 @@ func (w *walk) compareDue() {
 		switch {
 		case d.Actor != nil:
 			got = append(got, fmt.Sprint(d.AtMs, " ", textOf(ID(d.Actor.ID))))
+		case d.Kind == DueAwait:
+			got = append(got, fmt.Sprint(d.AtMs, " wait of ", textOf(ID(d.Pool.ID.Namespace)), "/", d.Pool.ID.Name))
 		case d.Rollout != nil:
 			got = append(got, fmt.Sprint(d.AtMs, " rollout ", d.Rollout.ID))
 		default:

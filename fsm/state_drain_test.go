@@ -71,7 +71,7 @@ func (w *walk) comparePace(pool string, p *Pool) {
 			startMs: r.StartMs, endMs: r.EndMs, moved: int(r.Moved), lost: int(r.Lost), left: int(r.Left), waitMs: r.WaitMs,
 		}, r.Moving))
 	}
-	want, got = append(want, fmt.Sprint(mp.held)), append(got, fmt.Sprint(heldOf(s, p)))
+	want, got = append(want, fmt.Sprint(mp.held, mp.await)), append(got, fmt.Sprint(heldOf(s, p), s.Await(p)))
 	for _, key := range slices.Sorted(maps.Keys(mp.kept)) {
 		want = append(want, fmt.Sprintf("%s %+v", key, *mp.kept[key]))
 	}
@@ -250,6 +250,7 @@ func (w *walk) drawDrain(pick func(string, ...string) string, oneOf func(string,
 	if evenly(t, "what outlives a runner", 10) == 0 {
 		version, key := pick("held version", "1", "2"), pick("kept key", "x", "y", "z", "")
 		return pick("kept", "hold-version reason=bad version="+version, "release-version version="+version, "forget-drain key="+key,
+			fmt.Sprint("await-version version=", pick("awaited", "0", "1", "2", "3"), " until=", pick("until", "0", fmt.Sprint(ahead("until when", 0, 1, 5_000, 20_000)))),
 			fmt.Sprint("remember-drain key=", key, " version=", version, " reason=disk deadline=", ahead("kept deadline", 0, 5_000), pick("keep", "", " keep"), pick("finished", "", " finished"))) + pool
 	}
 	op := evenly(t, "op of a drain", 25)

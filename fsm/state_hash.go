@@ -108,6 +108,9 @@ var hashedTables = []struct {
 			}
 		}
 	}},
+	{"awaits", func(s *State) iter.Seq[StateHash] {
+		return hashesOf(1, s.poolOrdinals.next, func(i uint32) StateHash { return s.awaits.Get(i).hash(s.poolSeed(i)) })
+	}},
 	{"heldVersions", func(s *State) iter.Seq[StateHash] {
 		return func(yield func(StateHash) bool) {
 			for k := range s.heldVersions.All() {
@@ -178,6 +181,7 @@ const (
 	hashEndpoint
 	hashHeldVersion
 	hashKeptDrain
+	hashAwait
 )
 
 // Odd constants without a pattern.
@@ -474,6 +478,17 @@ func (h *HeldVersion) hash(pool StateHash) StateHash {
 	p.text(&h.Reason)
 	number(&p, &h.StartWall)
 	return p.hash(hashHeldVersion, pool)
+}
+
+func (a Await) hash(pool StateHash) StateHash {
+	if a == (Await{}) {
+		return StateHash{}
+	}
+	var room [formRoom]byte
+	p := packing{bit: 1, out: room[:0]}
+	number(&p, &a.Version)
+	number(&p, &a.UntilMs)
+	return p.hash(hashAwait, pool)
 }
 
 func (d *KeptDrain) hash(pool StateHash) StateHash {

@@ -62,6 +62,7 @@ func TestEveryFieldOfARowIsInTheStateHash(t *testing.T) {
 		everyFieldCounts(t, &Request{}, func(r *Request) StateHash { return r.hash(pool) })
 		everyFieldCounts(t, &Rollout{}, func(r *Rollout) StateHash { return r.hash(pool) })
 		everyFieldCounts(t, &HeldVersion{}, func(h *HeldVersion) StateHash { return h.hash(pool) })
+		everyFieldCounts(t, &Await{}, func(a *Await) StateHash { return a.hash(pool) })
 		everyFieldCounts(t, &KeptDrain{}, func(d *KeptDrain) StateHash { return d.hash(pool) })
 		everyFieldCounts(t, &orphanKey{}, func(k *orphanKey) StateHash { return k.hash() })
 		everyFieldCounts(t, &outcomeRow{}, func(r *outcomeRow) StateHash { r.size = smallOutcome; return r.hash("") })

@@ -255,6 +255,9 @@ func (s *story) showPool(name string) string {
 	l.add("evictable", stats.Evictable, stats.Evictable == 0)
 	l.add("named", stats.Named, stats.Named == 0)
 	l.add("unreceived", stats.Unreceived, stats.Unreceived == 0)
+	if await := s.view.Await(p); await != (Await{}) {
+		fmt.Fprintf(&l, "\n  awaits version %d until %d", await.Version, await.UntilMs)
+	}
 	for h := range s.view.HeldVersions(p) {
 		fmt.Fprintf(&l, "\n  holds version %d: %s", h.Version, h.Reason)
 	}

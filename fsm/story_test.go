@@ -286,7 +286,7 @@ func (s *story) due() string {
 	kinds := []string{
 		"stop without report", "start without report", "silent or ended runner", "deadline of a drain", "turn",
 		"end of the wait for a rollout", "forget actor", "forget runner", "forget rollout", "request", "look at the endpoint",
-		"forget drain",
+		"forget drain", "end of the wait for a version",
 	}
 	var out []string
 	for _, due := range s.view.Due(100) {

@@ -72,6 +72,7 @@ type State struct {
 	idleRunners     table.Index[idleRunnerKey]
 	serverlessPools table.Index[uint32] // ordinals
 	requestsIndex   uint64              // of the last entry that changed a request
+	awaits          table.Rows[Await]   // by pool
 	heldVersions    table.Index[heldVersionKey]
 	keptDrains      table.Index[keptDrainKey]
 	keptDrainsBySeq table.Index[keptDrainSeqKey]
@@ -220,7 +221,7 @@ func (s *State) clone() State {
 	c.requestOrdinals, c.endpoints, c.idleRunners = s.requestOrdinals.clone(), s.endpoints.Clone(), s.idleRunners.Clone()
 	c.serverlessPools = s.serverlessPools.Clone()
 	c.delays, c.moved, c.heard, c.looks, c.lookAt = s.delays.Clone(), s.moved.Clone(), s.heard.Clone(), s.looks.Clone(), s.lookAt.Clone()
-	c.heldVersions, c.keptDrains = s.heldVersions.Clone(), s.keptDrains.Clone()
+	c.awaits, c.heldVersions, c.keptDrains = s.awaits.Clone(), s.heldVersions.Clone(), s.keptDrains.Clone()
 	c.keptDrainsBySeq, c.keptDrainCount = s.keptDrainsBySeq.Clone(), s.keptDrainCount.Clone()
 	c.named, c.turns, c.unreceived = s.named.Clone(), s.turns.Clone(), s.unreceived.Clone()
 	c.endedRunners, c.endedRunnerCount = s.endedRunners.Clone(), s.endedRunnerCount.Clone()

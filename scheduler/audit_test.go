@@ -190,6 +190,9 @@ func mayUse(s *fsm.State, a *fsm.Actor, r *fsm.Runner) bool {
 	if r.Version >= a.FloorVersion {
 		return true
 	}
+	if await := s.Await(s.RunnerPool(r)); a.FloorVersion <= await.Version {
+		return await.UntilMs == 0 // its time is over
+	}
 	for other := range runnersOf(s, r.Pool) {
 		if other.Version >= a.FloorVersion && other.End == fsm.NotEnded && !other.Draining() {
 			return false

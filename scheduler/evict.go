@@ -208,7 +208,6 @@ func movable(st *fsm.State, p *fsm.Pool, r *fsm.Runner, a *fsm.Actor) bool {
 // room is where actors of a pool may be moved: the one runner that would be chosen next, if no pending actor may use it.
 type room struct {
 	runner *fsm.Runner // nil: there is no room
-	newest uint32      // highest version that is registered
 }
 
 // roomIn finds the room of a pool. Among equals the seed says which.
@@ -217,8 +216,7 @@ func roomIn(st *fsm.State, p *fsm.Pool, seed uint32) room {
 		if to.Draining() || st.FirstPending(p, to.Version) != nil {
 			break
 		}
-		newest, _ := st.NewestVersion(p) // to is registered: there is one
-		return room{runner: to, newest: newest}
+		return room{runner: to}
 	}
 	return room{}
 }
@@ -228,11 +226,11 @@ func (to room) takes(st *fsm.State, next outlook) bool {
 	if to.runner == nil {
 		return false
 	}
-	floor := next.actor.FloorVersion
-	if open := st.OpenRollout(st.RunnerPool(next.runner)); open != nil && next.runner.Drain.Cause == fsm.DrainNewerVersion {
+	p, floor := st.RunnerPool(next.runner), next.actor.FloorVersion
+	if open := st.OpenRollout(p); open != nil && next.runner.Drain.Cause == fsm.DrainNewerVersion {
 		floor = max(floor, open.Version)
 	}
-	return to.runner.Version >= floor || to.newest < floor
+	return !st.FloorBinds(p, floor, to.runner.Version)
 }
 
 // may tells whether an eviction that is due may happen: there is room, or none is asked for.

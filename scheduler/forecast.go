@@ -58,6 +58,9 @@ func foretell(v *fsm.View, pool fsm.PoolID, far reach, setUp func(*fsm.Tx)) fore
 			f.endMs = at
 		}
 		s.endWait(p)
+		if until := s.tx.Await(p).UntilMs; until != 0 && until <= at {
+			s.awaitOver(p)
+		}
 		s.rollouts()
 		s.drain()
 		s.evictPool(tx.Pool(pool))
@@ -84,6 +87,9 @@ func foretell(v *fsm.View, pool fsm.PoolID, far reach, setUp func(*fsm.Tx)) fore
 			}
 			if waits > at {
 				next = min(next, waits)
+			}
+			if until := v.Await(v.Pool(pool)).UntilMs; until > at {
+				next = min(next, until)
 			}
 			if next == math.MaxInt64 {
 				f.view, f.left, f.blocked = v, outdatedActors(v, v.Pool(pool)), true

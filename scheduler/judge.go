@@ -40,6 +40,8 @@ func (s *step) judge() {
 			s.requestDue(d.Request)
 		case fsm.DueEndpoint:
 			s.endpointDue(d.Pool)
+		case fsm.DueAwait:
+			s.awaitOver(d.Pool)
 		case fsm.DueForgetRunner:
 			s.forgetRunner(d.Runner)
 		}
@@ -142,6 +144,7 @@ func (s *step) lost(r *fsm.Runner) {
 
 // endRunner ends a runner that has given up everything, or will never say so.
 func (s *step) endRunner(r *fsm.Runner) {
+	s.noteLeft(r)
 	s.do(&logv1.Op{Op: &logv1.Op_EndRunner{EndRunner: &logv1.EndRunner{RunnerId: r.ID[:]}}})
 	s.endedRunners = append(s.endedRunners, s.tx.RunnerNamespace(r))
 	s.runnerLeft(r)

@@ -1,6 +1,8 @@
 package scheduler
 
 import (
+	"slices"
+
 	"github.com/callboard/callboard/fsm"
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 )
@@ -43,9 +45,16 @@ func (s *step) place() {
 	for _, p := range pools {
 		s.look(p)
 	}
+	s.placeInTurns(pools)
+	for _, p := range pools {
+		s.awaitRoom(p)
+	}
+}
+
+func (s *step) placeInTurns(pools []*fsm.Pool) {
 	if n := uint32(len(pools)); n > maxPlacedPerStep/placedPerTurn {
 		first := s.drawUint32() % n
-		pools = append(pools[first:], pools[:first]...)
+		pools = append(slices.Clone(pools[first:]), pools[:first]...)
 	}
 	for len(pools) > 0 {
 		var more []*fsm.Pool
@@ -145,6 +154,13 @@ func (s *step) give(p *fsm.Pool, a *fsm.Actor, chosen, runnerUp *fsm.Runner, rul
 	stats := s.tx.PoolStats(p)
 	if chosen.Draining() && p.WindowSize() > 0 {
 		s.out.Unfinished = true // as a last resort: it has to be given a turn
+	}
+	s.noteBelow(a, chosen)
+	if await := s.tx.Await(p); await.Version != 0 && chosen.Version >= await.Version {
+		if s.tookNewer == nil {
+			s.tookNewer = map[fsm.PoolID]bool{}
+		}
+		s.tookNewer[p.ID] = true
 	}
 	decision := &logv1.Decision{
 		InPool: stats.Runners, Eligible: stats.Candidates, Newest: s.tx.RegisteredAt(p, chosen.Version),

@@ -16,6 +16,7 @@ func (s *step) rollouts() {
 	for _, p := range s.tx.DirtyPools() {
 		s.drainHeld(p)
 		s.callOff(p)
+		s.awaitLeft(p)
 		s.rollOut(p)
 		s.warnAllOut(p)
 	}

@@ -150,6 +150,11 @@ type step struct {
 	looked   []*fsm.Pool // serverless ones whose need may have changed
 	joins    []join
 
+	left      map[fsm.PoolID]uint32 // the highest version of the runners that ended of their own accord
+	tookNewer map[fsm.PoolID]bool   // where an actor went to a version that others wait for
+	below     map[fsm.PoolID]*below // actors that go below the version of their saved state
+	belows    []*below              // in the order of their pools
+
 	disbelieved uint32 // number of the runner that named nonsense last
 }
 
@@ -209,6 +214,7 @@ func (s *step) admit(in Input) {
 
 // finish forgets what is old and says when there is work again.
 func (s *step) finish(in Input) Output {
+	s.warnBelow()
 	s.forget()
 	s.out.WakeMs = s.wake(in)
 	return s.out

@@ -139,6 +139,15 @@ func (w *world) runnerOpText(op *logv1.Op) string {
 		return fmt.Sprintf("hold version %d of %s", o.HoldVersion.GetVersion(), o.HoldVersion.GetPool())
 	case *logv1.Op_ReleaseVersion:
 		return fmt.Sprintf("release version %d of %s", o.ReleaseVersion.GetVersion(), o.ReleaseVersion.GetPool())
+	case *logv1.Op_AwaitVersion:
+		switch a := o.AwaitVersion; {
+		case a.GetVersion() == 0:
+			return "no version is awaited in " + a.GetPool()
+		case a.GetUntilMs() == 0:
+			return fmt.Sprintf("no longer wait for version %d in %s", a.GetVersion(), a.GetPool())
+		default:
+			return fmt.Sprintf("await version %d in %s until %s", a.GetVersion(), a.GetPool(), seconds(a.GetUntilMs()))
+		}
 	case *logv1.Op_RememberDrain:
 		d := o.RememberDrain
 		text := fmt.Sprintf("keep the drain of %s v%d", d.GetKey(), d.GetVersion())

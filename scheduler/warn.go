@@ -22,6 +22,7 @@ const (
 	WarnKeep             = "keep_on_lease_lost"
 	WarnNotBelieved      = "generation_not_believed"
 	WarnAllOut           = "all_runners_out"
+	WarnBelowSaved       = "below_saved_version"
 	versionIsStartWithin = 5 // seconds
 	risingRollouts       = 3
 	risingWithinMs       = 10 * 60_000
@@ -111,5 +112,38 @@ func (s *step) warnRising(p *fsm.Pool, version uint32) {
 		s.warn(WarnVersionsRising,
 			"the newest version of pool %q has risen %d times within %d minutes: is a value of the moment used as version? Every rise moves every actor",
 			p.ID.Name, n, risingWithinMs/60_000)
+	}
+}
+
+// noteBelow notes that an actor starts on a version below the one that wrote its saved state.
+func (s *step) noteBelow(a *fsm.Actor, r *fsm.Runner) {
+	if a.SavedVersion <= r.Version || a.Saved == "" {
+		return
+	}
+	if s.below == nil {
+		s.below = map[fsm.PoolID]*below{}
+	}
+	b := s.below[r.Pool]
+	if b == nil {
+		b = &below{pool: r.Pool.Name, first: a.ID}
+		s.below[r.Pool] = b
+		s.belows = append(s.belows, b)
+	}
+	b.actors, b.version, b.saved = b.actors+1, r.Version, max(b.saved, a.SavedVersion)
+}
+
+// below is the lives of a pool that start in one Step on a version below that of their saved state.
+type below struct {
+	pool           string
+	first          fsm.ActorID
+	actors         int
+	version, saved uint32
+}
+
+// warnBelow says so, once for all of a pool.
+func (s *step) warnBelow() {
+	for _, b := range s.belows {
+		s.warn(WarnBelowSaved, "%s of pool %q, %s first, go to version %d with state that version %d saved: can the older code read it?",
+			counted(b.actors, "actor"), b.pool, b.first, b.version, b.saved)
 	}
 }

@@ -32,7 +32,7 @@ func newEvents(log *slog.Logger, registry prometheus.Registerer) *events {
 		raised: prometheus.NewCounter(prometheus.CounterOpts{Name: "callboard_generations_raised_total", Help: "Generations that a runner named and the state did not know, so that the next one is above them."}),
 		warned: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "callboard_warnings_total",
-			Help: "Requests and runners that were accepted and are probably not meant, by what is odd: drain_turned_on, version_not_configured, version_is_start_time, versions_rising, keep_on_lease_lost, generation_not_believed, all_runners_out.",
+			Help: "Requests and runners that were accepted and are probably not meant, by what is odd: drain_turned_on, version_not_configured, version_is_start_time, versions_rising, keep_on_lease_lost, generation_not_believed, all_runners_out, below_saved_version.",
 		}, []string{"warning"}),
 		placed: prometheus.NewCounter(prometheus.CounterOpts{Name: "callboard_actors_placed_total", Help: "Actors given to runners."}),
 	}

@@ -202,7 +202,7 @@ func TestAnActorWaitsForItsVersion(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if m := get(t, api, a.GetActorId()); !strings.Contains(m.GetReason(), "waits for a slot on version 2 or newer") {
+	if m := get(t, api, a.GetActorId()); m.GetReasonCode() != "awaiting_newer_version" || !strings.Contains(m.GetReason(), "it last ran on version 2") {
 		t.Errorf("%v: %q", m.GetState(), m.GetReason())
 	}
 }
@@ -321,5 +321,38 @@ func TestClusterInShort(t *testing.T) {
 	if err != nil || got.GetLeader() != "n1" || got.GetLiveActors() != 2 || got.GetPendingActors() != 1 || got.GetConnectedRunners() != 1 ||
 		got.GetTotalSlots() != 1 || got.GetFreeSlots() != 0 || len(got.GetPeers()) != 3 || got.GetIndex() == 0 || got.GetClusterId() == "" {
 		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// TestWhoAwaitsANewerVersionSaysSo: the only runner of the newer version shuts down. Who ran there waits, says for what and until when, and goes
+// to the older version then.
+func TestWhoAwaitsANewerVersionSaysSo(t *testing.T) {
+	e, api := newAPI(1)
+	newer := e.AddRunner("p", "newer", 2, 1)
+	id := create(t, api, "a", "").GetActorId()
+	e.ReportRunning()
+	view, err := e.View(t.Context(), callboardv1.Consistency_CONSISTENCY_STALE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns := view.Namespace("default").ID
+	e.Do(
+		&logv1.Op{Op: &logv1.Op_StartDrain{StartDrain: &logv1.StartDrain{RunnerId: newer[:], Cause: uint32(fsm.DrainShutdown)}}},
+		&logv1.Op{Op: &logv1.Op_AwaitVersion{AwaitVersion: &logv1.AwaitVersion{NamespaceId: ns[:], Pool: "p", Version: 2, UntilMs: view.ClockMs() + 15_000}}},
+	)
+	e.ReportStopped()
+	e.Advance(1)
+	a := get(t, api, id)
+	if a.GetReasonCode() != "awaiting_newer_version" || !strings.Contains(a.GetReason(), "it last ran on version 2, and no runner of that version or newer in pool p takes actors") ||
+		a.GetNextChangeTs() == 0 || !strings.HasPrefix(a.GetNextChange(), "unless a runner of a newer version") {
+		t.Errorf("%v", a)
+	}
+	answer, err := api.Actors().Explain(t.Context(), &callboardv1.ExplainRequest{Namespace: "default", ActorId: id})
+	if steps := strings.Join(answer.GetSteps(), "\n"); err != nil || answer.GetNextChangeTs() != a.GetNextChangeTs() || !strings.Contains(steps, "goes lower only when no runner of that version or newer has taken actors for a while") {
+		t.Errorf("%v %v", answer, err)
+	}
+	e.Advance(15_000)
+	if a := get(t, api, id); a.GetReasonCode() != "" || a.GetRunnerId() == "" {
+		t.Errorf("15 s later: %v", a)
 	}
 }

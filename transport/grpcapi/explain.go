@@ -87,7 +87,7 @@ func (e *explanation) steps(m *callboardv1.Actor) []string {
 				held.Version, clockTime(held.StartWall), e.pool.ID.Name, held.Version))
 		}
 		if a.FloorVersion > 0 {
-			steps = append(steps, fmt.Sprintf("it last ran on version %d and goes lower only when no runner of that version or newer is registered", a.FloorVersion))
+			steps = append(steps, fmt.Sprintf("it last ran on version %d and goes lower only when no runner of that version or newer has taken actors for a while", a.FloorVersion))
 		}
 	}
 	if r := e.view.RunnerByNumber(a.Runner); a.Runner != 0 && r != nil && r.Draining() {

@@ -19,8 +19,13 @@ func (r *actorReader) reason(a *fsm.Actor) reason {
 		if unserved := whyUnserved(r.view, r.view.ActorPool(a)); unserved.code != "" && !a.Paced() {
 			return unserved
 		}
-		pool := r.view.ActorPool(a).ID.Name
-		return r.census(r.view.ActorNamespace(a)).pool(pool).whyPending(a, pool)
+		pool := r.view.ActorPool(a)
+		count := r.census(r.view.ActorNamespace(a)).pool(pool.ID.Name)
+		if until := awaitedUntil(r.view, a); until != 0 && count.newestFree < a.FloorVersion {
+			return reason{"awaiting_newer_version", fmt.Sprintf("it last ran on version %d, and no runner of that version or newer in pool %s takes actors: "+
+				"it waits for one until %s, and then goes to an older version", a.FloorVersion, pool.ID.Name, clockTime(until))}
+		}
+		return count.whyPending(a, pool.ID.Name)
 	case fsm.BackingOff:
 		return whyBackingOff(r.view, a)
 	case fsm.Stopping:
@@ -28,6 +33,15 @@ func (r *actorReader) reason(a *fsm.Actor) reason {
 	default:
 		return reason{}
 	}
+}
+
+// awaitedUntil returns the wall clock until which an actor in the queue waits for a runner of a version that is not below its floor; 0: it does
+// not, or for as long as it takes.
+func awaitedUntil(v *fsm.View, a *fsm.Actor) int64 {
+	if await := v.Await(v.ActorPool(a)); a.Phase == fsm.Pending && !a.Paced() && await.Awaits(a.FloorVersion) {
+		return v.WallAt(await.UntilMs)
+	}
+	return 0
 }
 
 // whyPending says in one sentence why an actor waits, and what would help.
@@ -112,7 +126,10 @@ func nextChange(v *fsm.View, a *fsm.Actor) (atMs int64, what string) {
 		}
 		return 0, "nothing happens by itself: wake it"
 	case fsm.Pending:
-		return nextServed(v, v.ActorPool(a))
+		if until := awaitedUntil(v, a); until != 0 {
+			return until, "unless a runner of a newer version takes it first, it goes to an older one"
+		}
+		return 0, "whatever frees a slot that it may use starts it"
 	case fsm.Destroyed:
 		return v.WallAt(a.DueMs), "it is forgotten"
 	default:

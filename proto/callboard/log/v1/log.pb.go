@@ -258,6 +258,7 @@ type Op struct {
 	//	*Op_ReleaseVersion
 	//	*Op_RememberDrain
 	//	*Op_ForgetDrain
+	//	*Op_AwaitVersion
 	//	*Op_CreateActor
 	//	*Op_AssignActor
 	//	*Op_EnqueueActor
@@ -542,6 +543,15 @@ func (x *Op) GetForgetDrain() *ForgetDrain {
 	if x != nil {
 		if x, ok := x.Op.(*Op_ForgetDrain); ok {
 			return x.ForgetDrain
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetAwaitVersion() *AwaitVersion {
+	if x != nil {
+		if x, ok := x.Op.(*Op_AwaitVersion); ok {
+			return x.AwaitVersion
 		}
 	}
 	return nil
@@ -926,6 +936,10 @@ type Op_ForgetDrain struct {
 	ForgetDrain *ForgetDrain `protobuf:"bytes,37,opt,name=forget_drain,json=forgetDrain,proto3,oneof"`
 }
 
+type Op_AwaitVersion struct {
+	AwaitVersion *AwaitVersion `protobuf:"bytes,38,opt,name=await_version,json=awaitVersion,proto3,oneof"`
+}
+
 type Op_CreateActor struct {
 	CreateActor *CreateActor `protobuf:"bytes,40,opt,name=create_actor,json=createActor,proto3,oneof"`
 }
@@ -1097,6 +1111,8 @@ func (*Op_ReleaseVersion) isOp_Op() {}
 func (*Op_RememberDrain) isOp_Op() {}
 
 func (*Op_ForgetDrain) isOp_Op() {}
+
+func (*Op_AwaitVersion) isOp_Op() {}
 
 func (*Op_CreateActor) isOp_Op() {}
 
@@ -2848,6 +2864,75 @@ func (x *ReleaseVersion) GetVersion() uint32 {
 	return 0
 }
 
+// AwaitVersion says that actors of a pool which last ran on a version, or a lower one, wait for a runner that takes them there, and until when.
+type AwaitVersion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NamespaceId   []byte                 `protobuf:"bytes,1,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Version       uint32                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`                // 0: none is awaited any more
+	UntilMs       int64                  `protobuf:"varint,4,opt,name=until_ms,json=untilMs,proto3" json:"until_ms,omitempty"` // cluster clock; 0: the wait is over, and they go lower
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitVersion) Reset() {
+	*x = AwaitVersion{}
+	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitVersion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitVersion) ProtoMessage() {}
+
+func (x *AwaitVersion) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitVersion.ProtoReflect.Descriptor instead.
+func (*AwaitVersion) Descriptor() ([]byte, []int) {
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *AwaitVersion) GetNamespaceId() []byte {
+	if x != nil {
+		return x.NamespaceId
+	}
+	return nil
+}
+
+func (x *AwaitVersion) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *AwaitVersion) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *AwaitVersion) GetUntilMs() int64 {
+	if x != nil {
+		return x.UntilMs
+	}
+	return 0
+}
+
 // RememberDrain keeps an operator's drain beyond its runner, under the runner's key; one that was kept under it before is replaced.
 type RememberDrain struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2867,7 +2952,7 @@ type RememberDrain struct {
 
 func (x *RememberDrain) Reset() {
 	*x = RememberDrain{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2879,7 +2964,7 @@ func (x *RememberDrain) String() string {
 func (*RememberDrain) ProtoMessage() {}
 
 func (x *RememberDrain) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[27]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2892,7 +2977,7 @@ func (x *RememberDrain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RememberDrain.ProtoReflect.Descriptor instead.
 func (*RememberDrain) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{27}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RememberDrain) GetNamespaceId() []byte {
@@ -2976,7 +3061,7 @@ type ForgetDrain struct {
 
 func (x *ForgetDrain) Reset() {
 	*x = ForgetDrain{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2988,7 +3073,7 @@ func (x *ForgetDrain) String() string {
 func (*ForgetDrain) ProtoMessage() {}
 
 func (x *ForgetDrain) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[28]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3001,7 +3086,7 @@ func (x *ForgetDrain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetDrain.ProtoReflect.Descriptor instead.
 func (*ForgetDrain) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{28}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ForgetDrain) GetNamespaceId() []byte {
@@ -3034,7 +3119,7 @@ type CancelDrain struct {
 
 func (x *CancelDrain) Reset() {
 	*x = CancelDrain{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3046,7 +3131,7 @@ func (x *CancelDrain) String() string {
 func (*CancelDrain) ProtoMessage() {}
 
 func (x *CancelDrain) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[29]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3059,7 +3144,7 @@ func (x *CancelDrain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelDrain.ProtoReflect.Descriptor instead.
 func (*CancelDrain) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{29}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CancelDrain) GetRunnerId() []byte {
@@ -3079,7 +3164,7 @@ type FinishDrain struct {
 
 func (x *FinishDrain) Reset() {
 	*x = FinishDrain{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3091,7 +3176,7 @@ func (x *FinishDrain) String() string {
 func (*FinishDrain) ProtoMessage() {}
 
 func (x *FinishDrain) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[30]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3104,7 +3189,7 @@ func (x *FinishDrain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishDrain.ProtoReflect.Descriptor instead.
 func (*FinishDrain) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{30}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FinishDrain) GetRunnerId() []byte {
@@ -3129,7 +3214,7 @@ type PlanEvictions struct {
 
 func (x *PlanEvictions) Reset() {
 	*x = PlanEvictions{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3141,7 +3226,7 @@ func (x *PlanEvictions) String() string {
 func (*PlanEvictions) ProtoMessage() {}
 
 func (x *PlanEvictions) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[31]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3154,7 +3239,7 @@ func (x *PlanEvictions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanEvictions.ProtoReflect.Descriptor instead.
 func (*PlanEvictions) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{31}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PlanEvictions) GetNamespaceId() []byte {
@@ -3202,7 +3287,7 @@ type PlannedEviction struct {
 
 func (x *PlannedEviction) Reset() {
 	*x = PlannedEviction{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3214,7 +3299,7 @@ func (x *PlannedEviction) String() string {
 func (*PlannedEviction) ProtoMessage() {}
 
 func (x *PlannedEviction) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[32]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3227,7 +3312,7 @@ func (x *PlannedEviction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedEviction.ProtoReflect.Descriptor instead.
 func (*PlannedEviction) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{32}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PlannedEviction) GetRef() *Ref {
@@ -3257,7 +3342,7 @@ type EvictActor struct {
 
 func (x *EvictActor) Reset() {
 	*x = EvictActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3269,7 +3354,7 @@ func (x *EvictActor) String() string {
 func (*EvictActor) ProtoMessage() {}
 
 func (x *EvictActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[33]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3282,7 +3367,7 @@ func (x *EvictActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictActor.ProtoReflect.Descriptor instead.
 func (*EvictActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{33}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *EvictActor) GetRef() *Ref {
@@ -3325,7 +3410,7 @@ type PauseRollout struct {
 
 func (x *PauseRollout) Reset() {
 	*x = PauseRollout{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3337,7 +3422,7 @@ func (x *PauseRollout) String() string {
 func (*PauseRollout) ProtoMessage() {}
 
 func (x *PauseRollout) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[34]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3350,7 +3435,7 @@ func (x *PauseRollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRollout.ProtoReflect.Descriptor instead.
 func (*PauseRollout) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{34}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PauseRollout) GetNamespaceId() []byte {
@@ -3391,7 +3476,7 @@ type EvictionsReceived struct {
 
 func (x *EvictionsReceived) Reset() {
 	*x = EvictionsReceived{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3403,7 +3488,7 @@ func (x *EvictionsReceived) String() string {
 func (*EvictionsReceived) ProtoMessage() {}
 
 func (x *EvictionsReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[35]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3416,7 +3501,7 @@ func (x *EvictionsReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictionsReceived.ProtoReflect.Descriptor instead.
 func (*EvictionsReceived) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{35}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *EvictionsReceived) GetRefs() []*Ref {
@@ -3438,7 +3523,7 @@ type OpenRollout struct {
 
 func (x *OpenRollout) Reset() {
 	*x = OpenRollout{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3450,7 +3535,7 @@ func (x *OpenRollout) String() string {
 func (*OpenRollout) ProtoMessage() {}
 
 func (x *OpenRollout) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[36]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3463,7 +3548,7 @@ func (x *OpenRollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRollout.ProtoReflect.Descriptor instead.
 func (*OpenRollout) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{36}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *OpenRollout) GetNamespaceId() []byte {
@@ -3499,7 +3584,7 @@ type CloseRollout struct {
 
 func (x *CloseRollout) Reset() {
 	*x = CloseRollout{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3511,7 +3596,7 @@ func (x *CloseRollout) String() string {
 func (*CloseRollout) ProtoMessage() {}
 
 func (x *CloseRollout) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[37]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3524,7 +3609,7 @@ func (x *CloseRollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRollout.ProtoReflect.Descriptor instead.
 func (*CloseRollout) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{37}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CloseRollout) GetNamespaceId() []byte {
@@ -3566,7 +3651,7 @@ type ForgetRollout struct {
 
 func (x *ForgetRollout) Reset() {
 	*x = ForgetRollout{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[38]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3578,7 +3663,7 @@ func (x *ForgetRollout) String() string {
 func (*ForgetRollout) ProtoMessage() {}
 
 func (x *ForgetRollout) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[38]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3591,7 +3676,7 @@ func (x *ForgetRollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetRollout.ProtoReflect.Descriptor instead.
 func (*ForgetRollout) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{38}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ForgetRollout) GetNamespaceId() []byte {
@@ -3626,7 +3711,7 @@ type EndRolloutWait struct {
 
 func (x *EndRolloutWait) Reset() {
 	*x = EndRolloutWait{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[39]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3638,7 +3723,7 @@ func (x *EndRolloutWait) String() string {
 func (*EndRolloutWait) ProtoMessage() {}
 
 func (x *EndRolloutWait) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[39]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3651,7 +3736,7 @@ func (x *EndRolloutWait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndRolloutWait.ProtoReflect.Descriptor instead.
 func (*EndRolloutWait) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{39}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *EndRolloutWait) GetNamespaceId() []byte {
@@ -3683,7 +3768,7 @@ type CreateActor struct {
 
 func (x *CreateActor) Reset() {
 	*x = CreateActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[40]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3695,7 +3780,7 @@ func (x *CreateActor) String() string {
 func (*CreateActor) ProtoMessage() {}
 
 func (x *CreateActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[40]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3708,7 +3793,7 @@ func (x *CreateActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateActor.ProtoReflect.Descriptor instead.
 func (*CreateActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{40}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CreateActor) GetActorId() []byte {
@@ -3775,7 +3860,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[41]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3787,7 +3872,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[41]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3800,7 +3885,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{41}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Decision) GetInPool() uint32 {
@@ -3858,7 +3943,7 @@ type AssignActor struct {
 
 func (x *AssignActor) Reset() {
 	*x = AssignActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[42]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3870,7 +3955,7 @@ func (x *AssignActor) String() string {
 func (*AssignActor) ProtoMessage() {}
 
 func (x *AssignActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[42]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3883,7 +3968,7 @@ func (x *AssignActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignActor.ProtoReflect.Descriptor instead.
 func (*AssignActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{42}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AssignActor) GetRef() *Ref {
@@ -3931,7 +4016,7 @@ type EnqueueActor struct {
 
 func (x *EnqueueActor) Reset() {
 	*x = EnqueueActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[43]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3943,7 +4028,7 @@ func (x *EnqueueActor) String() string {
 func (*EnqueueActor) ProtoMessage() {}
 
 func (x *EnqueueActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[43]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3956,7 +4041,7 @@ func (x *EnqueueActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnqueueActor.ProtoReflect.Descriptor instead.
 func (*EnqueueActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{43}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *EnqueueActor) GetActorId() []byte {
@@ -3975,7 +4060,7 @@ type ActorRunning struct {
 
 func (x *ActorRunning) Reset() {
 	*x = ActorRunning{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[44]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3987,7 +4072,7 @@ func (x *ActorRunning) String() string {
 func (*ActorRunning) ProtoMessage() {}
 
 func (x *ActorRunning) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[44]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4000,7 +4085,7 @@ func (x *ActorRunning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorRunning.ProtoReflect.Descriptor instead.
 func (*ActorRunning) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{44}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ActorRunning) GetRef() *Ref {
@@ -4021,7 +4106,7 @@ type StopActor struct {
 
 func (x *StopActor) Reset() {
 	*x = StopActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[45]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4033,7 +4118,7 @@ func (x *StopActor) String() string {
 func (*StopActor) ProtoMessage() {}
 
 func (x *StopActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[45]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4046,7 +4131,7 @@ func (x *StopActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopActor.ProtoReflect.Descriptor instead.
 func (*StopActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{45}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StopActor) GetRef() *Ref {
@@ -4090,7 +4175,7 @@ type ActorStopped struct {
 
 func (x *ActorStopped) Reset() {
 	*x = ActorStopped{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[46]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4102,7 +4187,7 @@ func (x *ActorStopped) String() string {
 func (*ActorStopped) ProtoMessage() {}
 
 func (x *ActorStopped) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[46]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4115,7 +4200,7 @@ func (x *ActorStopped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorStopped.ProtoReflect.Descriptor instead.
 func (*ActorStopped) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{46}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ActorStopped) GetRef() *Ref {
@@ -4205,7 +4290,7 @@ type SleepActor struct {
 
 func (x *SleepActor) Reset() {
 	*x = SleepActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[47]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4217,7 +4302,7 @@ func (x *SleepActor) String() string {
 func (*SleepActor) ProtoMessage() {}
 
 func (x *SleepActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[47]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4230,7 +4315,7 @@ func (x *SleepActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SleepActor.ProtoReflect.Descriptor instead.
 func (*SleepActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{47}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SleepActor) GetActorId() []byte {
@@ -4250,7 +4335,7 @@ type WakeActor struct {
 
 func (x *WakeActor) Reset() {
 	*x = WakeActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[48]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4262,7 +4347,7 @@ func (x *WakeActor) String() string {
 func (*WakeActor) ProtoMessage() {}
 
 func (x *WakeActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[48]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4275,7 +4360,7 @@ func (x *WakeActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WakeActor.ProtoReflect.Descriptor instead.
 func (*WakeActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{48}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *WakeActor) GetActorId() []byte {
@@ -4302,7 +4387,7 @@ type SetAlarm struct {
 
 func (x *SetAlarm) Reset() {
 	*x = SetAlarm{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[49]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4314,7 +4399,7 @@ func (x *SetAlarm) String() string {
 func (*SetAlarm) ProtoMessage() {}
 
 func (x *SetAlarm) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[49]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4327,7 +4412,7 @@ func (x *SetAlarm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAlarm.ProtoReflect.Descriptor instead.
 func (*SetAlarm) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{49}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SetAlarm) GetActorId() []byte {
@@ -4355,7 +4440,7 @@ type DestroyActor struct {
 
 func (x *DestroyActor) Reset() {
 	*x = DestroyActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[50]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4367,7 +4452,7 @@ func (x *DestroyActor) String() string {
 func (*DestroyActor) ProtoMessage() {}
 
 func (x *DestroyActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[50]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4380,7 +4465,7 @@ func (x *DestroyActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyActor.ProtoReflect.Descriptor instead.
 func (*DestroyActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{50}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *DestroyActor) GetActorId() []byte {
@@ -4406,7 +4491,7 @@ type ForgetActor struct {
 
 func (x *ForgetActor) Reset() {
 	*x = ForgetActor{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[51]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4418,7 +4503,7 @@ func (x *ForgetActor) String() string {
 func (*ForgetActor) ProtoMessage() {}
 
 func (x *ForgetActor) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[51]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4431,7 +4516,7 @@ func (x *ForgetActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetActor.ProtoReflect.Descriptor instead.
 func (*ForgetActor) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{51}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ForgetActor) GetActorId() []byte {
@@ -4451,7 +4536,7 @@ type SaveState struct {
 
 func (x *SaveState) Reset() {
 	*x = SaveState{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[52]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4463,7 +4548,7 @@ func (x *SaveState) String() string {
 func (*SaveState) ProtoMessage() {}
 
 func (x *SaveState) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[52]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4476,7 +4561,7 @@ func (x *SaveState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveState.ProtoReflect.Descriptor instead.
 func (*SaveState) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{52}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *SaveState) GetRef() *Ref {
@@ -4504,7 +4589,7 @@ type RaiseGeneration struct {
 
 func (x *RaiseGeneration) Reset() {
 	*x = RaiseGeneration{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[53]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4516,7 +4601,7 @@ func (x *RaiseGeneration) String() string {
 func (*RaiseGeneration) ProtoMessage() {}
 
 func (x *RaiseGeneration) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[53]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4529,7 +4614,7 @@ func (x *RaiseGeneration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseGeneration.ProtoReflect.Descriptor instead.
 func (*RaiseGeneration) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{53}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RaiseGeneration) GetActorId() []byte {
@@ -4557,7 +4642,7 @@ type RememberOutcome struct {
 
 func (x *RememberOutcome) Reset() {
 	*x = RememberOutcome{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[54]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4569,7 +4654,7 @@ func (x *RememberOutcome) String() string {
 func (*RememberOutcome) ProtoMessage() {}
 
 func (x *RememberOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[54]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4582,7 +4667,7 @@ func (x *RememberOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RememberOutcome.ProtoReflect.Descriptor instead.
 func (*RememberOutcome) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{54}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RememberOutcome) GetKey() string {
@@ -4615,7 +4700,7 @@ type ForgetOutcomes struct {
 
 func (x *ForgetOutcomes) Reset() {
 	*x = ForgetOutcomes{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[55]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4627,7 +4712,7 @@ func (x *ForgetOutcomes) String() string {
 func (*ForgetOutcomes) ProtoMessage() {}
 
 func (x *ForgetOutcomes) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[55]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4640,7 +4725,7 @@ func (x *ForgetOutcomes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetOutcomes.ProtoReflect.Descriptor instead.
 func (*ForgetOutcomes) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{55}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ForgetOutcomes) GetBeforeMs() int64 {
@@ -4671,7 +4756,7 @@ type OpenRequest struct {
 
 func (x *OpenRequest) Reset() {
 	*x = OpenRequest{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[56]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4683,7 +4768,7 @@ func (x *OpenRequest) String() string {
 func (*OpenRequest) ProtoMessage() {}
 
 func (x *OpenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[56]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4696,7 +4781,7 @@ func (x *OpenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRequest.ProtoReflect.Descriptor instead.
 func (*OpenRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{56}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *OpenRequest) GetRequestId() []byte {
@@ -4794,7 +4879,7 @@ type SendRequest struct {
 
 func (x *SendRequest) Reset() {
 	*x = SendRequest{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[57]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4806,7 +4891,7 @@ func (x *SendRequest) String() string {
 func (*SendRequest) ProtoMessage() {}
 
 func (x *SendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[57]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4819,7 +4904,7 @@ func (x *SendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendRequest.ProtoReflect.Descriptor instead.
 func (*SendRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{57}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *SendRequest) GetRequestId() []byte {
@@ -4847,7 +4932,7 @@ type ClaimRequest struct {
 
 func (x *ClaimRequest) Reset() {
 	*x = ClaimRequest{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[58]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4859,7 +4944,7 @@ func (x *ClaimRequest) String() string {
 func (*ClaimRequest) ProtoMessage() {}
 
 func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[58]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4872,7 +4957,7 @@ func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{58}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ClaimRequest) GetRequestId() []byte {
@@ -4902,7 +4987,7 @@ type ExpireRequest struct {
 
 func (x *ExpireRequest) Reset() {
 	*x = ExpireRequest{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[59]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4914,7 +4999,7 @@ func (x *ExpireRequest) String() string {
 func (*ExpireRequest) ProtoMessage() {}
 
 func (x *ExpireRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[59]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4927,7 +5012,7 @@ func (x *ExpireRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireRequest.ProtoReflect.Descriptor instead.
 func (*ExpireRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{59}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ExpireRequest) GetRequestId() []byte {
@@ -4962,7 +5047,7 @@ type RetireRequest struct {
 
 func (x *RetireRequest) Reset() {
 	*x = RetireRequest{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[60]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4974,7 +5059,7 @@ func (x *RetireRequest) String() string {
 func (*RetireRequest) ProtoMessage() {}
 
 func (x *RetireRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[60]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4987,7 +5072,7 @@ func (x *RetireRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetireRequest.ProtoReflect.Descriptor instead.
 func (*RetireRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{60}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RetireRequest) GetRequestId() []byte {
@@ -5017,7 +5102,7 @@ type EndRequest struct {
 
 func (x *EndRequest) Reset() {
 	*x = EndRequest{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[61]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5029,7 +5114,7 @@ func (x *EndRequest) String() string {
 func (*EndRequest) ProtoMessage() {}
 
 func (x *EndRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[61]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5042,7 +5127,7 @@ func (x *EndRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndRequest.ProtoReflect.Descriptor instead.
 func (*EndRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{61}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *EndRequest) GetRequestId() []byte {
@@ -5082,7 +5167,7 @@ type ForgetRequest struct {
 
 func (x *ForgetRequest) Reset() {
 	*x = ForgetRequest{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[62]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5094,7 +5179,7 @@ func (x *ForgetRequest) String() string {
 func (*ForgetRequest) ProtoMessage() {}
 
 func (x *ForgetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[62]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5107,7 +5192,7 @@ func (x *ForgetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetRequest.ProtoReflect.Descriptor instead.
 func (*ForgetRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{62}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ForgetRequest) GetRequestId() []byte {
@@ -5129,7 +5214,7 @@ type PutEndpoint struct {
 
 func (x *PutEndpoint) Reset() {
 	*x = PutEndpoint{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[63]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5141,7 +5226,7 @@ func (x *PutEndpoint) String() string {
 func (*PutEndpoint) ProtoMessage() {}
 
 func (x *PutEndpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[63]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5154,7 +5239,7 @@ func (x *PutEndpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutEndpoint.ProtoReflect.Descriptor instead.
 func (*PutEndpoint) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{63}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *PutEndpoint) GetNamespaceId() []byte {
@@ -5202,7 +5287,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_callboard_log_v1_log_proto_msgTypes[64]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5214,7 +5299,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_log_v1_log_proto_msgTypes[64]
+	mi := &file_callboard_log_v1_log_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5227,7 +5312,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{64}
+	return file_callboard_log_v1_log_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Endpoint) GetFailures() uint32 {
@@ -5346,7 +5431,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x04base\x18\x03 \x01(\x04R\x04base\x12\x19\n" +
 	"\bclock_ms\x18\x04 \x01(\x03R\aclockMs\x12\x17\n" +
 	"\awall_ms\x18\x05 \x01(\x03R\x06wallMs\x12&\n" +
-	"\x03ops\x18\x06 \x03(\v2\x14.callboard.log.v1.OpR\x03ops\"\xa9\x1e\n" +
+	"\x03ops\x18\x06 \x03(\v2\x14.callboard.log.v1.OpR\x03ops\"\xf0\x1e\n" +
 	"\x02Op\x12T\n" +
 	"\x12leader_established\x18\x01 \x01(\v2#.callboard.log.v1.LeaderEstablishedH\x00R\x11leaderEstablished\x12B\n" +
 	"\fput_settings\x18\x02 \x01(\v2\x1d.callboard.log.v1.PutSettingsH\x00R\vputSettings\x12E\n" +
@@ -5377,7 +5462,8 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\fhold_version\x18\" \x01(\v2\x1d.callboard.log.v1.HoldVersionH\x00R\vholdVersion\x12K\n" +
 	"\x0frelease_version\x18# \x01(\v2 .callboard.log.v1.ReleaseVersionH\x00R\x0ereleaseVersion\x12H\n" +
 	"\x0eremember_drain\x18$ \x01(\v2\x1f.callboard.log.v1.RememberDrainH\x00R\rrememberDrain\x12B\n" +
-	"\fforget_drain\x18% \x01(\v2\x1d.callboard.log.v1.ForgetDrainH\x00R\vforgetDrain\x12B\n" +
+	"\fforget_drain\x18% \x01(\v2\x1d.callboard.log.v1.ForgetDrainH\x00R\vforgetDrain\x12E\n" +
+	"\rawait_version\x18& \x01(\v2\x1e.callboard.log.v1.AwaitVersionH\x00R\fawaitVersion\x12B\n" +
 	"\fcreate_actor\x18( \x01(\v2\x1d.callboard.log.v1.CreateActorH\x00R\vcreateActor\x12B\n" +
 	"\fassign_actor\x18) \x01(\v2\x1d.callboard.log.v1.AssignActorH\x00R\vassignActor\x12E\n" +
 	"\renqueue_actor\x18* \x01(\v2\x1e.callboard.log.v1.EnqueueActorH\x00R\fenqueueActor\x12E\n" +
@@ -5574,7 +5660,12 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\x0eReleaseVersion\x12!\n" +
 	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
 	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\rR\aversion\"\x92\x02\n" +
+	"\aversion\x18\x03 \x01(\rR\aversion\"z\n" +
+	"\fAwaitVersion\x12!\n" +
+	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\rR\aversion\x12\x19\n" +
+	"\buntil_ms\x18\x04 \x01(\x03R\auntilMs\"\x92\x02\n" +
 	"\rRememberDrain\x12!\n" +
 	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
 	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x10\n" +
@@ -5810,7 +5901,7 @@ func file_callboard_log_v1_log_proto_rawDescGZIP() []byte {
 }
 
 var file_callboard_log_v1_log_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_callboard_log_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_callboard_log_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_callboard_log_v1_log_proto_goTypes = []any{
 	(StopCause)(0),             // 0: callboard.log.v1.StopCause
 	(NextState)(0),             // 1: callboard.log.v1.NextState
@@ -5841,44 +5932,45 @@ var file_callboard_log_v1_log_proto_goTypes = []any{
 	(*StartDrain)(nil),         // 26: callboard.log.v1.StartDrain
 	(*HoldVersion)(nil),        // 27: callboard.log.v1.HoldVersion
 	(*ReleaseVersion)(nil),     // 28: callboard.log.v1.ReleaseVersion
-	(*RememberDrain)(nil),      // 29: callboard.log.v1.RememberDrain
-	(*ForgetDrain)(nil),        // 30: callboard.log.v1.ForgetDrain
-	(*CancelDrain)(nil),        // 31: callboard.log.v1.CancelDrain
-	(*FinishDrain)(nil),        // 32: callboard.log.v1.FinishDrain
-	(*PlanEvictions)(nil),      // 33: callboard.log.v1.PlanEvictions
-	(*PlannedEviction)(nil),    // 34: callboard.log.v1.PlannedEviction
-	(*EvictActor)(nil),         // 35: callboard.log.v1.EvictActor
-	(*PauseRollout)(nil),       // 36: callboard.log.v1.PauseRollout
-	(*EvictionsReceived)(nil),  // 37: callboard.log.v1.EvictionsReceived
-	(*OpenRollout)(nil),        // 38: callboard.log.v1.OpenRollout
-	(*CloseRollout)(nil),       // 39: callboard.log.v1.CloseRollout
-	(*ForgetRollout)(nil),      // 40: callboard.log.v1.ForgetRollout
-	(*EndRolloutWait)(nil),     // 41: callboard.log.v1.EndRolloutWait
-	(*CreateActor)(nil),        // 42: callboard.log.v1.CreateActor
-	(*Decision)(nil),           // 43: callboard.log.v1.Decision
-	(*AssignActor)(nil),        // 44: callboard.log.v1.AssignActor
-	(*EnqueueActor)(nil),       // 45: callboard.log.v1.EnqueueActor
-	(*ActorRunning)(nil),       // 46: callboard.log.v1.ActorRunning
-	(*StopActor)(nil),          // 47: callboard.log.v1.StopActor
-	(*ActorStopped)(nil),       // 48: callboard.log.v1.ActorStopped
-	(*SleepActor)(nil),         // 49: callboard.log.v1.SleepActor
-	(*WakeActor)(nil),          // 50: callboard.log.v1.WakeActor
-	(*SetAlarm)(nil),           // 51: callboard.log.v1.SetAlarm
-	(*DestroyActor)(nil),       // 52: callboard.log.v1.DestroyActor
-	(*ForgetActor)(nil),        // 53: callboard.log.v1.ForgetActor
-	(*SaveState)(nil),          // 54: callboard.log.v1.SaveState
-	(*RaiseGeneration)(nil),    // 55: callboard.log.v1.RaiseGeneration
-	(*RememberOutcome)(nil),    // 56: callboard.log.v1.RememberOutcome
-	(*ForgetOutcomes)(nil),     // 57: callboard.log.v1.ForgetOutcomes
-	(*OpenRequest)(nil),        // 58: callboard.log.v1.OpenRequest
-	(*SendRequest)(nil),        // 59: callboard.log.v1.SendRequest
-	(*ClaimRequest)(nil),       // 60: callboard.log.v1.ClaimRequest
-	(*ExpireRequest)(nil),      // 61: callboard.log.v1.ExpireRequest
-	(*RetireRequest)(nil),      // 62: callboard.log.v1.RetireRequest
-	(*EndRequest)(nil),         // 63: callboard.log.v1.EndRequest
-	(*ForgetRequest)(nil),      // 64: callboard.log.v1.ForgetRequest
-	(*PutEndpoint)(nil),        // 65: callboard.log.v1.PutEndpoint
-	(*Endpoint)(nil),           // 66: callboard.log.v1.Endpoint
+	(*AwaitVersion)(nil),       // 29: callboard.log.v1.AwaitVersion
+	(*RememberDrain)(nil),      // 30: callboard.log.v1.RememberDrain
+	(*ForgetDrain)(nil),        // 31: callboard.log.v1.ForgetDrain
+	(*CancelDrain)(nil),        // 32: callboard.log.v1.CancelDrain
+	(*FinishDrain)(nil),        // 33: callboard.log.v1.FinishDrain
+	(*PlanEvictions)(nil),      // 34: callboard.log.v1.PlanEvictions
+	(*PlannedEviction)(nil),    // 35: callboard.log.v1.PlannedEviction
+	(*EvictActor)(nil),         // 36: callboard.log.v1.EvictActor
+	(*PauseRollout)(nil),       // 37: callboard.log.v1.PauseRollout
+	(*EvictionsReceived)(nil),  // 38: callboard.log.v1.EvictionsReceived
+	(*OpenRollout)(nil),        // 39: callboard.log.v1.OpenRollout
+	(*CloseRollout)(nil),       // 40: callboard.log.v1.CloseRollout
+	(*ForgetRollout)(nil),      // 41: callboard.log.v1.ForgetRollout
+	(*EndRolloutWait)(nil),     // 42: callboard.log.v1.EndRolloutWait
+	(*CreateActor)(nil),        // 43: callboard.log.v1.CreateActor
+	(*Decision)(nil),           // 44: callboard.log.v1.Decision
+	(*AssignActor)(nil),        // 45: callboard.log.v1.AssignActor
+	(*EnqueueActor)(nil),       // 46: callboard.log.v1.EnqueueActor
+	(*ActorRunning)(nil),       // 47: callboard.log.v1.ActorRunning
+	(*StopActor)(nil),          // 48: callboard.log.v1.StopActor
+	(*ActorStopped)(nil),       // 49: callboard.log.v1.ActorStopped
+	(*SleepActor)(nil),         // 50: callboard.log.v1.SleepActor
+	(*WakeActor)(nil),          // 51: callboard.log.v1.WakeActor
+	(*SetAlarm)(nil),           // 52: callboard.log.v1.SetAlarm
+	(*DestroyActor)(nil),       // 53: callboard.log.v1.DestroyActor
+	(*ForgetActor)(nil),        // 54: callboard.log.v1.ForgetActor
+	(*SaveState)(nil),          // 55: callboard.log.v1.SaveState
+	(*RaiseGeneration)(nil),    // 56: callboard.log.v1.RaiseGeneration
+	(*RememberOutcome)(nil),    // 57: callboard.log.v1.RememberOutcome
+	(*ForgetOutcomes)(nil),     // 58: callboard.log.v1.ForgetOutcomes
+	(*OpenRequest)(nil),        // 59: callboard.log.v1.OpenRequest
+	(*SendRequest)(nil),        // 60: callboard.log.v1.SendRequest
+	(*ClaimRequest)(nil),       // 61: callboard.log.v1.ClaimRequest
+	(*ExpireRequest)(nil),      // 62: callboard.log.v1.ExpireRequest
+	(*RetireRequest)(nil),      // 63: callboard.log.v1.RetireRequest
+	(*EndRequest)(nil),         // 64: callboard.log.v1.EndRequest
+	(*ForgetRequest)(nil),      // 65: callboard.log.v1.ForgetRequest
+	(*PutEndpoint)(nil),        // 66: callboard.log.v1.PutEndpoint
+	(*Endpoint)(nil),           // 67: callboard.log.v1.Endpoint
 }
 var file_callboard_log_v1_log_proto_depIdxs = []int32{
 	3,  // 0: callboard.log.v1.Entry.ops:type_name -> callboard.log.v1.Op
@@ -5899,68 +5991,69 @@ var file_callboard_log_v1_log_proto_depIdxs = []int32{
 	24, // 15: callboard.log.v1.Op.release_orphan:type_name -> callboard.log.v1.ReleaseOrphan
 	25, // 16: callboard.log.v1.Op.forget_runner:type_name -> callboard.log.v1.ForgetRunner
 	26, // 17: callboard.log.v1.Op.start_drain:type_name -> callboard.log.v1.StartDrain
-	31, // 18: callboard.log.v1.Op.cancel_drain:type_name -> callboard.log.v1.CancelDrain
-	32, // 19: callboard.log.v1.Op.finish_drain:type_name -> callboard.log.v1.FinishDrain
+	32, // 18: callboard.log.v1.Op.cancel_drain:type_name -> callboard.log.v1.CancelDrain
+	33, // 19: callboard.log.v1.Op.finish_drain:type_name -> callboard.log.v1.FinishDrain
 	20, // 20: callboard.log.v1.Op.hold_verdict:type_name -> callboard.log.v1.HoldVerdict
 	27, // 21: callboard.log.v1.Op.hold_version:type_name -> callboard.log.v1.HoldVersion
 	28, // 22: callboard.log.v1.Op.release_version:type_name -> callboard.log.v1.ReleaseVersion
-	29, // 23: callboard.log.v1.Op.remember_drain:type_name -> callboard.log.v1.RememberDrain
-	30, // 24: callboard.log.v1.Op.forget_drain:type_name -> callboard.log.v1.ForgetDrain
-	42, // 25: callboard.log.v1.Op.create_actor:type_name -> callboard.log.v1.CreateActor
-	44, // 26: callboard.log.v1.Op.assign_actor:type_name -> callboard.log.v1.AssignActor
-	45, // 27: callboard.log.v1.Op.enqueue_actor:type_name -> callboard.log.v1.EnqueueActor
-	46, // 28: callboard.log.v1.Op.actor_running:type_name -> callboard.log.v1.ActorRunning
-	47, // 29: callboard.log.v1.Op.stop_actor:type_name -> callboard.log.v1.StopActor
-	48, // 30: callboard.log.v1.Op.actor_stopped:type_name -> callboard.log.v1.ActorStopped
-	49, // 31: callboard.log.v1.Op.sleep_actor:type_name -> callboard.log.v1.SleepActor
-	50, // 32: callboard.log.v1.Op.wake_actor:type_name -> callboard.log.v1.WakeActor
-	51, // 33: callboard.log.v1.Op.set_alarm:type_name -> callboard.log.v1.SetAlarm
-	52, // 34: callboard.log.v1.Op.destroy_actor:type_name -> callboard.log.v1.DestroyActor
-	53, // 35: callboard.log.v1.Op.forget_actor:type_name -> callboard.log.v1.ForgetActor
-	54, // 36: callboard.log.v1.Op.save_state:type_name -> callboard.log.v1.SaveState
-	55, // 37: callboard.log.v1.Op.raise_generation:type_name -> callboard.log.v1.RaiseGeneration
-	33, // 38: callboard.log.v1.Op.plan_evictions:type_name -> callboard.log.v1.PlanEvictions
-	35, // 39: callboard.log.v1.Op.evict_actor:type_name -> callboard.log.v1.EvictActor
-	36, // 40: callboard.log.v1.Op.pause_rollout:type_name -> callboard.log.v1.PauseRollout
-	37, // 41: callboard.log.v1.Op.evictions_received:type_name -> callboard.log.v1.EvictionsReceived
-	38, // 42: callboard.log.v1.Op.open_rollout:type_name -> callboard.log.v1.OpenRollout
-	39, // 43: callboard.log.v1.Op.close_rollout:type_name -> callboard.log.v1.CloseRollout
-	40, // 44: callboard.log.v1.Op.forget_rollout:type_name -> callboard.log.v1.ForgetRollout
-	41, // 45: callboard.log.v1.Op.end_rollout_wait:type_name -> callboard.log.v1.EndRolloutWait
-	56, // 46: callboard.log.v1.Op.remember_outcome:type_name -> callboard.log.v1.RememberOutcome
-	57, // 47: callboard.log.v1.Op.forget_outcomes:type_name -> callboard.log.v1.ForgetOutcomes
-	58, // 48: callboard.log.v1.Op.open_request:type_name -> callboard.log.v1.OpenRequest
-	59, // 49: callboard.log.v1.Op.send_request:type_name -> callboard.log.v1.SendRequest
-	60, // 50: callboard.log.v1.Op.claim_request:type_name -> callboard.log.v1.ClaimRequest
-	61, // 51: callboard.log.v1.Op.expire_request:type_name -> callboard.log.v1.ExpireRequest
-	62, // 52: callboard.log.v1.Op.retire_request:type_name -> callboard.log.v1.RetireRequest
-	63, // 53: callboard.log.v1.Op.end_request:type_name -> callboard.log.v1.EndRequest
-	64, // 54: callboard.log.v1.Op.forget_request:type_name -> callboard.log.v1.ForgetRequest
-	65, // 55: callboard.log.v1.Op.put_endpoint:type_name -> callboard.log.v1.PutEndpoint
-	7,  // 56: callboard.log.v1.PutSettings.values:type_name -> callboard.log.v1.SettingValue
-	10, // 57: callboard.log.v1.PutPool.config:type_name -> callboard.log.v1.PoolConfig
-	11, // 58: callboard.log.v1.PoolConfig.serverless:type_name -> callboard.log.v1.ServerlessConfig
-	12, // 59: callboard.log.v1.ServerlessConfig.headers:type_name -> callboard.log.v1.HeaderField
-	4,  // 60: callboard.log.v1.HoldOrphan.ref:type_name -> callboard.log.v1.Ref
-	4,  // 61: callboard.log.v1.ReleaseOrphan.ref:type_name -> callboard.log.v1.Ref
-	34, // 62: callboard.log.v1.PlanEvictions.evictions:type_name -> callboard.log.v1.PlannedEviction
-	4,  // 63: callboard.log.v1.PlannedEviction.ref:type_name -> callboard.log.v1.Ref
-	4,  // 64: callboard.log.v1.EvictActor.ref:type_name -> callboard.log.v1.Ref
-	4,  // 65: callboard.log.v1.EvictionsReceived.refs:type_name -> callboard.log.v1.Ref
-	4,  // 66: callboard.log.v1.AssignActor.ref:type_name -> callboard.log.v1.Ref
-	43, // 67: callboard.log.v1.AssignActor.decision:type_name -> callboard.log.v1.Decision
-	4,  // 68: callboard.log.v1.ActorRunning.ref:type_name -> callboard.log.v1.Ref
-	4,  // 69: callboard.log.v1.StopActor.ref:type_name -> callboard.log.v1.Ref
-	4,  // 70: callboard.log.v1.ActorStopped.ref:type_name -> callboard.log.v1.Ref
-	0,  // 71: callboard.log.v1.ActorStopped.cause:type_name -> callboard.log.v1.StopCause
-	1,  // 72: callboard.log.v1.ActorStopped.next:type_name -> callboard.log.v1.NextState
-	4,  // 73: callboard.log.v1.SaveState.ref:type_name -> callboard.log.v1.Ref
-	66, // 74: callboard.log.v1.PutEndpoint.endpoint:type_name -> callboard.log.v1.Endpoint
-	75, // [75:75] is the sub-list for method output_type
-	75, // [75:75] is the sub-list for method input_type
-	75, // [75:75] is the sub-list for extension type_name
-	75, // [75:75] is the sub-list for extension extendee
-	0,  // [0:75] is the sub-list for field type_name
+	30, // 23: callboard.log.v1.Op.remember_drain:type_name -> callboard.log.v1.RememberDrain
+	31, // 24: callboard.log.v1.Op.forget_drain:type_name -> callboard.log.v1.ForgetDrain
+	29, // 25: callboard.log.v1.Op.await_version:type_name -> callboard.log.v1.AwaitVersion
+	43, // 26: callboard.log.v1.Op.create_actor:type_name -> callboard.log.v1.CreateActor
+	45, // 27: callboard.log.v1.Op.assign_actor:type_name -> callboard.log.v1.AssignActor
+	46, // 28: callboard.log.v1.Op.enqueue_actor:type_name -> callboard.log.v1.EnqueueActor
+	47, // 29: callboard.log.v1.Op.actor_running:type_name -> callboard.log.v1.ActorRunning
+	48, // 30: callboard.log.v1.Op.stop_actor:type_name -> callboard.log.v1.StopActor
+	49, // 31: callboard.log.v1.Op.actor_stopped:type_name -> callboard.log.v1.ActorStopped
+	50, // 32: callboard.log.v1.Op.sleep_actor:type_name -> callboard.log.v1.SleepActor
+	51, // 33: callboard.log.v1.Op.wake_actor:type_name -> callboard.log.v1.WakeActor
+	52, // 34: callboard.log.v1.Op.set_alarm:type_name -> callboard.log.v1.SetAlarm
+	53, // 35: callboard.log.v1.Op.destroy_actor:type_name -> callboard.log.v1.DestroyActor
+	54, // 36: callboard.log.v1.Op.forget_actor:type_name -> callboard.log.v1.ForgetActor
+	55, // 37: callboard.log.v1.Op.save_state:type_name -> callboard.log.v1.SaveState
+	56, // 38: callboard.log.v1.Op.raise_generation:type_name -> callboard.log.v1.RaiseGeneration
+	34, // 39: callboard.log.v1.Op.plan_evictions:type_name -> callboard.log.v1.PlanEvictions
+	36, // 40: callboard.log.v1.Op.evict_actor:type_name -> callboard.log.v1.EvictActor
+	37, // 41: callboard.log.v1.Op.pause_rollout:type_name -> callboard.log.v1.PauseRollout
+	38, // 42: callboard.log.v1.Op.evictions_received:type_name -> callboard.log.v1.EvictionsReceived
+	39, // 43: callboard.log.v1.Op.open_rollout:type_name -> callboard.log.v1.OpenRollout
+	40, // 44: callboard.log.v1.Op.close_rollout:type_name -> callboard.log.v1.CloseRollout
+	41, // 45: callboard.log.v1.Op.forget_rollout:type_name -> callboard.log.v1.ForgetRollout
+	42, // 46: callboard.log.v1.Op.end_rollout_wait:type_name -> callboard.log.v1.EndRolloutWait
+	57, // 47: callboard.log.v1.Op.remember_outcome:type_name -> callboard.log.v1.RememberOutcome
+	58, // 48: callboard.log.v1.Op.forget_outcomes:type_name -> callboard.log.v1.ForgetOutcomes
+	59, // 49: callboard.log.v1.Op.open_request:type_name -> callboard.log.v1.OpenRequest
+	60, // 50: callboard.log.v1.Op.send_request:type_name -> callboard.log.v1.SendRequest
+	61, // 51: callboard.log.v1.Op.claim_request:type_name -> callboard.log.v1.ClaimRequest
+	62, // 52: callboard.log.v1.Op.expire_request:type_name -> callboard.log.v1.ExpireRequest
+	63, // 53: callboard.log.v1.Op.retire_request:type_name -> callboard.log.v1.RetireRequest
+	64, // 54: callboard.log.v1.Op.end_request:type_name -> callboard.log.v1.EndRequest
+	65, // 55: callboard.log.v1.Op.forget_request:type_name -> callboard.log.v1.ForgetRequest
+	66, // 56: callboard.log.v1.Op.put_endpoint:type_name -> callboard.log.v1.PutEndpoint
+	7,  // 57: callboard.log.v1.PutSettings.values:type_name -> callboard.log.v1.SettingValue
+	10, // 58: callboard.log.v1.PutPool.config:type_name -> callboard.log.v1.PoolConfig
+	11, // 59: callboard.log.v1.PoolConfig.serverless:type_name -> callboard.log.v1.ServerlessConfig
+	12, // 60: callboard.log.v1.ServerlessConfig.headers:type_name -> callboard.log.v1.HeaderField
+	4,  // 61: callboard.log.v1.HoldOrphan.ref:type_name -> callboard.log.v1.Ref
+	4,  // 62: callboard.log.v1.ReleaseOrphan.ref:type_name -> callboard.log.v1.Ref
+	35, // 63: callboard.log.v1.PlanEvictions.evictions:type_name -> callboard.log.v1.PlannedEviction
+	4,  // 64: callboard.log.v1.PlannedEviction.ref:type_name -> callboard.log.v1.Ref
+	4,  // 65: callboard.log.v1.EvictActor.ref:type_name -> callboard.log.v1.Ref
+	4,  // 66: callboard.log.v1.EvictionsReceived.refs:type_name -> callboard.log.v1.Ref
+	4,  // 67: callboard.log.v1.AssignActor.ref:type_name -> callboard.log.v1.Ref
+	44, // 68: callboard.log.v1.AssignActor.decision:type_name -> callboard.log.v1.Decision
+	4,  // 69: callboard.log.v1.ActorRunning.ref:type_name -> callboard.log.v1.Ref
+	4,  // 70: callboard.log.v1.StopActor.ref:type_name -> callboard.log.v1.Ref
+	4,  // 71: callboard.log.v1.ActorStopped.ref:type_name -> callboard.log.v1.Ref
+	0,  // 72: callboard.log.v1.ActorStopped.cause:type_name -> callboard.log.v1.StopCause
+	1,  // 73: callboard.log.v1.ActorStopped.next:type_name -> callboard.log.v1.NextState
+	4,  // 74: callboard.log.v1.SaveState.ref:type_name -> callboard.log.v1.Ref
+	67, // 75: callboard.log.v1.PutEndpoint.endpoint:type_name -> callboard.log.v1.Endpoint
+	76, // [76:76] is the sub-list for method output_type
+	76, // [76:76] is the sub-list for method input_type
+	76, // [76:76] is the sub-list for extension type_name
+	76, // [76:76] is the sub-list for extension extendee
+	0,  // [0:76] is the sub-list for field type_name
 }
 
 func init() { file_callboard_log_v1_log_proto_init() }
@@ -5993,6 +6086,7 @@ func file_callboard_log_v1_log_proto_init() {
 		(*Op_ReleaseVersion)(nil),
 		(*Op_RememberDrain)(nil),
 		(*Op_ForgetDrain)(nil),
+		(*Op_AwaitVersion)(nil),
 		(*Op_CreateActor)(nil),
 		(*Op_AssignActor)(nil),
 		(*Op_EnqueueActor)(nil),
@@ -6027,14 +6121,14 @@ func file_callboard_log_v1_log_proto_init() {
 	}
 	file_callboard_log_v1_log_proto_msgTypes[8].OneofWrappers = []any{}
 	file_callboard_log_v1_log_proto_msgTypes[9].OneofWrappers = []any{}
-	file_callboard_log_v1_log_proto_msgTypes[40].OneofWrappers = []any{}
+	file_callboard_log_v1_log_proto_msgTypes[41].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_log_v1_log_proto_rawDesc), len(file_callboard_log_v1_log_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   65,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

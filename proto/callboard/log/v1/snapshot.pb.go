@@ -498,7 +498,9 @@ type PoolRecord struct {
 	AutoCreated   bool                   `protobuf:"varint,4,opt,name=auto_created,json=autoCreated,proto3" json:"auto_created,omitempty"`
 	Bucket        *BucketRecord          `protobuf:"bytes,5,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	HeldVersions  []*HeldVersionRecord   `protobuf:"bytes,6,rep,name=held_versions,json=heldVersions,proto3" json:"held_versions,omitempty"` // by version
-	Endpoint      *Endpoint              `protobuf:"bytes,20,opt,name=endpoint,proto3" json:"endpoint,omitempty"`                            // absent: nothing is known of it
+	AwaitVersion  uint32                 `protobuf:"varint,7,opt,name=await_version,json=awaitVersion,proto3" json:"await_version,omitempty"`
+	AwaitUntilMs  int64                  `protobuf:"varint,8,opt,name=await_until_ms,json=awaitUntilMs,proto3" json:"await_until_ms,omitempty"` // cluster clock
+	Endpoint      *Endpoint              `protobuf:"bytes,20,opt,name=endpoint,proto3" json:"endpoint,omitempty"`                               // absent: nothing is known of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -573,6 +575,20 @@ func (x *PoolRecord) GetHeldVersions() []*HeldVersionRecord {
 		return x.HeldVersions
 	}
 	return nil
+}
+
+func (x *PoolRecord) GetAwaitVersion() uint32 {
+	if x != nil {
+		return x.AwaitVersion
+	}
+	return 0
+}
+
+func (x *PoolRecord) GetAwaitUntilMs() int64 {
+	if x != nil {
+		return x.AwaitUntilMs
+	}
+	return 0
 }
 
 func (x *PoolRecord) GetEndpoint() *Endpoint {
@@ -2404,7 +2420,7 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x03 \x01(\tR\vdisplayName\x12$\n" +
-	"\x0ecreate_wall_ms\x18\x04 \x01(\x03R\fcreateWallMs\"\xd6\x02\n" +
+	"\x0ecreate_wall_ms\x18\x04 \x01(\x03R\fcreateWallMs\"\xa1\x03\n" +
 	"\n" +
 	"PoolRecord\x12!\n" +
 	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
@@ -2412,7 +2428,9 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\x06config\x18\x03 \x01(\v2\x1c.callboard.log.v1.PoolConfigR\x06config\x12!\n" +
 	"\fauto_created\x18\x04 \x01(\bR\vautoCreated\x126\n" +
 	"\x06bucket\x18\x05 \x01(\v2\x1e.callboard.log.v1.BucketRecordR\x06bucket\x12H\n" +
-	"\rheld_versions\x18\x06 \x03(\v2#.callboard.log.v1.HeldVersionRecordR\fheldVersions\x126\n" +
+	"\rheld_versions\x18\x06 \x03(\v2#.callboard.log.v1.HeldVersionRecordR\fheldVersions\x12#\n" +
+	"\rawait_version\x18\a \x01(\rR\fawaitVersion\x12$\n" +
+	"\x0eawait_until_ms\x18\b \x01(\x03R\fawaitUntilMs\x126\n" +
 	"\bendpoint\x18\x14 \x01(\v2\x1a.callboard.log.v1.EndpointR\bendpoint\"i\n" +
 	"\x11HeldVersionRecord\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x16\n" +
