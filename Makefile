@@ -46,7 +46,7 @@ build: ## Build bin/callboard, one static binary
 	CGO_ENABLED=0 go build -trimpath -o bin/callboard ./cmd/callboard
 
 .PHONY: cluster
-cluster: build ## Start three local nodes in .cluster/, in the background (again: those that do not run)
+cluster: build ## Start three local nodes in .cluster/, in the background (again: those that do not run); TLS=1: with certificates
 	scripts/cluster up
 
 .PHONY: cluster-down

@@ -34,6 +34,8 @@ type poolJSON struct {
 	OpenRequests    uint32             `json:"open_requests,omitempty"`
 	WaitingRequests uint32             `json:"waiting_requests,omitempty"`
 	EndpointVersion uint32             `json:"endpoint_version,omitempty"`
+	EndpointRuntime string             `json:"endpoint_runtime,omitempty"`
+	EndpointPollTS  int64              `json:"endpoint_poll_ts,omitempty"`
 	EndpointError   *endpointErrorJSON `json:"endpoint_error,omitempty"`
 }
 
@@ -73,14 +75,36 @@ func serverlessOf(c *callboardv1.Serverless) *serverlessJSON {
 // endpointText says in one line how the endpoint is.
 func (j poolJSON) endpointText() string {
 	e := j.EndpointError
-	if e == nil {
-		return "works"
+	switch {
+	case e == nil && j.EndpointPollTS == 0:
+		return "not asked yet"
+	case e == nil:
+		return "answers, as of " + timeOfDay(j.EndpointPollTS)
 	}
 	text := fmt.Sprintf("%s: %s (%d times, last at %s)", e.Code, e.Message, e.Count, timeOfDay(e.TS))
+	if e.Count == 1 {
+		text = fmt.Sprintf("%s: %s (once, at %s)", e.Code, e.Message, timeOfDay(e.TS))
+	}
 	if e.RetryTS != 0 {
-		text += ", asked again at " + timeOfDay(e.RetryTS)
+		text += ", called again at " + timeOfDay(e.RetryTS)
 	}
 	return text
+}
+
+// endpointServes says what the endpoint has told of itself.
+func (j poolJSON) endpointServes() string {
+	if j.EndpointRuntime == "" {
+		return ""
+	}
+	return fmt.Sprintf("version %d, by %s", j.EndpointVersion, j.EndpointRuntime)
+}
+
+// requestsText says how many requests are open, and where to see them.
+func (j poolJSON) requestsText() string {
+	if j.OpenRequests == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d, of which %d wait for their runners; `callboard pool requests %s` lists them", j.OpenRequests, j.WaitingRequests, j.Name)
 }
 
 // heldJSON is a version that a rollback holds back, as programs read it.
@@ -138,7 +162,8 @@ func poolOf(p *callboardv1.Pool) poolJSON {
 			Serverless: serverlessOf(c.GetServerless()),
 		}
 	}
-	j.OpenRequests, j.WaitingRequests, j.EndpointVersion = p.GetOpenRequests(), p.GetWaitingRequests(), p.GetEndpointVersion()
+	j.OpenRequests, j.WaitingRequests = p.GetOpenRequests(), p.GetWaitingRequests()
+	j.EndpointVersion, j.EndpointRuntime, j.EndpointPollTS = p.GetEndpointVersion(), p.GetEndpointRuntime(), p.GetEndpointPollTs()
 	if e := p.GetEndpointError(); e != nil {
 		j.EndpointError = &endpointErrorJSON{Code: e.GetCode(), Message: e.GetMessage(), TS: e.GetTs(), Count: e.GetCount(), RetryTS: e.GetRetryTs()}
 	}
@@ -247,22 +272,32 @@ func (g *globals) printPool(answer poolAnswer) error {
 			t.row("  runner_lost_threshold", fmt.Sprintf("%d s", c.RunnerLostThreshold))
 			t.row("  placement", c.Placement)
 			t.row("  metadata", string(c.Metadata))
-			if s := c.Serverless; s != nil {
-				t.row("  url", s.URL)
-				t.row("  headers", strings.Join(slices.Sorted(maps.Keys(s.Headers)), ", "))
-				t.row("  request_lifespan", fmt.Sprintf("%d s", s.RequestLifespan))
-				t.row("  drain_grace_period", fmt.Sprintf("%d s", s.DrainGracePeriod))
-				t.row("  max_concurrent_actors", s.MaxConcurrentActors)
-				t.row("  metadata_poll_interval", fmt.Sprintf("%d ms", s.MetadataPollInterval))
-				t.row("requests open", fmt.Sprintf("%d, of them %d wait for their runners", p.OpenRequests, p.WaitingRequests))
-				t.row("endpoint", p.endpointText())
-				t.row("endpoint serves version", p.EndpointVersion)
-			}
+			p.serverlessRows(t)
 		}
 		for _, w := range answer.Warnings {
 			t.line("Warning: %s", w)
 		}
 	})
+}
+
+// serverlessRows shows what makes a pool a serverless one, and how its endpoint is.
+func (j poolJSON) serverlessRows(t *table) {
+	s := j.Config.Serverless
+	if s == nil {
+		return
+	}
+	t.row("  url", s.URL)
+	t.row("  headers", strings.Join(slices.Sorted(maps.Keys(s.Headers)), ", "))
+	t.row("  request_lifespan", fmt.Sprintf("%d s", s.RequestLifespan))
+	t.row("  drain_grace_period", fmt.Sprintf("%d s", s.DrainGracePeriod))
+	t.row("  max_concurrent_actors", s.MaxConcurrentActors)
+	t.row("  metadata_poll_interval", fmt.Sprintf("%d ms", s.MetadataPollInterval))
+	if s.SlotsPerRunner != nil {
+		t.row("  slots_per_runner", *s.SlotsPerRunner)
+	}
+	t.row("requests open", j.requestsText())
+	t.row("endpoint", j.endpointText())
+	t.row("endpoint serves", j.endpointServes())
 }
 
 func poolDeleteCommand(g *globals) *cobra.Command {

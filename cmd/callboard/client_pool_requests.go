@@ -57,7 +57,7 @@ func poolRequestsCommand(g *globals) *cobra.Command {
 				answer.Requests = append(answer.Requests, requestOf(q))
 			}
 			return g.print(answer, func(t *table) {
-				t.row("REQUEST", "NODE", "STATE", "RUNNER", "SLOTS", "OPENED", "DRAINS BY", "END", "ERROR")
+				t.row("REQUEST", "NODE", "STATE", "RUNNER", "SLOTS ASKED", "OPENED", "DRAINS BY", "END", "ERROR")
 				for _, q := range answer.Requests {
 					t.row(q.RequestID, q.Node, q.State, q.RunnerID, q.Slots, timeOfDay(q.OpenTS), timeOfDay(q.DrainTS), q.End, q.Error)
 				}

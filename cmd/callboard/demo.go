@@ -40,7 +40,7 @@ func runDemo(ctx context.Context, addr string, log *slog.Logger) error {
 		})
 	}
 	tasks.Go(func() error {
-		if err := createCounters(ctx, addr); err != nil && ctx.Err() == nil {
+		if err := createCounters(ctx, addr, "default", "demo"); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("demo: %w", err)
 		}
 		return nil
@@ -48,8 +48,8 @@ func runDemo(ctx context.Context, addr string, log *slog.Logger) error {
 	return tasks.Wait()
 }
 
-// createCounters asks for the counters by key: those that a kept data directory has already go on.
-func createCounters(ctx context.Context, addr string) error {
+// createCounters asks for the counters of a pool by key: those that a kept data directory has already go on.
+func createCounters(ctx context.Context, addr, pool, prefix string) error {
 	c, err := client.Dial(addr)
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func createCounters(ctx context.Context, addr string) error {
 	for i := range demoActors {
 		for {
 			_, err = c.Actors.GetOrCreate(ctx, &callboardv1.GetOrCreateRequest{
-				Namespace: "default", Name: counter.Name, Key: fmt.Sprintf("demo-%03d", i+1), Pool: "default",
+				Namespace: "default", Name: counter.Name, Key: fmt.Sprintf("%s-%03d", prefix, i+1), Pool: pool,
 			})
 			refusal, refused := callboardv1.AsRefusal(err)
 			if !refused || refusal.GetCode() != "no_runner_config_configured" {

@@ -15,12 +15,13 @@ import (
 
 func devCommand(g *globals) *cobra.Command {
 	f := &nodeFlags{}
-	demo := false
+	var d demos
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run an engine node to try things out, with --demo also runners and actors",
 		Long: `Run one engine node for development. Its data is in a temporary directory unless --data-dir names one.
-With --demo three runners connect like any user's, and a hundred counters run on them.`,
+With --demo three runners connect like any user's, and a hundred counters run on them. With --demo-serverless an HTTP
+service is the endpoint of a serverless pool, and a hundred counters run in the calls that the engine makes to it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if !cmd.Flags().Changed("log-level") {
@@ -41,14 +42,16 @@ With --demo three runners connect like any user's, and a hundred counters run on
 			if err := f.cfg.Validate(); err != nil {
 				return usage(cmd, "%v", err)
 			}
+			f.cfg.EndpointLoopback = f.cfg.EndpointLoopback || d.serverless // its endpoint is in this process
 			g.service = true
-			return runDev(cmd.Context(), f.cfg, demo, func(a server.Addrs) { banner(g.out, a, where, demo) })
+			return runDev(cmd.Context(), f.cfg, d, func(a server.Addrs) { banner(g.out, a, where, d) })
 		},
 	}
 	f.add(cmd.Flags())
 	idleForNodes(cmd)
 	idle(cmd, ": it speaks no TLS, and only this machine reaches it", "tls-ca", "tls-cert", "tls-key")
-	cmd.Flags().BoolVar(&demo, "demo", false, "run three runners and a hundred counters too")
+	cmd.Flags().BoolVar(&d.runners, "demo", false, "run three runners and a hundred counters too")
+	cmd.Flags().BoolVar(&d.serverless, "demo-serverless", false, "run the endpoint of a serverless pool and a hundred counters in it too")
 	f.cfg.Name = "dev"
 	for name, value := range map[string]string{"raft-addr": "127.0.0.1:0", "gossip-addr": "", "name": "dev"} {
 		flag := cmd.Flags().Lookup(name)
@@ -58,8 +61,27 @@ With --demo three runners connect like any user's, and a hundred counters run on
 	return cmd
 }
 
-// runDev runs the node and, once its doors are open, the demo.
-func runDev(ctx context.Context, cfg server.Config, demo bool, tell func(server.Addrs)) error {
+// demos are what runs beside the node.
+type demos struct{ runners, serverless bool }
+
+// run runs them until ctx ends.
+func (d demos) run(ctx context.Context, addr string, log *slog.Logger) error {
+	tasks, ctx := errgroup.WithContext(ctx)
+	if d.runners {
+		tasks.Go(func() error { return runDemo(ctx, addr, log) })
+	}
+	if d.serverless {
+		tasks.Go(func() error { return runServerlessDemo(ctx, addr, log) })
+	}
+	tasks.Go(func() error {
+		<-ctx.Done()
+		return nil
+	})
+	return tasks.Wait()
+}
+
+// runDev runs the node and, once its doors are open, the demos.
+func runDev(ctx context.Context, cfg server.Config, d demos, tell func(server.Addrs)) error {
 	tasks, ctx := errgroup.WithContext(ctx)
 	ready := make(chan server.Addrs, 1)
 	cfg.Ready = func(a server.Addrs) { ready <- a }
@@ -70,10 +92,7 @@ func runDev(ctx context.Context, cfg server.Config, demo bool, tell func(server.
 		select {
 		case a := <-ready:
 			tell(a)
-			if demo {
-				return runDemo(ctx, a.GRPC, cfg.Log)
-			}
-			<-ctx.Done()
+			return d.run(ctx, a.GRPC, cfg.Log)
 		case <-ctx.Done():
 		}
 		return nil
@@ -85,7 +104,7 @@ func runDev(ctx context.Context, cfg server.Config, demo bool, tell func(server.
 	return err
 }
 
-func banner(out io.Writer, a server.Addrs, data string, demo bool) {
+func banner(out io.Writer, a server.Addrs, data string, d demos) {
 	lines := []string{
 		"callboard " + version + ": one node, for development",
 		"  HTTP API   http://" + a.HTTP,
@@ -95,9 +114,13 @@ func banner(out io.Writer, a server.Addrs, data string, demo bool) {
 		lines = append(lines, "  Metrics    http://"+a.Metrics+"/metrics")
 	}
 	lines = append(lines, "  Data       "+data)
-	if demo {
+	if d.runners {
 		lines = append(lines, "  Demo       3 runners, 100 counters in pool default",
 			"  Try        callboard actor list --name counter   ·   callboard runner list   ·   callboard status")
+	}
+	if d.serverless {
+		lines = append(lines, fmt.Sprintf("  Demo       an HTTP endpoint, called for %d s each time, 100 counters in pool %s", demoLifespan, demoPool),
+			fmt.Sprintf("  Try        callboard pool show %s   ·   callboard pool requests %s --ended   ·   callboard actor list --name counter", demoPool, demoPool))
 	}
 	for _, line := range lines {
 		_, _ = fmt.Fprintln(out, line)

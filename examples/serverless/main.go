@@ -33,6 +33,12 @@ func main() {
 	flag.Func("version", "`number` of the version that is served: newer ones get actors first", number(&cfg.Version))
 	flag.Func("slots", "how `many` actors one call runs; default: what the engine asks for", number(&cfg.Slots))
 	flag.Parse()
+	if flag.NArg() > 0 {
+		log.Fatalf("%q is no flag: see --help", flag.Arg(0))
+	}
+	if *failRate < 0 || *failRate > 1 {
+		log.Fatalf("--fail-rate %v: want 0 to 1", *failRate)
+	}
 
 	counters := counter.Counter{Counted: func(a *runner.Actor, n uint64) {
 		fmt.Printf("%s (generation %d): %d\n", a.ID(), a.Generation(), n)
@@ -55,8 +61,11 @@ func main() {
 func number(field *uint32) func(string) error {
 	return func(text string) error {
 		n, err := strconv.ParseUint(text, 10, 32)
+		if err != nil {
+			return errors.New("want a whole number from 0 to 4294967295")
+		}
 		*field = uint32(n)
-		return err
+		return nil
 	}
 }
 

@@ -76,7 +76,7 @@ func endpointAway(p *servedPool) {
 	var shown *callboardv1.EndpointError
 	_, err := real.Until(p.Context(), away+patience, fmt.Sprintf("the endpoint is away for %v, and the pool backs off", away), func(ctx context.Context) (err error) {
 		shown, err = p.failure(ctx)
-		if err == nil && (p.process.Running() || shown.GetCount() < 2 || time.UnixMilli(shown.GetRetryTs()).Before(time.Now()) || time.Since(left) < away) {
+		if err == nil && (p.process.Running() || shown.GetCount() < 2 || time.Until(time.UnixMilli(shown.GetRetryTs())) < time.Second/2 || time.Since(left) < away) {
 			err = fmt.Errorf("after %v its error is: %v", round(time.Since(left)), shown)
 		}
 		return err

@@ -37,17 +37,18 @@ func TestMakeClusterStartsThreeNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(w.Dir, "cluster")
-	cluster := func(verb string) string {
+	cluster := func(verb string, env ...string) string {
 		t.Helper()
 		cmd := exec.Command(filepath.Join("..", "..", "scripts", "cluster"), verb)
 		cmd.Env = append(os.Environ(), "CLUSTER_DIR="+dir, "CLUSTER_PORT="+strconv.Itoa(port), "CALLBOARD_BINARY="+b.Callboard)
+		cmd.Env = append(cmd.Env, env...)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Errorf("cluster %s: %v\n%s", verb, err, out)
 		}
 		return string(out)
 	}
-	defer cluster("down")
+	defer func() { cluster("down") }()
 
 	before := pids(t, cluster("up"))
 	if status := cluster("status"); strings.Count(status, "follower") != 2 || strings.Count(status, "leader") != 1 {
@@ -69,6 +70,21 @@ func TestMakeClusterStartsThreeNodes(t *testing.T) {
 			_ = conn.Close()
 			t.Errorf("somebody answers at %s after the end of the cluster", conn.RemoteAddr())
 		}
+	}
+
+	// With certificates: what it prints is all that a command needs, and who has none is not served.
+	dir = filepath.Join(w.Dir, "secure")
+	said := cluster("up", "TLS=1")
+	address := []string{"CALLBOARD_ADDRESS=127.0.0.1:" + strconv.Itoa(port+1)}
+	var env []string
+	for _, variable := range regexp.MustCompile(`CALLBOARD_\w+=\S+`).FindAllString(said, -1) {
+		env = append(env, variable)
+	}
+	if out, errOut, code, err := w.Command(t.Context(), env, "operator", "raft", "list-peers"); err != nil || code != 0 || !strings.Contains(out, "n3") {
+		t.Errorf("list-peers: code %d, %v: %s%s", code, err, out, errOut)
+	}
+	if _, errOut, code, err := w.Command(t.Context(), address, "status", "--timeout", "2s"); err != nil || code == 0 || !strings.Contains(errOut, "--tls-ca") {
+		t.Errorf("status without a certificate: code %d, %v: %s", code, err, errOut)
 	}
 }
 

@@ -125,6 +125,9 @@ func (p *servedPool) saysWhy(shown *callboardv1.EndpointError) {
 		if text := why.GetSummary() + "\n" + strings.Join(why.GetSteps(), "\n"); !strings.Contains(text, shown.GetCode()) {
 			p.Errorf("actor %s does not name the error %s of its pool:\n%s", a.ID, shown.GetCode(), text)
 		}
+		if off := why.GetNextChangeTs() - shown.GetRetryTs(); off < -100 || off > 100 {
+			p.Errorf("actor %s: %q at %d, and the endpoint is called again at %d", a.ID, why.GetNextChange(), why.GetNextChangeTs(), shown.GetRetryTs())
+		}
 	}
 }
 

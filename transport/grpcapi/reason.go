@@ -129,7 +129,7 @@ func nextChange(v *fsm.View, a *fsm.Actor) (atMs int64, what string) {
 		if until := awaitedUntil(v, a); until != 0 {
 			return until, "unless a runner of a newer version takes it first, it goes to an older one"
 		}
-		return 0, "whatever frees a slot that it may use starts it"
+		return nextServed(v, v.ActorPool(a))
 	case fsm.Destroyed:
 		return v.WallAt(a.DueMs), "it is forgotten"
 	default:

@@ -37,9 +37,17 @@ func whyUnserved(v *fsm.View, p *fsm.Pool) reason {
 		return reason{"endpoint_failing", fmt.Sprintf("the endpoint of pool %s fails (%s: %s); it is asked again at %s", p.ID.Name, e.GetErrorCode(), e.GetErrorMessage(),
 			clockTime(v.WallAt(e.GetRetryMs())))}
 	case stats.HalfOpen > 0:
-		return reason{"awaiting_serverless_runner", fmt.Sprintf("%d requests to the endpoint of pool %s wait for their runners", stats.HalfOpen, p.ID.Name)}
+		return reason{"awaiting_serverless_runner", fmt.Sprintf("the endpoint of pool %s has been called; requests whose runners have not connected yet: %d", p.ID.Name, stats.HalfOpen)}
 	}
 	return reason{}
+}
+
+// nextServed tells when an actor of a serverless pool may get a runner, if that is known.
+func nextServed(v *fsm.View, p *fsm.Pool) (atMs int64, what string) {
+	if e := v.Endpoint(p); p.Serverless() && !scheduler.AtConcurrencyLimit(&v.State, p) && e.GetRetryMs() > v.ClockMs() {
+		return v.WallAt(e.GetRetryMs()), "the endpoint is called again; a runner that connects starts it"
+	}
+	return 0, "whatever frees a slot that it may use starts it"
 }
 
 // Outbound is how a node asks the endpoints of serverless pools.
