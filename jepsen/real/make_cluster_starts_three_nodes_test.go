@@ -76,10 +76,7 @@ func TestMakeClusterStartsThreeNodes(t *testing.T) {
 	dir = filepath.Join(w.Dir, "secure")
 	said := cluster("up", "TLS=1")
 	address := []string{"CALLBOARD_ADDRESS=127.0.0.1:" + strconv.Itoa(port+1)}
-	var env []string
-	for _, variable := range regexp.MustCompile(`CALLBOARD_\w+=\S+`).FindAllString(said, -1) {
-		env = append(env, variable)
-	}
+	env := regexp.MustCompile(`CALLBOARD_\w+=\S+`).FindAllString(said, -1)
 	if out, errOut, code, err := w.Command(t.Context(), env, "operator", "raft", "list-peers"); err != nil || code != 0 || !strings.Contains(out, "n3") {
 		t.Errorf("list-peers: code %d, %v: %s%s", code, err, out, errOut)
 	}
