@@ -9,7 +9,7 @@ var coreMutants = []mutant{
 	},
 	{
 		"core: a fenced actor returns to a draining runner",
-		[]edit{{"scheduler/place.go", "own != nil && s.tx.Ineligible(own) == \"\" {", "own != nil && (s.tx.Ineligible(own) == \"\" || own.LastResort()) {"}},
+		[]edit{{"scheduler/place.go", "own.Handles(a.Name) && s.tx.Ineligible(own) == \"\" {", "own.Handles(a.Name) && (s.tx.Ineligible(own) == \"\" || own.LastResort()) {"}},
 		[]suite{{inScheduler, "^TestStories$/^placement$/^return_draining$"}},
 	},
 	{
@@ -99,7 +99,7 @@ var coreMutants = []mutant{
 	},
 	{
 		"core: a start that a Hello does not name has vanished",
-		[]edit{{"scheduler/hello.go", "a.Phase != fsm.Starting && !claimed[a.Ref()]", "!claimed[a.Ref()]"}},
+		[]edit{{"scheduler/hello.go", "case a.Phase != fsm.Starting:", "case true:"}},
 		[]suite{{inScheduler, "^TestStories$/^sessions$"}},
 	},
 	{

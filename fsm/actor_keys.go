@@ -138,6 +138,8 @@ type actorKeys struct {
 	named      namedKey
 	turn       namedKey
 	unreceived unreceivedKey
+	nameQueue  nameQueueKey
+	nameOn     nameOnKey
 }
 
 func keysOf(a *Actor) (k actorKeys) {
@@ -161,8 +163,12 @@ func keysOf(a *Actor) (k actorKeys) {
 			break
 		}
 		k.queue = queueKey{pool: a.pool, floor: a.FloorVersion, seq: halve(a.QueueSeq), ordinal: a.ordinal}
+		k.nameQueue = nameQueueKey{pool: a.pool, name: hashOfName(a.Name), floor: a.FloorVersion, seq: k.queue.seq}
 	case Starting, Running, Stopping:
 		k.assigned = assignedKey{runner: a.Runner, rev: a.RunnerRev, ordinal: a.ordinal}
+		if a.Phase != Stopping {
+			k.nameOn = nameOnKey{runner: a.Runner, name: hashOfName(a.Name), rev: halve(a.RunnerRev)}
+		}
 		if a.Named() {
 			k.named = namedKey{pool: a.pool, atMs: a.EvictMs, seq: a.Seq, ordinal: a.ordinal}
 		}

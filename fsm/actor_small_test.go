@@ -17,7 +17,7 @@ func TestAnActorIsSmall(t *testing.T) {
 		runs  bool
 		bytes float64
 	}{
-		{"waiting", false, 270}, {"running", true, 330},
+		{"waiting", false, 280}, {"running", true, 330},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			const size = 40_000

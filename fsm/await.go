@@ -32,6 +32,18 @@ func (s *State) HighestFloor(p *Pool) uint32 {
 	return 0
 }
 
+// HighestFloorFor is HighestFloor among the actors of one name.
+func (s *State) HighestFloorFor(p *Pool, name string) uint32 {
+	hash := hashOfName(name)
+	for k := range s.nameQueue.DownFrom(nameQueueKey{pool: p.ordinal, name: hash, floor: ^uint32(0), seq: halve(^uint64(0))}) {
+		if k.pool == p.ordinal && k.name == hash {
+			return k.floor
+		}
+		break
+	}
+	return 0
+}
+
 func (tx *Tx) awaitVersion(op *logv1.AwaitVersion) Result {
 	p, res := tx.poolOf(op.GetNamespaceId(), op.GetPool())
 	if res.Code != CodeOK {

@@ -23,6 +23,9 @@ type bulk struct {
 	named    []namedKey
 	turns    []namedKey
 	unread   []unreceivedKey
+
+	nameQueue []nameQueueKey
+	nameOn    []nameOnKey
 }
 
 // add writes a new row and collects its keys.
@@ -37,7 +40,9 @@ func (b *bulk) add(tx *Tx, a *Actor) {
 	b.agenda = collect(b.agenda, k.agenda)
 	b.backoffs = collect(b.backoffs, k.backoff)
 	b.queue = collect(b.queue, k.queue)
+	b.nameQueue = collect(b.nameQueue, k.nameQueue)
 	b.assigned = collect(b.assigned, k.assigned)
+	b.nameOn = collect(b.nameOn, k.nameOn)
 	b.alarms = collect(b.alarms, k.alarm)
 	b.ended = collect(b.ended, k.ended)
 	b.named = collect(b.named, k.named)
@@ -72,7 +77,9 @@ func (b *bulk) put(tx *Tx) {
 	putInOrder(tx.agenda, b.agenda, agendaLess)
 	putInOrder(tx.backoffs, b.backoffs, agendaLess)
 	putInOrder(tx.queue, b.queue, queueLess)
+	putInOrder(tx.nameQueue, b.nameQueue, nameQueueLess)
 	putInOrder(tx.assigned, b.assigned, assignedLess)
+	putInOrder(tx.nameOn, b.nameOn, nameOnLess)
 	putInOrder(tx.alarms, b.alarms, alarmLess)
 	putInOrder(tx.endedActors, b.ended, endedLess)
 	putInOrder(tx.named, b.named, namedLess)

@@ -2,10 +2,12 @@ package fsm
 
 import "iter"
 
-// candidateKey orders the runners of a pool that may be given an actor in the order of choice: those of last resort behind all others,
-// newest version first, then as the pool's placement says. Those that are silent, and are given none, come behind them.
+// candidateKey orders the runners of a pool that may be given an actor by the names that they handle, then in the order of choice: those of
+// last resort behind all others, newest version first, then as the pool's placement says. Those that are silent, and are given none, come
+// behind them.
 type candidateKey struct {
 	pool       uint32
+	set        uint64 // of the names that it handles
 	silent     bool
 	lastResort bool
 	versionInv uint32 // ^version
@@ -17,6 +19,9 @@ type candidateKey struct {
 func candidateLess(a, b candidateKey) bool {
 	if a.pool != b.pool {
 		return a.pool < b.pool
+	}
+	if a.set != b.set {
+		return a.set < b.set
 	}
 	if a.silent != b.silent {
 		return b.silent
@@ -45,7 +50,8 @@ func (s *State) candidateKey(r *Runner) candidateKey {
 		load = loadScale - load
 	}
 	return candidateKey{
-		pool: r.pool, silent: s.silent(r), lastResort: r.Draining(), versionInv: ^r.Version, load: load, freeInv: ^r.FreeSlots(), number: r.Number,
+		pool: r.pool, set: r.set, silent: s.silent(r), lastResort: r.Draining(), versionInv: ^r.Version, load: load,
+		freeInv: ^r.FreeSlots(), number: r.Number,
 	}
 }
 
@@ -60,6 +66,7 @@ type versionKey struct {
 	connected  uint32 // of those
 	outdated   uint32 // they drain for a newer version
 	leaving    uint32 // they shut down, or their request ends
+	listing    uint32 // of the registered, those that list the names that they handle
 }
 
 // versionCounts is what one runner adds to the counts of its version.
@@ -67,14 +74,17 @@ func (r *Runner) versionCounts() versionKey {
 	return versionKey{
 		pool: r.pool, version: r.Version,
 		registered: uint32(count(r.registered())), connected: uint32(count(r.registered() && r.Connected)), outdated: uint32(count(r.versionDrain())),
-		leaving: uint32(count(r.leaving())),
+		leaving: uint32(count(r.leaving())), listing: uint32(count(r.registered() && r.Names != "")),
 	}
 }
 
 // plus adds counts, or takes them away.
 func (k versionKey) plus(o versionKey, by int) versionKey {
 	n := uint32(by) // 1, or -1: unsigned numbers wrap around
-	return versionKey{o.pool, o.version, k.registered + n*o.registered, k.connected + n*o.connected, k.outdated + n*o.outdated, k.leaving + n*o.leaving}
+	return versionKey{
+		o.pool, o.version, k.registered + n*o.registered, k.connected + n*o.connected, k.outdated + n*o.outdated, k.leaving + n*o.leaving,
+		k.listing + n*o.listing,
+	}
 }
 
 func (k versionKey) empty() bool { return k.registered+k.connected+k.outdated+k.leaving == 0 }
@@ -216,6 +226,9 @@ func (tx *Tx) writeRunner(old, next *Runner) {
 	if was.counts != is.counts {
 		tx.poolStats.Set(row.pool, tx.poolStats.Get(row.pool).plus(was.counts, -1).plus(is.counts, +1))
 	}
+	if was.counts.Listing+is.counts.Listing > 0 {
+		tx.listHandlers(old, next)
+	}
 	tx.touchRunner(row.Number)
 	tx.dirtyPool(row.pool)
 }
@@ -286,6 +299,7 @@ func (r *Runner) counts() PoolStats {
 		Evictable:   uint32(count(r.evictable())) * r.left(),
 		Forceful:    uint32(count(r.evictable() && r.Drain.Force)) * r.left(),
 		LastResorts: uint32(count(r.candidate() && r.Draining())),
+		Listing:     uint32(count(r.End == NotEnded && r.Names != "")),
 	}
 }
 
@@ -322,11 +336,19 @@ func (tx *Tx) countVersion(is versionKey, by int) {
 // Candidates yields the runners of a pool that may be given an actor in the order of choice: newest version first, then as the pool's
 // placement says; those that drain for a newer version behind all others. Among equals the seed says who is first.
 func (s *State) Candidates(p *Pool, seed uint32) iter.Seq[*Runner] {
+	if !s.ListsNames(p) {
+		return s.candidatesOf(p, 0, seed)
+	}
+	return s.mergedCandidates(p, seed, func(*Runner) bool { return true })
+}
+
+// candidatesOf yields those of Candidates that list the same names.
+func (s *State) candidatesOf(p *Pool, set uint64, seed uint32) iter.Seq[*Runner] {
 	return func(yield func(*Runner) bool) {
-		from := candidateKey{pool: p.ordinal}
+		from := candidateKey{pool: p.ordinal, set: set}
 		for {
 			head, ok := s.candidates.First(from)
-			if !ok || head.pool != p.ordinal || head.silent {
+			if !ok || head.pool != p.ordinal || head.set != set || head.silent {
 				return
 			}
 			// All that differ only in their number are equals: begin among them where the seed points, and wrap around.

@@ -53,6 +53,11 @@ func (c *checker) checkRunner(r *Runner) {
 	if r.drainDue() {
 		in(c, c.agenda, "what falls due", name, r.drainAgenda())
 	}
+	if r.registered() {
+		for n := range r.Names.All() {
+			in(c, c.handlers, "runners by the names that they handle", name, handlerKey{r.pool, n, r.Version, r.Number})
+		}
+	}
 	if r.candidate() {
 		in(c, c.candidates, "candidates", name, c.candidateKey(r))
 	}
@@ -125,9 +130,13 @@ func (c *checker) checkActor(a *Actor) {
 	}
 	if k.queue != (queueKey{}) {
 		in(c, c.queue, "the queue", name, k.queue)
+		in(c, c.nameQueue, "the queue by name", name, k.nameQueue)
 	}
 	if k.assigned != (assignedKey{}) {
 		in(c, c.assigned, "what runners have", name, k.assigned)
+	}
+	if k.nameOn != (nameOnKey{}) {
+		in(c, c.nameOn, "what runners have by name", name, k.nameOn)
 	}
 	if k.alarm != (alarmKey{}) {
 		in(c, c.alarms, "alarms", name, k.alarm)

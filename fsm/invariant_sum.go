@@ -35,6 +35,7 @@ type lens struct {
 	runnersByID, runnersByKey, runnersBySeq, candidates, drainWork, poolRunners, evictables, delays, endedRunners           int
 	actorsByID, actorsByName, actorsByKey, queue, assigned, alarms, backoffs, endedActors, agenda, named, turns, unreceived int
 	rollouts, endedRollouts, requestsByID, poolRequests, idleRunners, keptDrains, keptDrainsBySeq                           int
+	handlers, nameQueue, nameOn                                                                                             int
 }
 
 func (s *State) lens() lens {
@@ -49,6 +50,7 @@ func (s *State) lens() lens {
 		named:  s.named.Len(), turns: s.turns.Len(), unreceived: s.unreceived.Len(), rollouts: s.rollouts.Len(), endedRollouts: s.endedRollouts.Len(),
 		requestsByID: s.requestsByID.Len(), poolRequests: s.poolRequests.Len(), idleRunners: s.idleRunners.Len(),
 		keptDrains: s.keptDrains.Len(), keptDrainsBySeq: s.keptDrainsBySeq.Len(),
+		handlers: s.handlers.Len(), nameQueue: s.nameQueue.Len(), nameOn: s.nameOn.Len(),
 	}
 }
 
@@ -61,6 +63,7 @@ func (l lens) minus(o lens) lens {
 		l.named - o.named, l.turns - o.turns, l.unreceived - o.unreceived, l.rollouts - o.rollouts, l.endedRollouts - o.endedRollouts,
 		l.requestsByID - o.requestsByID, l.poolRequests - o.poolRequests, l.idleRunners - o.idleRunners,
 		l.keptDrains - o.keptDrains, l.keptDrainsBySeq - o.keptDrainsBySeq,
+		l.handlers - o.handlers, l.nameQueue - o.nameQueue, l.nameOn - o.nameOn,
 	}
 }
 
@@ -76,6 +79,7 @@ func (c *checker) addRunner(s *State, r *Runner, by int) {
 		d.endedRunners[p.namespace] += by * count(r.End != NotEnded)
 	}
 	d.lens.candidates += by * count(r.candidate())
+	d.lens.handlers += by * len(r.Names.Names()) * count(r.registered())
 	d.lens.evictables += by * count(r.evictable())
 	d.lens.delays += by * count(r.evictable())
 	d.lens.drainWork += by * count(r.drainWork())
@@ -131,10 +135,12 @@ func (c *checker) addActor(a *Actor, by int) {
 	switch {
 	case a.Phase == Pending:
 		d.lens.queue += by * count(a.queued())
+		d.lens.nameQueue += by * count(a.queued())
 	case a.Phase == Sleeping && a.AlarmMs != 0:
 		d.lens.alarms += by
 	case a.Phase.OnRunner():
 		d.lens.assigned += by
+		d.lens.nameOn += by * count(a.Phase != Stopping)
 		c.hold(a.Runner, heldSlots{slots: by, stopping: by * count(a.Phase == Stopping)})
 	}
 }

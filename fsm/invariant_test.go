@@ -204,7 +204,7 @@ func TestEveryBrokenInvariantIsSeen(t *testing.T) {
 		}},
 		{"a stray candidate", "growth of the indexes", "tx", func(tx *Tx) { tx.candidates.Put(tx.candidateKey(runner(&tx.State, "r3"))) }},
 		{"drain work is lost", "drain work", "tx", func(tx *Tx) { tx.drainWork.Delete(drainWorkKey{number: 3}); runnerRow(tx, "r3", func(*Runner) {}) }},
-		{"versions count wrong", "counts of its version: should be {pool:1 version:2 registered:1 connected:1 outdated:0 leaving:0}, is {pool:1 version:2 registered:9 connected:0 outdated:0 leaving:0}", "tx", func(tx *Tx) {
+		{"versions count wrong", "counts of its version: should be {pool:1 version:2 registered:1 connected:1 outdated:0 leaving:0 listing:0}, is {pool:1 version:2 registered:9 connected:0 outdated:0 leaving:0 listing:0}", "tx", func(tx *Tx) {
 			tx.versions.Put(versionKey{pool: 1, version: 2, registered: 9})
 			runnerRow(tx, "r2", func(*Runner) {})
 		}},

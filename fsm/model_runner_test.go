@@ -22,12 +22,12 @@ func (m *model) doRunner(op *logv1.Op) (legal, known bool) {
 		return m.register(o.RegisterRunner), true
 	case *logv1.Op_ResumeRunner:
 		_, r := m.live(o.ResumeRunner.GetRunnerId(), nil)
-		if r == nil || o.ResumeRunner.GetSlots() < 1 || o.ResumeRunner.GetSlots() > MaxSlots || o.ResumeRunner.GetAttempt() <= r.attempt {
+		if r == nil || o.ResumeRunner.GetSlots() < 1 || o.ResumeRunner.GetSlots() > MaxSlots || !namesInOrder(o.ResumeRunner.GetActorNames()) || o.ResumeRunner.GetAttempt() <= r.attempt {
 			return false, true
 		}
 		r.attempt = o.ResumeRunner.GetAttempt()
 		r.session, r.version, r.slots = textOf(padded(o.ResumeRunner.GetSessionId())), o.ResumeRunner.GetVersion(), o.ResumeRunner.GetSlots()
-		r.connected = true
+		r.connected, r.names = true, o.ResumeRunner.GetActorNames()
 		m.hear(r)
 		return true, true
 	case *logv1.Op_DisconnectRunner:
@@ -118,7 +118,7 @@ func refText(ref *logv1.Ref) string {
 func (m *model) register(op *logv1.RegisterRunner) bool {
 	id, replaces := textOf(padded(op.GetRunnerId())), textOf(padded(op.GetReplaces()))
 	pool := textOf(padded(op.GetNamespaceId())) + "/" + op.GetPool()
-	if m.runners[id] != nil || m.pools[pool] == nil || op.GetSlots() < 1 || op.GetSlots() > MaxSlots || op.GetThresholdMs() < 1 {
+	if m.runners[id] != nil || m.pools[pool] == nil || op.GetSlots() < 1 || op.GetSlots() > MaxSlots || op.GetThresholdMs() < 1 || !namesInOrder(op.GetActorNames()) {
 		return false
 	}
 	if len(op.GetReplaces()) > 0 {
@@ -136,7 +136,7 @@ func (m *model) register(op *logv1.RegisterRunner) bool {
 	m.runners[id] = &modelRunner{
 		namespace: textOf(padded(op.GetNamespaceId())), pool: op.GetPool(), key: op.GetKey(), number: number, seq: m.runnerSeq, version: op.GetVersion(), slots: op.GetSlots(),
 		thresholdMs: int64(op.GetThresholdMs()), seenMs: m.clockMs, session: textOf(padded(op.GetSessionId())), connected: true, orphans: map[string]bool{},
-		attempt: op.GetAttempt(),
+		attempt: op.GetAttempt(), names: op.GetActorNames(),
 	}
 	return true
 }

@@ -62,6 +62,22 @@ type modelRunner struct {
 	orphans              map[string]bool // actor/generation; whether its actor waits
 	attempt              uint32
 	replacedBy           string
+	names                []string // that it handles; none: any
+}
+
+// handles tells whether it may be given actors of a name; the empty one: of whatever name.
+func (r *modelRunner) handles(name string) bool {
+	return len(r.names) == 0 || name == "" || slices.Contains(r.names, name)
+}
+
+// namesInOrder tells whether a runner may list names.
+func namesInOrder(names []string) bool {
+	for i, name := range names {
+		if name == "" || len(name) > MaxActorName || i > 0 && names[i-1] >= name {
+			return false
+		}
+	}
+	return len(names) <= MaxHandledNames
 }
 
 type modelActor struct {
@@ -304,15 +320,15 @@ func (m *model) putPool(op *logv1.PutPool) bool {
 }
 
 // queue lists the pending actors of a pool that may go to a version, in the order of arrival.
-func (m *model) queue(pool string, version uint32) []string {
+func (m *model) queue(pool, name string, version uint32) []string {
 	var ids []string
 	for id, a := range m.actors {
-		if a.phase != "pending" || a.dueMs != 0 || a.inPool() != pool || m.waitsFor(id) > 0 {
+		if a.phase != "pending" || a.dueMs != 0 || a.inPool() != pool || m.waitsFor(id) > 0 || name != "" && a.name != name {
 			continue
 		}
 		waitFor := false // is there a runner at the floor or above that it should wait for?
 		for _, r := range m.runners {
-			waitFor = waitFor || r.namespace+"/"+r.pool == pool && r.end == "" && r.drain.cause == 0 && r.version >= a.floor
+			waitFor = waitFor || r.namespace+"/"+r.pool == pool && r.end == "" && r.drain.cause == 0 && r.version >= a.floor && r.handles(a.name)
 		}
 		if await := m.pools[pool].await; a.floor <= await.Version {
 			waitFor = await.UntilMs > 0
@@ -326,10 +342,10 @@ func (m *model) queue(pool string, version uint32) []string {
 }
 
 // candidates lists the runners of a pool that may be given an actor: newest first, then by load, then by free slots, then by number.
-func (m *model) candidates(pool string) []string {
+func (m *model) candidates(pool, name string) []string {
 	var ids []string
 	for id, r := range m.runners {
-		if r.namespace+"/"+r.pool == pool && (r.placeable() || r.lastResort()) && m.free(id) > 0 && m.clockMs-r.seenMs < r.thresholdMs*2/3 {
+		if r.namespace+"/"+r.pool == pool && r.handles(name) && (r.placeable() || r.lastResort()) && m.free(id) > 0 && m.clockMs-r.seenMs < r.thresholdMs*2/3 {
 			ids = append(ids, id)
 		}
 	}

@@ -38,6 +38,7 @@ type PoolStats struct {
 	LastResorts uint32 // of the candidates, those that drain for a newer version
 	Draining    uint32 // runners
 	Out         uint32 // of those, the ones that an operator has taken out
+	Listing     uint32 // runners that list the names that they handle
 	VersionOut  uint32 // runners that drain for a newer version
 	Unfinished  uint32 // of those, the ones that a rollout waits for
 	Evictable   uint32 // actors that the pool's pace may evict
@@ -65,7 +66,7 @@ func (c PoolStats) plus(o PoolStats, by int) PoolStats {
 	n, wide := uint32(by), uint64(by) // 1, or -1: unsigned numbers wrap around
 	return PoolStats{
 		c.Runners + n*o.Runners, c.Connected + n*o.Connected, c.Candidates + n*o.Candidates, c.LastResorts + n*o.LastResorts,
-		c.Draining + n*o.Draining, c.Out + n*o.Out, c.VersionOut + n*o.VersionOut, c.Unfinished + n*o.Unfinished, c.Evictable + n*o.Evictable,
+		c.Draining + n*o.Draining, c.Out + n*o.Out, c.Listing + n*o.Listing, c.VersionOut + n*o.VersionOut, c.Unfinished + n*o.Unfinished, c.Evictable + n*o.Evictable,
 		c.Forceful + n*o.Forceful, c.Ended + n*o.Ended, c.Pending + n*o.Pending, c.Paced + n*o.Paced, c.Sleeping + n*o.Sleeping, c.Live + n*o.Live, c.Named + n*o.Named,
 		c.Unreceived + n*o.Unreceived, c.OnRunner + n*o.OnRunner,
 		c.Slots + wide*o.Slots, c.Requests + n*o.Requests, c.EndedRequests + n*o.EndedRequests, c.HalfOpen + n*o.HalfOpen, c.Expiring + n*o.Expiring, c.AskedSlots + wide*o.AskedSlots,

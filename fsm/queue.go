@@ -19,7 +19,7 @@ func queueLess(a, b queueKey) bool {
 }
 
 // FirstPending returns the pending actor of a pool that has waited longest among those that may go to a runner of the given
-// version; nil: there is none.
+// version; nil: there is none. It is for pools whose runners list no names.
 //
 // An actor goes to a version lower than the one it last ran on only if its floor does not bind it. There are few distinct floors in a pool,
 // so that one look-up for each finds the first.
@@ -31,7 +31,7 @@ func (s *State) FirstPending(p *Pool, version uint32) *Actor {
 		if !ok || k.pool != p.ordinal {
 			break
 		}
-		if !s.FloorBinds(p, k.floor, version) && (first == nil || k.seq.whole() < first.seq.whole()) {
+		if !s.FloorBinds(p, "", k.floor, version) && (first == nil || k.seq.whole() < first.seq.whole()) {
 			first = &k
 		}
 		if k.floor == ^uint32(0) {
@@ -45,15 +45,16 @@ func (s *State) FirstPending(p *Pool, version uint32) *Actor {
 	return s.actorAt(first.ordinal)
 }
 
-// FloorBinds reports whether an actor with a floor waits rather than go to a version: the version is below its floor, and a runner at the
-// floor or above is registered that neither ended nor drains, or has gone a short while ago. What the pool awaits says when that ends.
-func (s *State) FloorBinds(p *Pool, floor, version uint32) bool {
+// FloorBinds reports whether an actor of a name and with a floor waits rather than go to a version: the version is below its floor, and a
+// runner at the floor or above that handles the name is registered that neither ended nor drains, or one has gone a short while ago. What the
+// pool awaits says when that ends.
+func (s *State) FloorBinds(p *Pool, name string, floor, version uint32) bool {
 	if version >= floor {
 		return false
 	}
 	if await := s.Await(p); floor <= await.Version {
 		return await.Awaits(floor)
 	}
-	newest, some := s.NewestVersion(p)
+	newest, some := s.NewestFor(p, name)
 	return some && newest >= floor
 }

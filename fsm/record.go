@@ -150,7 +150,7 @@ func runnerRecord(r *Runner, poolPosition uint32, seenMs int64) *logv1.Record {
 		Number: r.Number, Id: r.ID[:], Seq: r.Seq, Pool: poolPosition, Key: r.Key,
 		InstanceId: r.Instance[:], Attempt: r.Attempt, SessionId: r.Session[:], Holder: r.Holder,
 		Version: r.Version, Slots: r.Slots, ThresholdMs: r.ThresholdMs, VerdictMs: r.VerdictMs, MetadataJson: r.Metadata, AdvertisedAddr: r.AdvertisedAddr,
-		KeepOnLeaseLost: r.KeepOnLeaseLost, RequestId: idOrNone(ID(r.Request)), Expiring: r.Expiring,
+		KeepOnLeaseLost: r.KeepOnLeaseLost, RequestId: idOrNone(ID(r.Request)), Expiring: r.Expiring, ActorNames: r.Names.Names(),
 		Connected: r.Connected, End: uint32(r.End), ReplacedBy: idOrNone(ID(r.ReplacedBy)),
 		DrainCause: uint32(r.Drain.Cause), DrainStartMs: r.Drain.StartMs, DrainDeadlineMs: r.Drain.DeadlineMs, DrainReason: r.Drain.Reason,
 		DrainHeld: r.Drain.Held, DrainForce: r.Drain.Force, DrainOverdue: r.Drain.Overdue, DrainStandby: r.Drain.Standby, DrainTotal: r.Drain.Total,

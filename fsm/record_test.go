@@ -73,6 +73,10 @@ func fillValue(t *rapid.T, name string, v reflect.Value) {
 	case RequestEnd:
 		v.SetUint(uint64(rapid.IntRange(int(RequestFinished), int(RequestEndpointChanged)).Draw(t, name)))
 		return
+	case NameList:
+		list, _ := nameList([]string{"A", rapid.StringN(1, 20, 64).Filter(func(s string) bool { return s > "A" }).Draw(t, name)})
+		v.SetString(string(list))
+		return
 	case RolloutState:
 		v.SetUint(uint64(rapid.IntRange(int(RolloutOpen), int(RolloutSuperseded)).Draw(t, name)))
 		return
@@ -171,6 +175,7 @@ func drawWorld(t *rapid.T) world {
 	fill(t, w.runner, "Number", "Slots", "Pool", "Held", "Stopping", "Promised", "pool")
 	w.runner.Number, w.runner.Slots = rapid.Uint32Range(2, 50).Draw(t, "number"), rapid.Uint32Range(1, MaxSlots).Draw(t, "slots")
 	w.runner.Pool, w.runner.pool = w.pool.ID, w.pool.ordinal
+	w.runner.set = w.runner.Names.set()
 	tx.runnerNumbers.claim(w.runner.Number)
 	tx.addRunner(w.runner, rapid.Int64().Draw(t, "seen"))
 
@@ -261,6 +266,7 @@ var (
 		"runnersByID", "runnersByKey", "runnersBySeq", "runnerNumbers", "candidates", "poolRunners", "evictables", "drainWork", "endedRunners", "endedRunnerCount",
 		"requestsIndex",
 		"requestOrdinals", "requestsByID", "poolRequests", "idleRunners", "serverlessPools", "endedRollouts", "endedRolloutCount", "named", "turns", "unreceived",
+		"handlers", "nameQueue", "nameOn",
 		"looks", "lookAt", "delays", "moved", "heard", "visited", // the last of a Tx alone
 		"keptDrainsBySeq", "keptDrainCount",
 		"actorOrdinals", "actorsByID", "actorsByName", "actorsByKey", "actorNames", "endedActors", "bodies", "queue", "assigned", "alarms", "backoffs", "agenda",

@@ -287,7 +287,12 @@ func (r *Restorer) runnerFrom(rec *logv1.RunnerRecord) (*Runner, error) {
 	case rec.GetDrainCause() > uint32(DrainRequestEnd):
 		return nil, fmt.Errorf("the drain cause %d is not known to this build", rec.GetDrainCause())
 	}
+	names, ok := nameList(rec.GetActorNames())
+	if !ok {
+		return nil, fmt.Errorf("the names that it handles must be at most %d of 1 to %d bytes, in order and each once", MaxHandledNames, MaxActorName)
+	}
 	return &Runner{
+		Names: names, set: names.set(),
 		ID: RunnerID(id), Number: rec.GetNumber(), Seq: rec.GetSeq(), Pool: p.ID, Key: rec.GetKey(),
 		Instance: InstanceID(instance), Attempt: rec.GetAttempt(), Session: SessionID(session), Holder: rec.GetHolder(),
 		Version: rec.GetVersion(), Slots: rec.GetSlots(), ThresholdMs: rec.GetThresholdMs(), VerdictMs: rec.GetVerdictMs(),

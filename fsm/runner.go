@@ -51,6 +51,7 @@ type Runner struct {
 	AdvertisedAddr string
 	// KeepOnLeaseLost: its actors go on when its lease ends, so that guarantee G2 does not hold for them.
 	KeepOnLeaseLost bool
+	Names           NameList // of the actors that it handles
 
 	Connected  bool
 	End        RunnerEnd
@@ -66,6 +67,7 @@ type Runner struct {
 	Rev                           uint64
 
 	pool  uint32
+	set   uint64    // of its names
 	facts StateHash // of the row without its revision
 }
 
@@ -257,8 +259,13 @@ func (tx *Tx) registerRunner(op *logv1.RegisterRunner) Result {
 			return refuse(CodeStale)
 		}
 	}
+	names, ok := nameList(op.GetActorNames())
+	if !ok {
+		return refuse(CodeMalformed)
+	}
 	tx.runnerSeq++
 	r := &Runner{
+		Names: names, set: names.set(),
 		ID: RunnerID(id), Number: tx.runnerNumbers.take(), Seq: tx.runnerSeq, Pool: p.ID, Key: op.GetKey(),
 		Instance: InstanceID(instance), Attempt: op.GetAttempt(), Session: SessionID(session), Holder: op.GetHolder(),
 		Version: op.GetVersion(), Slots: op.GetSlots(), ThresholdMs: int64(op.GetThresholdMs()),
@@ -296,7 +303,8 @@ func (tx *Tx) resumeRunner(op *logv1.ResumeRunner) Result {
 	if res.Code != CodeOK {
 		return res
 	}
-	if !ok || op.GetSlots() < 1 || op.GetSlots() > MaxSlots {
+	names, inOrder := nameList(op.GetActorNames())
+	if !ok || !inOrder || op.GetSlots() < 1 || op.GetSlots() > MaxSlots {
 		return refuse(CodeMalformed)
 	}
 	if op.GetAttempt() <= r.Attempt {
@@ -306,7 +314,7 @@ func (tx *Tx) resumeRunner(op *logv1.ResumeRunner) Result {
 	next.Attempt = op.GetAttempt()
 	next.Session, next.Holder, next.Connected, next.ConnectedMs = SessionID(session), op.GetHolder(), true, tx.wallMs
 	next.Version, next.Slots, next.Metadata, next.AdvertisedAddr = op.GetVersion(), op.GetSlots(), op.GetMetadataJson(), op.GetAdvertisedAddr()
-	next.KeepOnLeaseLost = op.GetKeepOnLeaseLost()
+	next.KeepOnLeaseLost, next.Names, next.set = op.GetKeepOnLeaseLost(), names, names.set()
 	tx.replaceRunner(r, &next)
 	tx.seenAt(&next, tx.clockMs)
 	return Result{}

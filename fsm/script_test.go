@@ -132,6 +132,12 @@ func setField(body protoreflect.Message, f protoreflect.FieldDescriptor, text st
 	if f.IsList() && f.Kind() == protoreflect.MessageKind {
 		return setRef(body.Mutable(f).List().AppendMutable().Message(), text)
 	}
+	if f.IsList() && f.Kind() == protoreflect.StringKind {
+		for _, word := range strings.Split(text, ",") {
+			body.Mutable(f).List().Append(protoreflect.ValueOfString(word))
+		}
+		return nil
+	}
 	if f.IsList() { // numbers of runners: the log holds differences
 		list := body.Mutable(f).List()
 		number, err := strconv.Atoi(text)

@@ -95,7 +95,7 @@ func (r *modelRunner) describe(m *model, id string) string {
 	slots, stopping := m.held(id)
 	return fmt.Sprint(id, " ", r.namespace, "/", r.pool, " key=", r.key, " number=", r.number, " version=", r.version, " slots=", r.slots, " held=", slots, "/", stopping, " promised=", m.promised(id),
 		" T=", r.thresholdMs, " seen=", r.seenMs, "/", r.verdictMs, " session=", r.session, " connected=", r.connected, " end=", r.end, r.endedMs, " drain=", r.drain, r.moves, " replaced by ", r.replacedBy,
-		" attempt=", r.attempt, " orphans=", slices.Sorted(maps.Keys(r.orphans)))
+		" attempt=", r.attempt, " orphans=", slices.Sorted(maps.Keys(r.orphans)), " names=", r.names)
 }
 
 func describeRunner(s *State, r *Runner) string {
@@ -109,7 +109,7 @@ func describeRunner(s *State, r *Runner) string {
 	slices.Sort(orphans)
 	return fmt.Sprint(textOf(ID(r.ID)), " ", textOf(ID(r.Pool.Namespace)), "/", r.Pool.Name, " key=", r.Key, " number=", r.Number, " version=", r.Version, " slots=", r.Slots,
 		" held=", r.Held, "/", r.Stopping, " promised=", r.Promised, " T=", r.ThresholdMs, " seen=", s.LastSeenMs(r), "/", r.VerdictMs, " session=", textOf(ID(r.Session)), " connected=", r.Connected,
-		" end=", []string{"", "stopped", "lost"}[r.End], r.EndedMs, " drain=", drainOf(r.Drain), r.Moves, " replaced by ", idText(ID(r.ReplacedBy)), " attempt=", r.Attempt, " orphans=", orphans)
+		" end=", []string{"", "stopped", "lost"}[r.End], r.EndedMs, " drain=", drainOf(r.Drain), r.Moves, " replaced by ", idText(ID(r.ReplacedBy)), " attempt=", r.Attempt, " orphans=", orphans, " names=", r.Names.Names())
 }
 
 func (w *walk) comparePool(pool string) {
@@ -119,27 +119,67 @@ func (w *walk) comparePool(pool string) {
 	if p == nil {
 		w.t.Fatalf("there is no pool %s", pool)
 	}
-	all := m.candidates(pool)
-	for _, version := range []uint32{0, 1, 2, 3, ^uint32(0)} {
-		first := ""
-		if queue := m.queue(pool, version); len(queue) > 0 {
-			first = queue[0]
+	const seed = ^uint32(0) // one that rarely turns equals around
+	names := []string{""}
+	if s.ListsNames(p) {
+		names = []string{"counter", "bell"}
+		w.compareNames(pool, p, names)
+	}
+	for _, name := range names {
+		for _, version := range []uint32{0, 1, 2, 3, ^uint32(0)} {
+			first, got := "", ""
+			if queue := m.queue(pool, name, version); len(queue) > 0 {
+				first = queue[0]
+			}
+			if a := s.FirstPendingFor(p, name, version); a != nil {
+				got = textOf(ID(a.ID))
+			}
+			w.same(fmt.Sprint("first pending of ", pool, " named ", name, " for version ", version), first, got)
 		}
-		got := ""
-		if a := s.FirstPending(p, version); a != nil {
-			got = textOf(ID(a.ID))
+		var candidates []string
+		for r := range s.CandidatesFor(p, name, seed-s.runnerNumbers.next) {
+			candidates = append(candidates, textOf(ID(r.ID)))
 		}
-		w.same(fmt.Sprint("first pending of ", pool, " for version ", version), first, got)
-
+		w.sameButEquals(pool, m.candidates(pool, name), candidates)
 	}
 	var candidates []string
-	for r := range s.Candidates(p, ^uint32(0)-s.runnerNumbers.next) { // a seed that rarely turns equals around
+	for r := range s.Candidates(p, seed-s.runnerNumbers.next) {
 		candidates = append(candidates, textOf(ID(r.ID)))
 	}
-	w.sameButEquals(pool, all, candidates)
+	w.sameButEquals(pool, m.candidates(pool, ""), candidates)
 	w.same("counts of "+pool, fmt.Sprintf("%+v", m.stats(pool)), fmt.Sprintf("%+v", s.PoolStats(p)))
 	w.compareVersions(pool, p)
 	w.comparePace(pool, p)
+}
+
+// compareNames compares what is asked by name of a pool whose runners list names.
+func (w *walk) compareNames(pool string, p *Pool, names []string) {
+	s, m := &w.view.State, w.model
+	var want []string
+	for _, name := range names {
+		if len(m.candidates(pool, name)) > 0 && len(m.queue(pool, name, ^uint32(0))) > 0 {
+			want = append(want, name)
+		}
+	}
+	slices.Sort(want)
+	w.same("names to be placed in "+pool, want, slices.Sorted(slices.Values(s.NamesToPlace(p))))
+	for id, r := range m.runners {
+		if r.inPool() != pool || r.end != "" {
+			continue
+		}
+		var want, got []string
+		for actor, a := range m.actors {
+			if a.onRunner() && a.phase != "stopping" && a.runner == id {
+				want = append(want, a.name+" "+actor)
+			}
+		}
+		for like := range s.ActorsByName(s.Runner(RunnerID(idOf(id)))) {
+			for a := range like {
+				got = append(got, a.Name+" "+textOf(ID(a.ID)))
+			}
+		}
+		w.same("actors of "+id+" by name", slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(got)))
+	}
 }
 
 // sameButEquals compares two orders of candidates. Those that are equal in all but their number may come in any order.

@@ -110,6 +110,7 @@ func (m *model) stats(pool string) (c PoolStats) {
 		candidate := (r.placeable() || r.lastResort()) && m.free(id) > 0
 		c.Runners++
 		c.Connected += is(r.connected)
+		c.Listing += is(len(r.names) > 0)
 		c.Candidates += is(candidate)
 		c.LastResorts += is(candidate && r.lastResort())
 		c.Draining += is(r.drain.cause != 0)

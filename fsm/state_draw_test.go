@@ -74,6 +74,10 @@ func (w *walk) draw() string {
 	}
 	anyPool := func() string { return pick("pool", "p", "p", "p", "p", "q", "q", "q", "x") }
 
+	handles := func() string {
+		return pick("handles", "", "", "", " actor_names=counter", " actor_names=bell", " actor_names=bell,counter", " actor_names=counter,bell")
+	}
+
 	if evenly(t, "of a drain", 5) < 2 {
 		return w.drawDrain(pick, oneOf, ref)
 	}
@@ -121,9 +125,9 @@ func (w *walk) draw() string {
 	case 30, 31:
 		replaces := pick("replaces", "", "", "", " replaces=r1", " replaces=r9")
 		return fmt.Sprint("register-runner ", unused("new runner", func(id string) bool { return m.runners[id] != nil }, "r1", "r2", "r3", "r4", "r5"), " namespace=", namespace(), " pool=", anyPool(), " key=", pick("runner key", "x", "y"),
-			" version=", pick("version", "0", "1", "2", "3"), " slots=", pick("slots", "1", "2", "2", "3", "4", "1", "2", "3", "0", "1000001"), " threshold=", pick("T", "15000", "15000", "10000", "10000", "10000", "0"), replaces)
+			" version=", pick("version", "0", "1", "2", "3"), " slots=", pick("slots", "1", "2", "2", "3", "4", "1", "2", "3", "0", "1000001"), " threshold=", pick("T", "15000", "15000", "10000", "10000", "10000", "0"), handles(), replaces)
 	case 32:
-		return fmt.Sprint("resume-runner ", runner(), " session=", pick("new session", "s1", "s2"), " slots=", pick("new slots", "1", "2", "4", "0"), " version=", pick("new version", "1", "2"), pick("attempt", "", "", "", "", " attempt=1"))
+		return fmt.Sprint("resume-runner ", runner(), " session=", pick("new session", "s1", "s2"), " slots=", pick("new slots", "1", "2", "4", "0"), " version=", pick("new version", "1", "2"), pick("attempt", "", "", "", "", " attempt=1"), handles())
 	case 33:
 		return "disconnect-runner " + runner() + session()
 	case 34:

@@ -333,6 +333,7 @@ func (r *Runner) hash(pool StateHash) StateHash {
 	p.id((*ID)(&r.Request))
 	p.flag(&r.Expiring)
 	p.flag(&r.Drain.Held)
+	p.text((*string)(&r.Names))
 	return p.hash(hashRunner, pool)
 }
 

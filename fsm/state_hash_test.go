@@ -49,7 +49,7 @@ var notHashed = map[string]string{
 	"Runner.Pool": "they are the seed", "Rollout.pool": "an ordinal: its pool's ids are the seed", "KeptDrain.pool": "an ordinal: its pool's ids are the seed",
 	"Actor.keyHash": "a row does not hold it", "outcomeRow.seq": "of this node", "outcomeRow.size": "it follows from the outcome",
 	"Runner.Held": "it follows from actors and orphans", "Runner.Stopping": "it follows from actors and orphans", "Runner.Promised": "it follows from actors",
-	"Request.pool": "an ordinal: its pool's ids are the seed", "Request.ordinal": "an ordinal", "Runner.facts": "a hash", "Pool.seed": "a hash",
+	"Request.pool": "an ordinal: its pool's ids are the seed", "Request.ordinal": "an ordinal", "Runner.facts": "a hash", "Runner.set": "it follows from the names", "Pool.seed": "a hash",
 }
 
 func TestEveryFieldOfARowIsInTheStateHash(t *testing.T) {

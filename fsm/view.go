@@ -43,6 +43,7 @@ type State struct {
 	versions     table.Index[versionKey]
 	looks        table.Index[lookKey]
 	lookAt       table.Rows[int64] // by pool, what looks has; 0: nothing
+	handlers     table.Index[handlerKey]
 
 	runners          table.Rows[*Runner] // by number, from 1
 	runnersByID      table.Index[idKey]
@@ -87,6 +88,8 @@ type State struct {
 	actorNames    table.Index[nameCountKey]
 	endedActors   table.Index[endedKey]
 	queue         table.Index[queueKey]
+	nameQueue     table.Index[nameQueueKey]
+	nameOn        table.Index[nameOnKey]
 	assigned      table.Index[assignedKey]
 	named         table.Index[namedKey]
 	turns         table.Index[namedKey] // of forced moves
@@ -162,6 +165,9 @@ func NewView() *View {
 		actorNames:       table.NewIndex(nameCountLess),
 		endedActors:      table.NewIndex(endedLess),
 		queue:            table.NewIndex(queueLess),
+		nameQueue:        table.NewIndex(nameQueueLess),
+		nameOn:           table.NewIndex(nameOnLess),
+		handlers:         table.NewIndex(handlerLess),
 		assigned:         table.NewIndex(assignedLess),
 		orphans:          table.NewIndex(orphanLess),
 		bodies:           table.NewIndex(bodyLess),
@@ -227,6 +233,7 @@ func (s *State) clone() State {
 	c.endedRunners, c.endedRunnerCount = s.endedRunners.Clone(), s.endedRunnerCount.Clone()
 	c.candidates, c.actorsByID, c.actorsByName = s.candidates.Clone(), s.actorsByID.Clone(), s.actorsByName.Clone()
 	c.actorsByKey, c.actorNames, c.endedActors = s.actorsByKey.Clone(), s.actorNames.Clone(), s.endedActors.Clone()
+	c.nameQueue, c.nameOn, c.handlers = s.nameQueue.Clone(), s.nameOn.Clone(), s.handlers.Clone()
 	c.queue, c.assigned, c.orphans, c.bodies = s.queue.Clone(), s.assigned.Clone(), s.orphans.Clone(), s.bodies.Clone()
 	c.alarms, c.backoffs, c.agenda = s.alarms.Clone(), s.backoffs.Clone(), s.agenda.Clone()
 	c.outcomes, c.outcomesByKey, c.longOutcomes = s.outcomes.Clone(), s.outcomesByKey.Clone(), s.longOutcomes.Clone()

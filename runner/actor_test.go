@@ -279,7 +279,10 @@ func TestManyEventsGoInBatches(t *testing.T) {
 func TestHandlePanicsOnMisuse(t *testing.T) {
 	for name, misuse := range map[string]func(r *Runner){
 		"empty name":      func(r *Runner) { r.Handle("", untilStopped) },
-		"long name":       func(r *Runner) { r.Handle(strings.Repeat("a", 2000), untilStopped) },
+		"long name":       func(r *Runner) { r.Handle(strings.Repeat("a", maxActorName+1), untilStopped) },
+		"no UTF-8":        func(r *Runner) { r.Handle("\xff", untilStopped) },
+		"too late":        func(r *Runner) { r.registry.handled(); r.Handle("a", untilStopped) },
+		"any too late":    func(r *Runner) { r.registry.handled(); r.HandleAny(untilStopped) },
 		"nil handler":     func(r *Runner) { r.Handle("a", nil) },
 		"registered":      func(r *Runner) { r.Handle("a", untilStopped); r.Handle("a", untilStopped) },
 		"any twice":       func(r *Runner) { r.HandleAny(untilStopped); r.HandleAny(untilStopped) },

@@ -15,8 +15,8 @@
 //		runner.Main(cfg)
 //	}
 //
-// A Start for a name that has no handler is refused: nothing has run, so that the actor moves to another runner, whatever its crash
-// policy.
+// The engine is told the names that have handlers, and gives the runner no other actors; with [HandleAny] it gives it all. A Start for a
+// name that has no handler is refused: nothing has run, so that the actor moves to another runner, whatever its crash policy.
 //
 // # What it owns
 //

@@ -16,8 +16,12 @@ const (
 	DefaultShutdownGrace = 120 * time.Second
 	MaxShutdownGrace     = 30 * time.Minute
 
-	// maxNameBytes bounds actor names and engine addresses: longer ones are refused.
+	// maxNameBytes bounds engine addresses: longer ones are refused.
 	maxNameBytes = 1024
+	// maxHandledNames bounds how many names a runner without HandleAny has handlers for: with more, Run ends at once.
+	maxHandledNames = 256
+	// maxActorName bounds the names of actors: Handle panics at a longer one.
+	maxActorName = 256
 	// These bound the fields of a Config as the engine does: more is refused before it is sent.
 	maxNamespaceBytes  = 64
 	maxPoolBytes       = 128

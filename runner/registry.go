@@ -2,11 +2,13 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // Handler is an actor's code. It is called once for each life (generation) of an actor and runs as long as the actor does.
@@ -73,17 +75,21 @@ type registry struct {
 	mu     sync.RWMutex
 	byName map[string]*registration
 	any    *registration
+	listed bool // a runner has told the engine the names
 }
 
 var defaultRegistry = &registry{}
 
 func (r *registry) handle(name string, fn Handler, opts []Option) {
-	if name == "" || len(name) > maxNameBytes {
-		panic(fmt.Sprintf("runner: Handle: an actor name has 1 to %d bytes", maxNameBytes))
+	if name == "" || len(name) > maxActorName || !utf8.ValidString(name) {
+		panic(fmt.Sprintf("runner: Handle: an actor name has 1 to %d bytes of UTF-8", maxActorName))
 	}
 	reg := newRegistration(fn, opts)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.listed {
+		panic(fmt.Sprintf("runner: Handle(%q) after a runner has told the engine which names it handles; call it before Run", name))
+	}
 	if _, ok := r.byName[name]; ok {
 		panic(fmt.Sprintf("runner: Handle: actor name %q is registered twice", name))
 	}
@@ -99,6 +105,9 @@ func (r *registry) handleAny(fn Handler, opts []Option) {
 	defer r.mu.Unlock()
 	if r.any != nil {
 		panic("runner: HandleAny is called twice")
+	}
+	if r.listed {
+		panic("runner: HandleAny after a runner has told the engine which names it handles; call it before Run")
 	}
 	r.any = reg
 }
@@ -124,10 +133,31 @@ func (r *registry) find(name string) *registration {
 	return r.any
 }
 
-func (r *registry) empty() bool {
+// handled returns the names that have handlers, in order; nil: a handler takes any name. There are no others from here on.
+func (r *registry) handled() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.any != nil {
+		return nil
+	}
+	r.listed = true
+	return slices.Sorted(maps.Keys(r.byName))
+}
+
+// check returns what is wrong with the handlers; nil: a runner can run with them.
+func (r *registry) check() error {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return len(r.byName) == 0 && r.any == nil
+	switch {
+	case r.any != nil:
+		return nil
+	case len(r.byName) == 0:
+		return errors.New("no handler is registered; call Handle or HandleAny first")
+	case len(r.byName) > maxHandledNames:
+		return fmt.Errorf("handlers for %d actor names are registered, and a runner may list %d; register one HandleAny that tells them apart by Actor.Name",
+			len(r.byName), maxHandledNames)
+	}
+	return nil
 }
 
 // names returns the actor names that have a handler of their own, in order.

@@ -9,10 +9,13 @@ import (
 	"time"
 )
 
-// Handle registers the code of actors with this name for Run and Main. It panics when the name is empty or registered already.
+// Handle registers the code of actors with this name for Run and Main. The engine gives a runner only actors whose names it has handlers
+// for, at most 256; with HandleAny it gives it all. So Handle comes before Run. It panics when the name is empty, longer than 256 bytes or
+// registered already, and when a runner with these handlers has connected.
 func Handle(name string, fn Handler, opts ...Option) { defaultRegistry.handle(name, fn, opts) }
 
-// HandleAny registers the code of actors whose name has no handler of its own. It panics when called twice.
+// HandleAny registers the code of actors whose name has no handler of its own. It panics when called twice, and when a runner with these
+// handlers has connected without it.
 func HandleAny(fn Handler, opts ...Option) { defaultRegistry.handleAny(fn, opts) }
 
 // Run is a runner with the handlers registered by Handle and HandleAny. See Runner.Run.
@@ -56,10 +59,10 @@ func newRunner(cfg Config, reg *registry) *Runner {
 	return r
 }
 
-// Handle registers the code of actors with this name. It panics when the name is empty or registered already.
+// Handle registers the code of actors with this name, as the function Handle does.
 func (r *Runner) Handle(name string, fn Handler, opts ...Option) { r.registry.handle(name, fn, opts) }
 
-// HandleAny registers the code of actors whose name has no handler of its own. It panics when called twice.
+// HandleAny registers the code of actors whose name has no handler of its own, as the function HandleAny does.
 func (r *Runner) HandleAny(fn Handler, opts ...Option) { r.registry.handleAny(fn, opts) }
 
 // Run connects to the engine and runs actors until the runner is done. It may be called once.
@@ -79,8 +82,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	if err != nil {
 		return &ExitError{Code: CodeUsage, Reason: reasonBadConfig, Err: err}
 	}
-	if r.registry.empty() {
-		return &ExitError{Code: CodeUsage, Reason: reasonBadConfig, Err: errors.New("no handler is registered; call Handle or HandleAny first")}
+	if err := r.registry.check(); err != nil {
+		return &ExitError{Code: CodeUsage, Reason: reasonBadConfig, Err: err}
 	}
 	return newLoop(cfg, r).run(ctx)
 }

@@ -111,22 +111,22 @@ var processStart = time.Now()
 // fullSet says what runs here, what is stopping, and what has ended without acknowledgement.
 func (l *loop) fullSet(k *link) []*callboardv1.Hello {
 	first := &callboardv1.Hello{
-		Protocol:           1,
-		Namespace:          l.cfg.Namespace,
-		Pool:               l.cfg.Pool,
-		Key:                l.cfg.Key,
-		Version:            l.cfg.Version,
-		Slots:              l.cfg.Slots,
-		MetadataJson:       l.cfg.MetadataJSON,
-		InstanceId:         l.instanceID,
-		Attempt:            k.attempt,
-		AdvertisedAddr:     l.cfg.AdvertisedAddr,
-		ProcessStartUnixMs: processStart.UnixMilli(),
-		Token:              l.cfg.Token,
-		ClusterId:          k.cluster,
-		KeepOnLeaseLost:    l.cfg.OnLeaseLost == Keep,
-
+		Protocol:            1,
+		Namespace:           l.cfg.Namespace,
+		Pool:                l.cfg.Pool,
+		Key:                 l.cfg.Key,
+		Version:             l.cfg.Version,
+		Slots:               l.cfg.Slots,
+		MetadataJson:        l.cfg.MetadataJSON,
+		InstanceId:          l.instanceID,
+		Attempt:             k.attempt,
+		AdvertisedAddr:      l.cfg.AdvertisedAddr,
+		ProcessStartUnixMs:  processStart.UnixMilli(),
+		Token:               l.cfg.Token,
+		ClusterId:           k.cluster,
+		KeepOnLeaseLost:     l.cfg.OnLeaseLost == Keep,
 		ServerlessRequestId: l.cfg.requestID,
+		ActorNames:          l.runner.registry.handled(),
 	}
 	set := []*callboardv1.Hello{first}
 	last := func() *callboardv1.Hello {

@@ -28,7 +28,7 @@ func (w *stuckLog) Write(p []byte) (int, error) {
 }
 
 // underStuckLog runs a runner whose actor "x" tells when its context has ended, with a log that can be made to take nothing.
-func underStuckLog(t *testing.T, e *fakeEngine, cfg Config, log *stuckLog) (r *Runner, fencedAfter *atomic.Int64) {
+func underStuckLog(t *testing.T, e *fakeEngine, cfg Config, log *stuckLog, deaf ...Handler) (r *Runner, fencedAfter *atomic.Int64) {
 	cfg.Endpoint, cfg.Dial, cfg.IgnoreSignals, cfg.Clock = e.addr, e.net.dial, true, ProcessClock()
 	cfg.Logger = slog.New(slog.NewTextHandler(log, nil)) // as slog.Default: it writes to a pipe, and waits
 	r, fencedAfter = New(cfg), new(atomic.Int64)
@@ -39,6 +39,9 @@ func underStuckLog(t *testing.T, e *fakeEngine, cfg Config, log *stuckLog) (r *R
 		fencedAfter.Store(int64(time.Since(began)))
 		return nil
 	})
+	for _, handler := range deaf {
+		r.Handle("deaf", handler)
+	}
 	done := make(chan struct{})
 	go func() { _ = r.Run(context.Background()); close(done) }()
 	t.Cleanup(func() { close(log.release); r.Kill(); <-done })
@@ -111,9 +114,9 @@ func TestTheFenceNeedsNoLoop(t *testing.T) {
 		log := &stuckLog{release: make(chan struct{})}
 		exited := time.Time{}
 		began := time.Now()
-		r, fencedAfter := underStuckLog(t, e, Config{OnStuck: ExitProcess, exit: func(int) { exited = time.Now() }}, log)
 		hold := make(chan struct{})
-		r.Handle("deaf", func(context.Context, *Actor) error { <-hold; return nil })
+		deafHandler := func(context.Context, *Actor) error { <-hold; return nil }
+		_, fencedAfter := underStuckLog(t, e, Config{OnStuck: ExitProcess, exit: func(int) { exited = time.Now() }}, log, deafHandler)
 		deaf := startOf("deaf", 1)
 		deaf.Name = "deaf"
 		s := e.session(0)

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/callboard/callboard/fsm"
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
@@ -75,7 +76,7 @@ func (u *audit) assign(w *world, s *fsm.State, op *logv1.AssignActor) {
 	returns := a.Trouble != nil && a.Trouble.Preferred == r.ID
 	for other := range runnersOf(s, r.Pool) {
 		better := other.Version > r.Version && (!other.Draining() || r.Draining()) || r.Draining() && !other.Draining() && mayUse(s, a, other)
-		if better && unfit(s, other) == "" && held(s, actors, other) < other.Slots && !returns {
+		if better && handles(other, a) && unfit(s, other) == "" && held(s, actors, other) < other.Slots && !returns {
 			w.t.Fatalf("G5: %s of version %d, while %s of version %d has room", what, r.Version, w.label(other.ID[:]), other.Version)
 		}
 	}
@@ -180,12 +181,21 @@ func held(s *fsm.State, actors []*fsm.Actor, r *fsm.Runner) uint32 {
 	return n
 }
 
+// handles reports whether a runner lists an actor's name, or lists none.
+func handles(r *fsm.Runner, a *fsm.Actor) bool {
+	names := r.Names.Names()
+	return len(names) == 0 || slices.Contains(names, a.Name)
+}
+
 // mayUse is the floor: below the version that the actor last ran on only when nobody of that version or newer is there.
 func mayUse(s *fsm.State, a *fsm.Actor, r *fsm.Runner) bool {
 	for other := range s.WaitsFor(a) {
 		if other.End == fsm.NotEnded {
 			return false // a body of it still runs there
 		}
+	}
+	if !handles(r, a) {
+		return false
 	}
 	if r.Version >= a.FloorVersion {
 		return true
@@ -194,7 +204,7 @@ func mayUse(s *fsm.State, a *fsm.Actor, r *fsm.Runner) bool {
 		return await.UntilMs == 0 // its time is over
 	}
 	for other := range runnersOf(s, r.Pool) {
-		if other.Version >= a.FloorVersion && other.End == fsm.NotEnded && !other.Draining() {
+		if other.Version >= a.FloorVersion && other.End == fsm.NotEnded && !other.Draining() && handles(other, a) {
 			return false
 		}
 	}

@@ -107,13 +107,27 @@ func (s *step) waitingFloor(p *fsm.Pool) uint32 {
 	if floor == 0 || AtConcurrencyLimit(&s.tx.State, p) {
 		return 0
 	}
-	for r := range s.tx.Candidates(p, 0) { // the first has the highest version, but for last resorts, which come last
-		if s.tx.FloorBinds(p, floor, r.Version) {
-			return floor
+	if s.tx.ListsNames(p) {
+		highest := uint32(0)
+		for _, name := range s.tx.NamesToPlace(p) {
+			if floor := s.tx.HighestFloorFor(p, name); floor > highest && s.bindsFrom(p, name, floor) {
+				highest = floor
+			}
 		}
-		break
+		return highest
 	}
-	return 0
+	if !s.bindsFrom(p, "", floor) {
+		return 0
+	}
+	return floor
+}
+
+// bindsFrom tells whether a floor keeps an actor of a name from the runner that it would go to.
+func (s *step) bindsFrom(p *fsm.Pool, name string, floor uint32) bool {
+	for r := range s.tx.CandidatesFor(p, name, 0) { // the first has the highest version, but for last resorts, which come last
+		return s.tx.FloorBinds(p, name, floor, r.Version)
+	}
+	return false
 }
 
 // awaitOver ends a wait: the floor yields.

@@ -54,7 +54,7 @@ func (s *step) evictPool(p *fsm.Pool) {
 func (s *step) evictOne(next outlook, to room) bool {
 	op := &logv1.EvictActor{Ref: refOp(next.actor.Ref()), StopDeadlineMs: s.tx.ClockMs() + s.tx.Setting(fsm.ActorStopThreshold)}
 	if to.takes(&s.tx.State, next) {
-		op.PromisedRunnerId = to.runner.ID[:]
+		op.PromisedRunnerId = to.of(&s.tx.State, next.actor).runner.ID[:]
 	}
 	return s.do(&logv1.Op{Op: &logv1.Op_EvictActor{EvictActor: op}}) == fsm.CodeOK
 }
@@ -72,6 +72,7 @@ const (
 	blockedMoved        = "moved_already"
 	blockedCalledOff    = "called_off"
 	blockedAway         = "newer_version_away"
+	blockedNoHandler    = "no_handler"
 )
 
 // outlook is what the pace of a pool allows next: an actor to be evicted now, or when to look again and why not now.
@@ -208,10 +209,21 @@ func movable(st *fsm.State, p *fsm.Pool, r *fsm.Runner, a *fsm.Actor) bool {
 // room is where actors of a pool may be moved: the one runner that would be chosen next, if no pending actor may use it.
 type room struct {
 	runner *fsm.Runner // nil: there is no room
+	names  *namedRooms // nil: runners of the pool do not list names
 }
 
 // roomIn finds the room of a pool. Among equals the seed says which.
 func roomIn(st *fsm.State, p *fsm.Pool, seed uint32) room {
+	if st.ListsNames(p) {
+		some := room{names: &namedRooms{pool: p, seed: seed, byName: map[string]room{}}}
+		for to := range st.Candidates(p, seed) {
+			if !to.Draining() {
+				some.runner = to
+			}
+			break
+		}
+		return some
+	}
 	for to := range st.Candidates(p, seed) {
 		if to.Draining() || st.FirstPending(p, to.Version) != nil {
 			break
@@ -223,6 +235,7 @@ func roomIn(st *fsm.State, p *fsm.Pool, seed uint32) room {
 
 // takes tells whether there is room for an actor, on a version that it may go to.
 func (to room) takes(st *fsm.State, next outlook) bool {
+	to = to.of(st, next.actor)
 	if to.runner == nil {
 		return false
 	}
@@ -230,7 +243,7 @@ func (to room) takes(st *fsm.State, next outlook) bool {
 	if open := st.OpenRollout(p); open != nil && next.runner.Drain.Cause == fsm.DrainNewerVersion {
 		floor = max(floor, open.Version)
 	}
-	return !st.FloorBinds(p, floor, to.runner.Version)
+	return !st.FloorBinds(p, next.actor.Name, floor, to.runner.Version)
 }
 
 // may tells whether an eviction that is due may happen: there is room, or none is asked for.
@@ -260,7 +273,7 @@ func firstThatMay(st *fsm.State, p *fsm.Pool, to room) outlook {
 		if passedOver(st, p, r).blocked != "" {
 			continue
 		}
-		if next := (outlook{actor: firstOf(st, p, r), runner: r}); next.actor != nil && to.may(st, next) {
+		if next := to.firstOf(st, p, r); next.actor != nil {
 			return next
 		}
 	}

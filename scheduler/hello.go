@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -93,6 +94,9 @@ func (s *step) validateHello(h *callboardv1.Hello) (fsm.InstanceID, *callboardv1
 	if len(h.GetAdvertisedAddr()) > maxAdvertised || !utf8.ValidString(h.GetAdvertisedAddr()) || strings.ContainsAny(h.GetAdvertisedAddr(), "\r\n\x00") {
 		return bad("bad_advertised_addr", "advertised_addr: at most %d bytes, without line breaks", maxAdvertised)
 	}
+	if !validNames(h.GetActorNames()) {
+		return bad("bad_actor_names", "actor_names: at most %d of 1 to %d bytes of UTF-8 each", fsm.MaxHandledNames, fsm.MaxActorName)
+	}
 	if h.GetAttempt() < 1 {
 		return bad("bad_attempt", "attempt: must rise from 1 with every dial of the process")
 	}
@@ -102,6 +106,15 @@ func (s *step) validateHello(h *callboardv1.Hello) (fsm.InstanceID, *callboardv1
 	}
 	return fsm.InstanceID(id), nil
 }
+
+func validNames(names []string) bool {
+	return len(names) <= fsm.MaxHandledNames && !slices.ContainsFunc(names, func(name string) bool {
+		return name == "" || len(name) > fsm.MaxActorName || !utf8.ValidString(name)
+	})
+}
+
+// inOrder returns the names in order, each once.
+func inOrder(names []string) []string { return slices.Compact(slices.Sorted(slices.Values(names))) }
 
 // poolOfHello finds the pool; one without a config gets one that drains nothing.
 func (s *step) poolOfHello(ns *fsm.Namespace, name string) (*fsm.Pool, *callboardv1.Error) {
@@ -150,7 +163,7 @@ func (s *step) register(
 		RunnerId: id[:], NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name, Key: h.GetKey(), InstanceId: instance[:], SessionId: session[:],
 		Holder: report.GetHolder(), Version: h.GetVersion(), Slots: h.GetSlots(), ThresholdMs: uint32(s.tx.LostThresholdMs(p)),
 		MetadataJson: h.GetMetadataJson(), AdvertisedAddr: h.GetAdvertisedAddr(), Attempt: h.GetAttempt(),
-		KeepOnLeaseLost: h.GetKeepOnLeaseLost(),
+		KeepOnLeaseLost: h.GetKeepOnLeaseLost(), ActorNames: inOrder(h.GetActorNames()),
 	}
 	if request != nil {
 		op.RequestId = request.ID[:]
@@ -190,7 +203,7 @@ func (s *step) resume(r *fsm.Runner, session fsm.SessionID, report *nodev1.Hello
 	code := s.do(&logv1.Op{Op: &logv1.Op_ResumeRunner{ResumeRunner: &logv1.ResumeRunner{
 		RunnerId: r.ID[:], SessionId: session[:], Holder: report.GetHolder(), Version: h.GetVersion(), Slots: h.GetSlots(),
 		MetadataJson: h.GetMetadataJson(), AdvertisedAddr: h.GetAdvertisedAddr(), Attempt: h.GetAttempt(),
-		KeepOnLeaseLost: h.GetKeepOnLeaseLost(),
+		KeepOnLeaseLost: h.GetKeepOnLeaseLost(), ActorNames: inOrder(h.GetActorNames()),
 	}}})
 	if code != fsm.CodeOK {
 		return nil, notRegistered()
@@ -235,14 +248,21 @@ func (s *step) reconcile(r *fsm.Runner, h *callboardv1.Hello, resumed bool) {
 }
 
 func (s *step) endUnclaimed(r *fsm.Runner, claimed map[fsm.Ref]bool) {
-	var vanished []*fsm.Actor
+	var vanished, unhandled []*fsm.Actor
 	for a := range s.tx.ActorsOf(r, 0) {
-		if a.Phase != fsm.Starting && !claimed[a.Ref()] {
+		switch {
+		case claimed[a.Ref()]:
+		case a.Phase != fsm.Starting:
 			vanished = append(vanished, a)
+		case !r.Handles(a.Name):
+			unhandled = append(unhandled, a)
 		}
 	}
 	for _, a := range vanished {
 		s.endLife(a, ending{cause: logv1.StopCause_STOP_CAUSE_VANISHED, message: "its runner neither runs it nor knows how it ended"})
+	}
+	for _, a := range unhandled { // it has not begun, and will not begin there
+		s.endLife(a, ending{clean: true, cause: logv1.StopCause_STOP_CAUSE_REFUSED, message: "its runner does not handle its name any more"})
 	}
 	var gone []fsm.Orphan
 	for o := range s.tx.OrphansOf(r) {

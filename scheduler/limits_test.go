@@ -151,6 +151,13 @@ func TestHelloAtItsLimits(t *testing.T) {
 		{"an address of 257 bytes", func(h *callboardv1.Hello) { h.AdvertisedAddr = long(257) }, "session.bad_advertised_addr"},
 		{"an address with a line break", func(h *callboardv1.Hello) { h.AdvertisedAddr = "a\nb" }, "session.bad_advertised_addr"},
 		{"an address that is no UTF-8", func(h *callboardv1.Hello) { h.AdvertisedAddr = "\xff" }, "session.bad_advertised_addr"},
+		{"256 names", func(h *callboardv1.Hello) { h.ActorNames = names(256) }, ""},
+		{"257 names", func(h *callboardv1.Hello) { h.ActorNames = names(257) }, "session.bad_actor_names"},
+		{"one name many times", func(h *callboardv1.Hello) { h.ActorNames = []string{"b", "a", "b"} }, ""},
+		{"a name as long as an actor may have", func(h *callboardv1.Hello) { h.ActorNames = []string{long(fsm.MaxActorName)} }, ""},
+		{"a name of a byte more", func(h *callboardv1.Hello) { h.ActorNames = []string{long(fsm.MaxActorName + 1)} }, "session.bad_actor_names"},
+		{"an empty name", func(h *callboardv1.Hello) { h.ActorNames = []string{""} }, "session.bad_actor_names"},
+		{"a name that is no UTF-8", func(h *callboardv1.Hello) { h.ActorNames = []string{"\xff"} }, "session.bad_actor_names"},
 		{"no instance", func(h *callboardv1.Hello) { h.InstanceId = "" }, "session.bad_instance"},
 		{"an instance that is no id", func(h *callboardv1.Hello) { h.InstanceId = long(36) }, "session.bad_instance"},
 		{"a claim that is no id", func(h *callboardv1.Hello) {
@@ -425,4 +432,13 @@ func TestKeptDrainsBeyondTheLimit(t *testing.T) {
 	if w.view.KeptDrain(p, "key00000") != nil || w.view.KeptDrain(p, "key00001") == nil || w.view.KeptDrain(p, "r1") == nil {
 		t.Error("the drain that was kept first was not the one that made room")
 	}
+}
+
+// names returns n names that an actor may have.
+func names(n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprint("name", i)
+	}
+	return all
 }

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"iter"
 	"slices"
 
 	"github.com/callboard/callboard/fsm"
@@ -72,6 +73,9 @@ func (s *step) placeInTurns(pools []*fsm.Pool) {
 
 // placeSome gives a pool its turn, and tells whether it may need another.
 func (s *step) placeSome(p *fsm.Pool) (more bool) {
+	if s.tx.ListsNames(p) {
+		return s.placeByName(p)
+	}
 	for n := 0; s.tx.PoolStats(p).Pending > 0; n++ {
 		if n == placedPerTurn {
 			return true
@@ -104,13 +108,22 @@ func (s *step) placedEnough() bool { return s.budget.placed >= maxPlacedPerStep 
 
 // best returns the runners that are first and second in the order of choice; nil: there is none.
 func (s *step) best(p *fsm.Pool) (best, next *fsm.Runner) {
-	for r := range s.tx.Candidates(p, s.drawUint32()) {
-		if best != nil {
-			return best, r
+	return firstTwo(s.tx.Candidates(p, s.drawUint32()))
+}
+
+// bestFor is best among the runners that handle a name.
+func (s *step) bestFor(p *fsm.Pool, name string) (best, next *fsm.Runner) {
+	return firstTwo(s.tx.CandidatesFor(p, name, s.drawUint32()))
+}
+
+func firstTwo(candidates iter.Seq[*fsm.Runner]) (first, second *fsm.Runner) {
+	for r := range candidates {
+		if first != nil {
+			return first, r
 		}
-		best = r
+		first = r
 	}
-	return best, nil
+	return first, nil
 }
 
 // assign gives an actor to the best runner, unless it may return to its own, or crashed on the best one lately and the next one is of
@@ -134,13 +147,13 @@ func (s *step) assign(p *fsm.Pool, a *fsm.Actor, best, next *fsm.Runner) bool {
 }
 
 // arrive gives an actor that was moved to the runner that kept a slot for it. It goes to the queue like everybody else if that runner
-// does not take actors any more, if one of a newer version has come that does, or if its floor binds it again.
+// does not take actors of its name any more, if one of a newer version has come that does, or if its floor binds it again.
 func (s *step) arrive(a *fsm.Actor, number uint32) {
 	to, p := s.tx.RunnerByNumber(number), s.tx.ActorPool(a)
-	if to == nil || !to.Placeable() || s.tx.Ineligible(to) != "" || s.tx.FloorBinds(p, a.FloorVersion, to.Version) {
+	if to == nil || !to.Placeable() || !to.Handles(a.Name) || s.tx.Ineligible(to) != "" || s.tx.FloorBinds(p, a.Name, a.FloorVersion, to.Version) {
 		return
 	}
-	if best, next := s.best(p); best.Version == to.Version { // to is a candidate: there is a best one
+	if best, next := s.bestFor(p, a.Name); best.Version == to.Version { // to is a candidate: there is a best one
 		runnerUp := best
 		if best.Number == to.Number {
 			runnerUp = next
@@ -182,7 +195,7 @@ func (s *step) mayReturnTo(a *fsm.Actor) *fsm.Runner {
 	if a.Trouble == nil {
 		return nil
 	}
-	if own := s.tx.Runner(a.Trouble.Preferred); own != nil && s.tx.Ineligible(own) == "" {
+	if own := s.tx.Runner(a.Trouble.Preferred); own != nil && own.Handles(a.Name) && s.tx.Ineligible(own) == "" {
 		return own
 	}
 	return nil
@@ -199,7 +212,7 @@ func (s *step) insteadOf(p *fsm.Pool, a *fsm.Actor, best, next *fsm.Runner) *fsm
 		return next
 	}
 	var oldest *fsm.Runner
-	for r := range s.tx.Candidates(p, s.drawUint32()) { // it passes over those that are remembered, which are few
+	for r := range s.tx.CandidatesFor(p, a.Name, s.drawUint32()) { // it passes over those that are remembered, which are few
 		if r.Version != best.Version || r.Draining() != best.Draining() {
 			break
 		}

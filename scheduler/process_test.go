@@ -19,6 +19,7 @@ type process struct {
 	key           string
 	version       uint32
 	slots         uint32
+	names         []string // of the actors that it handles; none: any
 	instance      fsm.InstanceID
 	request       string // that it answers
 	attempt       uint32
@@ -93,7 +94,7 @@ func (p *process) hello(_ *world) *nodev1.SessionReport {
 	p.attempt++
 	h := &callboardv1.Hello{
 		Protocol: Protocol, Namespace: p.namespace, Pool: p.pool, Key: p.key, Version: p.version, Slots: p.slots,
-		InstanceId: fsm.ID(p.instance).String(), Attempt: p.attempt, Ended: p.ended, ServerlessRequestId: p.request,
+		InstanceId: fsm.ID(p.instance).String(), Attempt: p.attempt, Ended: p.ended, ServerlessRequestId: p.request, ActorNames: p.names,
 	}
 	for _, b := range p.bodiesInOrder() {
 		h.Running = append(h.Running, &callboardv1.RunningActor{Ref: refOf(b.ref), Starting: b.starting, Stopping: b.stopping})

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,12 +69,18 @@ func DrainStatus(v *fsm.View, r *fsm.Runner) *callboardv1.Drain {
 		return status
 	}
 	to := roomIn(&v.State, p, 0)
-	own := outlook{actor: firstOf(&v.State, p, r), runner: r}
-	switch first := firstThatMay(&v.State, p, to).runner; {
-	case own.actor == nil:
+	if firstOf(&v.State, p, r) == nil {
 		status.BlockedBy = append(status.BlockedBy, blocker(v, outlook{blocked: blockedMoved}))
 		return status
-	case !to.may(&v.State, own):
+	}
+	names, others := unhandled(&v.State, p, r)
+	if len(names) > 0 {
+		status.BlockedBy = append(status.BlockedBy, noHandler(names))
+	}
+	switch first := firstThatMay(&v.State, p, to).runner; {
+	case !others:
+		return status
+	case to.firstOf(&v.State, p, r).actor == nil:
 		status.BlockedBy = append(status.BlockedBy, blocker(v, outlook{blocked: blockedNoCapacity}))
 	case first != nil && first.ID != r.ID:
 		status.BlockedBy = append(status.BlockedBy, &callboardv1.Blocker{Code: "order", Message: fmt.Sprintf("runner %s is emptied first", first.ID)})
@@ -100,10 +107,42 @@ func poolBlockers(v *fsm.View, p *fsm.Pool) []*callboardv1.Blocker {
 	if look.actor == nil && look.blocked != blockedRate {
 		blockers = append(blockers, blocker(v, look))
 	}
-	if to := roomIn(&v.State, p, 0); next.actor != nil && !to.may(&v.State, next) && firstThatMay(&v.State, p, to).actor == nil {
-		blockers = append(blockers, blocker(v, outlook{blocked: blockedNoCapacity}))
+	if next.actor != nil && !roomIn(&v.State, p, 0).takesSome(&v.State, p) {
+		names, others := unhandledIn(&v.State, p)
+		if others {
+			blockers = append(blockers, blocker(v, outlook{blocked: blockedNoCapacity}))
+		}
+		if len(names) > 0 {
+			blockers = append(blockers, noHandler(names))
+		}
 	}
 	return blockers
+}
+
+// unhandledIn is unhandled for all runners of a pool that might give up actors now.
+func unhandledIn(st *fsm.State, p *fsm.Pool) (names []string, others bool) {
+	for r := range st.Ready(p) {
+		if passedOver(st, p, r).blocked == "" {
+			some, more := unhandled(st, p, r)
+			names, others = append(names, some...), others || more
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), others
+}
+
+// noHandler is the blocker of actors that are passed over.
+func noHandler(names []string) *callboardv1.Blocker {
+	const most = 5
+	what := strconv.Quote(names[0])
+	for _, name := range names[1:min(len(names), most)] {
+		what += ", " + strconv.Quote(name)
+	}
+	if len(names) > most {
+		what += fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return &callboardv1.Blocker{Code: blockedNoHandler, Message: "no runner that takes actors handles " + what +
+		": those actors stay where they are, and hold up no others; start a runner that has a handler for them"}
 }
 
 // unreachable counts the actors on draining runners that are not connected.

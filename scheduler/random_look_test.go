@@ -98,7 +98,7 @@ func (r *random) nothingToMove() {
 		p := r.view.RunnerPool(runner)
 		for a := range r.view.ActorsOf(runner, 0) {
 			if to := roomIn(&r.view.State, p, 0); to.takes(&r.view.State, outlook{actor: a, runner: runner}) && runner.Connected {
-				r.t.Fatalf("%s drains, and its actor %s has room on %s: %s", r.label(runner.ID[:]), r.label(a.ID[:]), r.label(to.runner.ID[:]), r.showRunners())
+				r.t.Fatalf("%s drains, and its actor %s has room on %s: %s", r.label(runner.ID[:]), r.label(a.ID[:]), r.label(to.of(&r.view.State, a).runner.ID[:]), r.showRunners())
 			}
 		}
 	}

@@ -25,13 +25,26 @@ func (r *random) newcomer() *process {
 		slots: uint32(r.number("slots", 1, 4)), fences: true,
 		slowMs: int64(rapid.SampledFrom([]int{0, 0, 0, 700, 8000}).Draw(r.rt, "slow")),
 		deaf:   r.chance("deaf", 5), hangs: r.chance("hangs", 10), lags: int64(rapid.SampledFrom([]int{0, 0, 300, 5000}).Draw(r.rt, "lags")),
-		refuses: r.chance("refuses", 5),
+		refuses: r.chance("refuses", 5), names: r.someNames(),
 	}
 	if len(r.processes) > 0 && r.chance("same key", 30) {
 		other := rapid.SampledFrom(r.processes).Draw(r.rt, "whose")
 		p.key, p.pool = other.key, other.pool
 	}
 	return p
+}
+
+// someNames returns the names of actors that a process handles; none: any.
+func (r *random) someNames() []string {
+	switch r.pick("handles", "any", "any", "all", "counter", "bell") {
+	case "all":
+		return []string{"bell", "counter"}
+	case "counter":
+		return []string{"counter", "nobody"}
+	case "bell":
+		return []string{"bell"}
+	}
+	return nil
 }
 
 // someBody returns a life that really runs, and where; nil: there is none that its process can report.
@@ -140,6 +153,9 @@ func (r *random) redial() {
 	}
 	if r.chance("other version", 20) {
 		p.version = uint32(r.number("version", 0, 3))
+	}
+	if r.chance("other names", 20) {
+		p.names = r.someNames()
 	}
 	if bodies := p.bodiesInOrder(); len(bodies) > 0 && r.chance("vanishes", 20) {
 		ref := rapid.SampledFrom(bodies).Draw(r.rt, "body").ref

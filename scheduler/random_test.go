@@ -143,11 +143,16 @@ func (r *random) newActorCommand() *nodev1.Command {
 	key := r.pick("key", "", "", "x", "y")
 	if key != "" && r.chance("get", 50) {
 		return &nodev1.Command{Command: &nodev1.Command_GetOrCreateActor{GetOrCreateActor: &callboardv1.GetOrCreateRequest{
-			Namespace: "default", Name: "counter", Key: key, Pool: pool, Input: []byte(name), CrashPolicy: policy,
+			Namespace: "default", Name: r.actorName(), Key: key, Pool: pool, Input: []byte(name), CrashPolicy: policy,
 		}}}
 	}
-	return create(name, key, pool, policy)
+	return createNamed(name, r.actorName(), key, pool, policy)
 }
+
+// actorNames are the names that actors of random worlds have.
+var actorNames = []string{"bell", "counter"}
+
+func (r *random) actorName() string { return r.pick("actor name", "counter", "counter", "bell") }
 
 // someActor returns the name of an actor; empty: there is none.
 func (r *random) someActor() string {
@@ -166,8 +171,10 @@ func (r *random) someActor() string {
 
 func (r *random) everyActor() []*fsm.Actor {
 	var actors []*fsm.Actor
-	for a := range r.view.Actors(r.defaultNamespace(), "counter", 0) {
-		actors = append(actors, a)
+	for _, name := range actorNames {
+		for a := range r.view.Actors(r.defaultNamespace(), name, 0) {
+			actors = append(actors, a)
+		}
 	}
 	return actors
 }

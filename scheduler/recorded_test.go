@@ -259,6 +259,7 @@ func recordEverythingOfARunner(t *testing.T) {
 		report := p.hello(w)
 		h := report.GetHello().GetHello()
 		h.MetadataJson, h.AdvertisedAddr, h.KeepOnLeaseLost = fmt.Sprintf(`{"attempt":%d}`, h.GetAttempt()), "10.0.0.1:80", true
+		h.ActorNames = []string{"counter", fmt.Sprint("name", h.GetAttempt())}
 		if refusal := w.report(report).GetRefusal(); refusal != nil {
 			t.Fatalf("the Hello is refused: %v", refusal)
 		}

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -224,6 +225,9 @@ func (l line) processDoes() (*process, *nodev1.SessionReport) {
 func (l line) change(p *process) {
 	if l.has("attempt") { // of its next Hello
 		p.attempt = uint32(l.number("attempt", 0)) - 1
+	}
+	if l.has("handles") {
+		p.names = slices.DeleteFunc(strings.Split(l.text("handles", ""), "+"), func(name string) bool { return name == "any" })
 	}
 	p.version, p.slots = uint32(l.number("version", int64(p.version))), uint32(l.number("slots", int64(p.slots)))
 }

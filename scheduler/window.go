@@ -128,8 +128,9 @@ const maxNamedPerStep = 2_000
 
 // fill gives turns to the actors that come next.
 func (s *step) fill(p *fsm.Pool, bucket fsm.Bucket, turns []int64) {
-	if len(turns) > maxNamedPerStep {
-		turns, s.out.Unfinished = turns[:maxNamedPerStep], true
+	more := len(turns) > maxNamedPerStep
+	if more {
+		turns = turns[:maxNamedPerStep]
 	}
 	op := &logv1.PlanEvictions{NamespaceId: p.ID.Namespace[:], Pool: p.ID.Name, WindowFromMs: bucket.WindowFromMs, WindowTurns: bucket.WindowTurns}
 	n := s.nominees(p, turns)
@@ -138,7 +139,8 @@ func (s *step) fill(p *fsm.Pool, bucket fsm.Bucket, turns []int64) {
 			op.Evictions = append(op.Evictions, &logv1.PlannedEviction{Ref: refOp(a.Ref()), AtMs: at})
 		}
 	}
-	if len(op.GetEvictions()) > 0 {
+	if len(op.GetEvictions()) > 0 { // none: those that are left are handled by nobody else
+		s.out.Unfinished = s.out.Unfinished || more
 		s.do(&logv1.Op{Op: &logv1.Op_PlanEvictions{PlanEvictions: op}})
 	}
 }
@@ -148,6 +150,9 @@ func (s *step) unnamedOf(p *fsm.Pool, r *fsm.Runner, limit int) []*fsm.Actor {
 	var actors []*fsm.Actor
 	if toMove(&s.tx.State, p, r) == 0 {
 		return nil
+	}
+	if s.tx.ListsNames(p) && !r.Drain.Force {
+		return s.unnamedHandled(p, r, limit)
 	}
 	for a := range s.tx.ActorsOf(r, 0) {
 		if len(actors) == limit {
@@ -172,6 +177,9 @@ func (s *step) unnamePassedOver(p *fsm.Pool) {
 			return
 		}
 		if why := passedOver(&s.tx.State, p, head).blocked; why == "" || why == blockedDelay {
+			if stuck := s.namedUnhandled(p, head); len(stuck) > 0 {
+				s.unname(p, stuck)
+			}
 			return
 		}
 		s.unname(p, s.namedOn(head))

@@ -385,7 +385,12 @@ func (w *world) process(name string) *process {
 
 // create makes an actor whose name in the test is its input.
 func create(name, key, pool string, policy callboardv1.CrashPolicy) *nodev1.Command {
-	r := &callboardv1.CreateRequest{Namespace: "default", Name: "counter", Pool: pool, Input: []byte(name), CrashPolicy: policy}
+	return createNamed(name, "counter", key, pool, policy)
+}
+
+// createNamed is create of an actor whose name is not the usual one.
+func createNamed(label, name, key, pool string, policy callboardv1.CrashPolicy) *nodev1.Command {
+	r := &callboardv1.CreateRequest{Namespace: "default", Name: name, Pool: pool, Input: []byte(label), CrashPolicy: policy}
 	if key != "" {
 		r.Key = &key
 	}

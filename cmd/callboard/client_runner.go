@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,7 @@ type runnerJSON struct {
 	LostThresholdMs  uint32          `json:"lost_threshold_ms"`
 	LeaseAgeMs       int64           `json:"lease_age_ms"`
 	OnLeaseLost      string          `json:"on_lease_lost"`
+	ActorNames       []string        `json:"actor_names"` // empty: any
 	CreateTs         *int64          `json:"create_ts"`
 	DrainTs          *int64          `json:"drain_ts"`
 	StopTs           *int64          `json:"stop_ts"`
@@ -51,8 +53,8 @@ func runnerOf(r *callboardv1.Runner) runnerJSON {
 		State: enumText(r.GetState().String(), "RUNNER_STATE_"), IneligibleReason: r.GetIneligibleReason(),
 		DrainCause: enumText(r.GetDrainCause().String(), "DRAIN_CAUSE_"), Holder: r.GetHolder(), AdvertisedAddr: r.GetAdvertisedAddr(),
 		Metadata: rawJSON(r.GetMetadataJson()), LostThresholdMs: r.GetLostThresholdMs(), LeaseAgeMs: r.GetLeaseAgeMs(),
-		OnLeaseLost: string(onLeaseLost),
-		CreateTs:    ts(r.GetCreateTs()), DrainTs: ts(r.GetDrainTs()), StopTs: ts(r.GetStopTs()), LastPingTs: ts(r.GetLastPingTs()), LastConnectedTs: ts(r.GetLastConnectedTs()),
+		OnLeaseLost: string(onLeaseLost), ActorNames: append([]string{}, r.GetActorNames()...),
+		CreateTs: ts(r.GetCreateTs()), DrainTs: ts(r.GetDrainTs()), StopTs: ts(r.GetStopTs()), LastPingTs: ts(r.GetLastPingTs()), LastConnectedTs: ts(r.GetLastConnectedTs()),
 		Drain: drainOf(r.GetDrain()),
 	}
 }
@@ -148,6 +150,9 @@ func (g *globals) printRunner(r runnerJSON, index uint64) error {
 		}
 		t.row("slots used", fmt.Sprintf("%d of %d", r.TotalSlots-min(r.TotalSlots, r.RemainingSlots), r.TotalSlots))
 		t.row("actors", r.actorsCommand())
+		if len(r.ActorNames) > 0 {
+			t.row("actor names", strings.Join(r.ActorNames, ", "))
+		}
 		t.row("address", r.AdvertisedAddr)
 		t.row("held by node", r.Holder)
 		t.row("last heard", r.lastHeard())

@@ -11,10 +11,11 @@ import (
 type actorReader struct {
 	view     *fsm.View
 	censuses map[fsm.NamespaceID]census
+	handlers map[handledName]poolCount
 }
 
 func readActors(v *fsm.View) *actorReader {
-	return &actorReader{view: v, censuses: map[fsm.NamespaceID]census{}}
+	return &actorReader{view: v, censuses: map[fsm.NamespaceID]census{}, handlers: map[handledName]poolCount{}}
 }
 
 func (r *actorReader) census(ns *fsm.Namespace) census {
@@ -22,6 +23,21 @@ func (r *actorReader) census(ns *fsm.Namespace) census {
 	if !ok {
 		c = takeCensus(r.view, ns)
 		r.censuses[ns.ID] = c
+	}
+	return c
+}
+
+// runnersFor counts the runners of an actor's pool that handle its name.
+func (r *actorReader) runnersFor(a *fsm.Actor) poolCount {
+	p := r.view.ActorPool(a)
+	if !r.view.ListsNames(p) {
+		return r.census(r.view.ActorNamespace(a)).pool(p.ID.Name)
+	}
+	key := handledName{p.ID, a.Name}
+	c, ok := r.handlers[key]
+	if !ok {
+		c = takeHandlers(r.view, p, a.Name)
+		r.handlers[key] = c
 	}
 	return c
 }

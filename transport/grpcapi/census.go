@@ -20,6 +20,27 @@ type poolCount struct {
 	freeSlots    uint64 // of runners that may be given actors
 	newest       uint32 // highest version among connected, non-draining runners
 	newestFree   uint32 // highest version with a free slot
+	name         string // of the actors that the counted runners handle; empty: all are counted
+	others       int    // runners that have not ended and do not handle it
+}
+
+// handledName is a name of actors in a pool.
+type handledName struct {
+	pool fsm.PoolID
+	name string
+}
+
+// takeHandlers counts the runners of a pool that handle a name and have not ended.
+func takeHandlers(v *fsm.View, pool *fsm.Pool, name string) poolCount {
+	p := poolCount{name: name}
+	for r := range v.PoolRunners(pool) {
+		if r.Handles(name) {
+			p.add(r, v.Ineligible(r))
+		} else {
+			p.others++
+		}
+	}
+	return p
 }
 
 // census counts the runners of a namespace by pool, in one pass, once per request.
@@ -87,6 +108,9 @@ func whyWaiting(v *fsm.View, a *fsm.Actor) string {
 // breakdown lists the runners by what keeps them from being given actors.
 func (p poolCount) breakdown() string {
 	text := count(p.registered, "runner")
+	if p.others > 0 {
+		text += fmt.Sprintf(" that can run actors named %q (%d cannot)", p.name, p.others)
+	}
 	for _, part := range []struct {
 		count int
 		what  string

@@ -80,7 +80,7 @@ func (e *explanation) steps(m *callboardv1.Actor) []string {
 			clockTime(d.WallMs), count(int(d.InPool), "runner"), e.pool.ID.Name, d.Eligible, d.Newest, d.Version, scheduler.Rule(d.Rule), e.runnerUp()))
 	}
 	if a.Phase == fsm.Pending && !a.Paced() { // one that waits for its turn is in no queue
-		steps = append(steps, fmt.Sprintf("pool %s now: %s", e.pool.ID.Name, e.reader.census(e.ns).pool(e.pool.ID.Name).breakdown()))
+		steps = append(steps, fmt.Sprintf("pool %s now: %s", e.pool.ID.Name, e.reader.runnersFor(a).breakdown()))
 		steps = append(steps, count(int(e.view.PoolStats(e.pool).Pending), "pending actor")+" in the pool; the first that may use a freed slot gets it")
 		for held := range e.view.HeldVersions(e.pool) {
 			steps = append(steps, fmt.Sprintf("version %d of the pool is held back since %s: `callboard rollout release %s %d` lets its runners get actors again",
@@ -156,6 +156,9 @@ func (e *explanation) whyNot(r *fsm.Runner) string {
 	if e.view.Holds(e.pool, r.Version) && r.End == fsm.NotEnded {
 		return fmt.Sprintf("not %s: a rollback holds its version %d back; `callboard rollout release %s %d` lets it get actors again", name, r.Version, r.Pool.Name, r.Version)
 	}
+	if !r.Handles(e.actor.Name) && r.End == fsm.NotEnded {
+		return fmt.Sprintf("not %s: it has no handler for actors named %q", name, e.actor.Name)
+	}
 	switch reason := e.view.Ineligible(r); reason {
 	case "":
 	case "silent":
@@ -166,7 +169,7 @@ func (e *explanation) whyNot(r *fsm.Runner) string {
 	default:
 		return fmt.Sprintf("not %s: it is %s", name, reason)
 	}
-	in := e.reader.census(e.ns).pool(e.pool.ID.Name)
+	in := e.reader.runnersFor(e.actor)
 	switch t := e.actor.Trouble; {
 	case r.Version < in.newestFree:
 		return fmt.Sprintf("not %s: its version %d is older than %d, which has a free slot", name, r.Version, in.newestFree)

@@ -19,8 +19,7 @@ func (r *actorReader) reason(a *fsm.Actor) reason {
 		if unserved := whyUnserved(r.view, r.view.ActorPool(a)); unserved.code != "" && !a.Paced() {
 			return unserved
 		}
-		pool := r.view.ActorPool(a)
-		count := r.census(r.view.ActorNamespace(a)).pool(pool.ID.Name)
+		pool, count := r.view.ActorPool(a), r.runnersFor(a)
 		if until := awaitedUntil(r.view, a); until != 0 && count.newestFree < a.FloorVersion {
 			return reason{"awaiting_newer_version", fmt.Sprintf("it last ran on version %d, and no runner of that version or newer in pool %s takes actors: "+
 				"it waits for one until %s, and then goes to an older version", a.FloorVersion, pool.ID.Name, clockTime(until))}
@@ -50,10 +49,13 @@ func (p poolCount) whyPending(a *fsm.Actor, pool string) reason {
 	case a.Paced():
 		return reason{"eviction_paced", fmt.Sprintf("what ran on its lost runner is placed again one after the other, at the pace of pool %s, and its turn is at %s; "+
 			"a wake has it go first", pool, clockTime(a.RescheduleMs))}
+	case p.registered == 0 && p.others > 0:
+		return reason{"no_handler", fmt.Sprintf("no runner of pool %s has a handler for actors named %q (%s): start one that has",
+			pool, a.Name, count(p.others, "runner"))}
 	case p.registered == 0:
 		return reason{"no_runner", fmt.Sprintf("no runner of pool %s is registered: start one", pool)}
 	case p.connected == 0:
-		return reason{"no_runner_connected", fmt.Sprintf("no runner of pool %s is connected (%d away): they come back, or start one", pool, p.disconnected)}
+		return reason{"no_runner_connected", fmt.Sprintf("no runner of pool %s%s is connected (%d away): they come back, or start one", pool, p.which(), p.disconnected)}
 	case p.placeable > 0 && p.newestFree < a.FloorVersion:
 		return reason{"no_capacity_on_version", fmt.Sprintf("it last ran on version %d, and the free slots of pool %s are on version %d and older: it waits for a slot on version %d or newer",
 			a.FloorVersion, pool, p.newestFree, a.FloorVersion)}
@@ -62,6 +64,14 @@ func (p poolCount) whyPending(a *fsm.Actor, pool string) reason {
 	default:
 		return reason{"no_capacity", fmt.Sprintf("no free slot in pool %s (%s; %d slots in all): add runners or slots", pool, p.breakdown(), p.totalSlots)}
 	}
+}
+
+// which tells the counted runners from others of their pool.
+func (p poolCount) which() string {
+	if p.others == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" with a handler for actors named %q", p.name)
 }
 
 func whyBackingOff(v *fsm.View, a *fsm.Actor) reason {

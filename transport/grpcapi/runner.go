@@ -37,6 +37,7 @@ func (a *API) runnerMessage(v *fsm.View, r *fsm.Runner) *callboardv1.Runner {
 		IneligibleReason: v.Ineligible(r),
 		Drain:            a.engine.DrainStatus(v, r),
 		KeepOnLeaseLost:  r.KeepOnLeaseLost,
+		ActorNames:       r.Names.Names(),
 	}
 }
 

@@ -36,6 +36,8 @@ type runnerBody struct {
 	IneligibleReason string `json:"ineligible_reason" doc:"Why it gets no new actors; empty: it does."`
 	OnLeaseLost      string `json:"on_lease_lost" enum:"fence,keep" doc:"What happens to its actors when its lease ends. With keep nothing promises that one of them runs only once."`
 
+	ActorNames []string `json:"actor_names" nullable:"false" doc:"The names that it has handlers for: it gets no other actors. Empty: it gets all."`
+
 	Drain *drainBody `json:"drain" doc:"Null: it does not drain."`
 }
 
@@ -46,7 +48,7 @@ func (a *api) runner(m *callboardv1.Runner) runnerBody {
 		StopTs: stamp(m.GetStopTs()), LastPingTs: m.GetLastPingTs(), LastConnectedTs: stamp(m.GetLastConnectedTs()),
 		State:  strings.ToLower(strings.TrimPrefix(m.GetState().String(), "RUNNER_STATE_")),
 		Holder: m.GetHolder(), LeaseAgeMs: m.GetLeaseAgeMs(), LostThresholdMs: m.GetLostThresholdMs(), IneligibleReason: m.GetIneligibleReason(),
-		Drain: drainOf(m.GetDrain()), OnLeaseLost: "fence",
+		Drain: drainOf(m.GetDrain()), OnLeaseLost: "fence", ActorNames: append([]string{}, m.GetActorNames()...),
 	}
 	if m.GetKeepOnLeaseLost() {
 		body.OnLeaseLost = "keep"

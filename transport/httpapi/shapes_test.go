@@ -155,7 +155,7 @@ func TestAnswersHaveTheShapesThatClientsKnow(t *testing.T) {
 }
 
 // addedToRunners is what only this engine tells of a runner.
-var addedToRunners = []string{"state", "holder", "lease_age_ms", "lost_threshold_ms", "ineligible_reason", "on_lease_lost", "drain"}
+var addedToRunners = []string{"state", "holder", "lease_age_ms", "lost_threshold_ms", "ineligible_reason", "on_lease_lost", "actor_names", "drain"}
 
 // TestTheShapeCheckCanFail breaks an answer in every way that the check should see.
 func TestTheShapeCheckCanFail(t *testing.T) {

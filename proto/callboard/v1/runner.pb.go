@@ -188,6 +188,7 @@ type Hello struct {
 	ServerlessRequestId string                 `protobuf:"bytes,16,opt,name=serverless_request_id,json=serverlessRequestId,proto3" json:"serverless_request_id,omitempty"`
 	More                bool                   `protobuf:"varint,17,opt,name=more,proto3" json:"more,omitempty"`
 	ClusterId           string                 `protobuf:"bytes,18,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`                        // of the Welcome before: another cluster refuses the Hello. Empty: the runner is free to join any
+	ActorNames          []string               `protobuf:"bytes,20,rep,name=actor_names,json=actorNames,proto3" json:"actor_names,omitempty"`                     // that it has handlers for, at most 256; none: it is given actors of any name
 	KeepOnLeaseLost     bool                   `protobuf:"varint,19,opt,name=keep_on_lease_lost,json=keepOnLeaseLost,proto3" json:"keep_on_lease_lost,omitempty"` // its actors go on when its lease ends: nothing promises that one of them runs only once
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
@@ -340,6 +341,13 @@ func (x *Hello) GetClusterId() string {
 		return x.ClusterId
 	}
 	return ""
+}
+
+func (x *Hello) GetActorNames() []string {
+	if x != nil {
+		return x.ActorNames
+	}
+	return nil
 }
 
 func (x *Hello) GetKeepOnLeaseLost() bool {
@@ -1972,7 +1980,7 @@ const file_callboard_v1_runner_proto_rawDesc = "" +
 	"\fcommands_ack\x18\x04 \x01(\v2\x19.callboard.v1.CommandsAckH\x00R\vcommandsAck\x124\n" +
 	"\bdraining\x18\x05 \x01(\v2\x16.callboard.v1.DrainingH\x00R\bdraining\x121\n" +
 	"\agoodbye\x18\x06 \x01(\v2\x15.callboard.v1.GoodbyeH\x00R\agoodbyeB\t\n" +
-	"\amessage\"\xfd\x04\n" +
+	"\amessage\"\x9e\x05\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -1993,7 +2001,9 @@ const file_callboard_v1_runner_proto_rawDesc = "" +
 	"\x15serverless_request_id\x18\x10 \x01(\tR\x13serverlessRequestId\x12\x12\n" +
 	"\x04more\x18\x11 \x01(\bR\x04more\x12\x1d\n" +
 	"\n" +
-	"cluster_id\x18\x12 \x01(\tR\tclusterId\x12+\n" +
+	"cluster_id\x18\x12 \x01(\tR\tclusterId\x12\x1f\n" +
+	"\vactor_names\x18\x14 \x03(\tR\n" +
+	"actorNames\x12+\n" +
 	"\x12keep_on_lease_lost\x18\x13 \x01(\bR\x0fkeepOnLeaseLostJ\x04\b\r\x10\x0eR\x12previous_runner_id\"p\n" +
 	"\fRunningActor\x12(\n" +
 	"\x03ref\x18\x01 \x01(\v2\x16.callboard.v1.ActorRefR\x03ref\x12\x1a\n" +

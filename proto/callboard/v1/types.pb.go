@@ -1713,6 +1713,7 @@ type Runner struct {
 	IneligibleReason string                 `protobuf:"bytes,20,opt,name=ineligible_reason,json=ineligibleReason,proto3" json:"ineligible_reason,omitempty"` // empty while it can be given actors
 	NamespaceId      string                 `protobuf:"bytes,21,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
 	Drain            *Drain                 `protobuf:"bytes,22,opt,name=drain,proto3" json:"drain,omitempty"`                                                 // absent: it does not drain
+	ActorNames       []string               `protobuf:"bytes,24,rep,name=actor_names,json=actorNames,proto3" json:"actor_names,omitempty"`                     // that it is given; none: any
 	KeepOnLeaseLost  bool                   `protobuf:"varint,23,opt,name=keep_on_lease_lost,json=keepOnLeaseLost,proto3" json:"keep_on_lease_lost,omitempty"` // its actors go on when its lease ends: nothing promises that one of them runs only once
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -1902,6 +1903,13 @@ func (x *Runner) GetDrain() *Drain {
 	return nil
 }
 
+func (x *Runner) GetActorNames() []string {
+	if x != nil {
+		return x.ActorNames
+	}
+	return nil
+}
+
 func (x *Runner) GetKeepOnLeaseLost() bool {
 	if x != nil {
 		return x.KeepOnLeaseLost
@@ -2061,7 +2069,7 @@ func (x *Drain) GetHeld() bool {
 // Blocker is one reason why evictions that are due do not happen now.
 type Blocker struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"` // order, delay, rate, forced_moves, no_capacity, paused, receipts, runner_disconnected, runner_silent, called_off, moved_already, newer_version_away
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"` // order, delay, rate, forced_moves, no_capacity, paused, receipts, runner_disconnected, runner_silent, called_off, moved_already, newer_version_away, no_handler
 	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	UntilTs       int64                  `protobuf:"varint,3,opt,name=until_ts,json=untilTs,proto3" json:"until_ts,omitempty"` // about when it ends by itself; 0: unknown
 	unknownFields protoimpl.UnknownFields
@@ -3137,7 +3145,7 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"\akept_ts\x18\n" +
 	" \x01(\x03R\x06keptTs\x12\x1b\n" +
 	"\tforget_ts\x18\v \x01(\x03R\bforgetTs\x12\x1b\n" +
-	"\trunner_id\x18\f \x01(\tR\brunnerId\"\xb4\x06\n" +
+	"\trunner_id\x18\f \x01(\tR\brunnerId\"\xd5\x06\n" +
 	"\x06Runner\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\tR\brunnerId\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -3165,7 +3173,9 @@ const file_callboard_v1_types_proto_rawDesc = "" +
 	"\x0fadvertised_addr\x18\x13 \x01(\tR\x0eadvertisedAddr\x12+\n" +
 	"\x11ineligible_reason\x18\x14 \x01(\tR\x10ineligibleReason\x12!\n" +
 	"\fnamespace_id\x18\x15 \x01(\tR\vnamespaceId\x12)\n" +
-	"\x05drain\x18\x16 \x01(\v2\x13.callboard.v1.DrainR\x05drain\x12+\n" +
+	"\x05drain\x18\x16 \x01(\v2\x13.callboard.v1.DrainR\x05drain\x12\x1f\n" +
+	"\vactor_names\x18\x18 \x03(\tR\n" +
+	"actorNames\x12+\n" +
 	"\x12keep_on_lease_lost\x18\x17 \x01(\bR\x0fkeepOnLeaseLost\"\xa6\x03\n" +
 	"\x05Drain\x12.\n" +
 	"\x05cause\x18\x01 \x01(\x0e2\x18.callboard.v1.DrainCauseR\x05cause\x12\x19\n" +

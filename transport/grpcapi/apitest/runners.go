@@ -51,6 +51,11 @@ func (e *Engine) AddKeeper(pool, key string, version, slots uint32) fsm.RunnerID
 	return e.register(&logv1.RegisterRunner{Pool: pool, Key: key, Version: version, Slots: slots, KeepOnLeaseLost: true})
 }
 
+// AddHandler is AddRunner with one that gets only actors of certain names.
+func (e *Engine) AddHandler(pool, key string, version, slots uint32, names ...string) fsm.RunnerID {
+	return e.register(&logv1.RegisterRunner{Pool: pool, Key: key, Version: version, Slots: slots, ActorNames: names})
+}
+
 func (e *Engine) register(op *logv1.RegisterRunner) fsm.RunnerID {
 	pool := op.GetPool()
 	e.mu.Lock()

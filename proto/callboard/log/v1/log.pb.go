@@ -1905,7 +1905,8 @@ type RegisterRunner struct {
 	Replaces        []byte                 `protobuf:"bytes,13,opt,name=replaces,proto3" json:"replaces,omitempty"` // runner id of the previous instance with this key
 	Attempt         uint32                 `protobuf:"varint,14,opt,name=attempt,proto3" json:"attempt,omitempty"`  // of the Hello
 	KeepOnLeaseLost bool                   `protobuf:"varint,15,opt,name=keep_on_lease_lost,json=keepOnLeaseLost,proto3" json:"keep_on_lease_lost,omitempty"`
-	RequestId       []byte                 `protobuf:"bytes,16,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // of the request that it answers; empty: it connected by itself
+	RequestId       []byte                 `protobuf:"bytes,16,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`    // of the request that it answers; empty: it connected by itself
+	ActorNames      []string               `protobuf:"bytes,50,rep,name=actor_names,json=actorNames,proto3" json:"actor_names,omitempty"` // that it handles, in order and each once; none: any
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2052,6 +2053,13 @@ func (x *RegisterRunner) GetRequestId() []byte {
 	return nil
 }
 
+func (x *RegisterRunner) GetActorNames() []string {
+	if x != nil {
+		return x.ActorNames
+	}
+	return nil
+}
+
 // ResumeRunner gives a known runner a new session.
 type ResumeRunner struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -2064,6 +2072,7 @@ type ResumeRunner struct {
 	AdvertisedAddr  string                 `protobuf:"bytes,7,opt,name=advertised_addr,json=advertisedAddr,proto3" json:"advertised_addr,omitempty"`
 	Attempt         uint32                 `protobuf:"varint,8,opt,name=attempt,proto3" json:"attempt,omitempty"` // of the Hello: it rises
 	KeepOnLeaseLost bool                   `protobuf:"varint,9,opt,name=keep_on_lease_lost,json=keepOnLeaseLost,proto3" json:"keep_on_lease_lost,omitempty"`
+	ActorNames      []string               `protobuf:"bytes,50,rep,name=actor_names,json=actorNames,proto3" json:"actor_names,omitempty"` // that it handles, in order and each once; none: any
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2159,6 +2168,13 @@ func (x *ResumeRunner) GetKeepOnLeaseLost() bool {
 		return x.KeepOnLeaseLost
 	}
 	return false
+}
+
+func (x *ResumeRunner) GetActorNames() []string {
+	if x != nil {
+		return x.ActorNames
+	}
+	return nil
 }
 
 type DisconnectRunner struct {
@@ -5574,7 +5590,7 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\n" +
 	"ForgetPool\x12!\n" +
 	"\fnamespace_id\x18\x01 \x01(\fR\vnamespaceId\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\xf1\x03\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\x92\x04\n" +
 	"\x0eRegisterRunner\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12!\n" +
 	"\fnamespace_id\x18\x02 \x01(\fR\vnamespaceId\x12\x12\n" +
@@ -5595,7 +5611,9 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\aattempt\x18\x0e \x01(\rR\aattempt\x12+\n" +
 	"\x12keep_on_lease_lost\x18\x0f \x01(\bR\x0fkeepOnLeaseLost\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x10 \x01(\fR\trequestId\"\xa7\x02\n" +
+	"request_id\x18\x10 \x01(\fR\trequestId\x12\x1f\n" +
+	"\vactor_names\x182 \x03(\tR\n" +
+	"actorNames\"\xc8\x02\n" +
 	"\fResumeRunner\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12\x1d\n" +
 	"\n" +
@@ -5606,7 +5624,9 @@ const file_callboard_log_v1_log_proto_rawDesc = "" +
 	"\rmetadata_json\x18\x06 \x01(\tR\fmetadataJson\x12'\n" +
 	"\x0fadvertised_addr\x18\a \x01(\tR\x0eadvertisedAddr\x12\x18\n" +
 	"\aattempt\x18\b \x01(\rR\aattempt\x12+\n" +
-	"\x12keep_on_lease_lost\x18\t \x01(\bR\x0fkeepOnLeaseLost\"N\n" +
+	"\x12keep_on_lease_lost\x18\t \x01(\bR\x0fkeepOnLeaseLost\x12\x1f\n" +
+	"\vactor_names\x182 \x03(\tR\n" +
+	"actorNames\"N\n" +
 	"\x10DisconnectRunner\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\fR\brunnerId\x12\x1d\n" +
 	"\n" +

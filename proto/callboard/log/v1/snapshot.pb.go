@@ -786,8 +786,9 @@ type RunnerRecord struct {
 	Attempt           uint32                 `protobuf:"varint,37,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	KeepOnLeaseLost   bool                   `protobuf:"varint,38,opt,name=keep_on_lease_lost,json=keepOnLeaseLost,proto3" json:"keep_on_lease_lost,omitempty"`
 	DrainHeld         bool                   `protobuf:"varint,39,opt,name=drain_held,json=drainHeld,proto3" json:"drain_held,omitempty"`
-	RequestId         []byte                 `protobuf:"bytes,60,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // of the request that it answers; empty: it connected by itself
-	Expiring          bool                   `protobuf:"varint,61,opt,name=expiring,proto3" json:"expiring,omitempty"`                   // its request ends soon: a replacement is wanted
+	RequestId         []byte                 `protobuf:"bytes,60,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`    // of the request that it answers; empty: it connected by itself
+	Expiring          bool                   `protobuf:"varint,61,opt,name=expiring,proto3" json:"expiring,omitempty"`                      // its request ends soon: a replacement is wanted
+	ActorNames        []string               `protobuf:"bytes,50,rep,name=actor_names,json=actorNames,proto3" json:"actor_names,omitempty"` // that it handles, in order and each once; none: any
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -1107,6 +1108,13 @@ func (x *RunnerRecord) GetExpiring() bool {
 		return x.Expiring
 	}
 	return false
+}
+
+func (x *RunnerRecord) GetActorNames() []string {
+	if x != nil {
+		return x.ActorNames
+	}
+	return nil
 }
 
 type ActorRecord struct {
@@ -2442,7 +2450,7 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"\x0ewindow_from_ms\x18\x03 \x01(\x03R\fwindowFromMs\x12!\n" +
 	"\fwindow_turns\x18\x04 \x01(\rR\vwindowTurns\x12,\n" +
 	"\x12window_rate_micros\x18\x05 \x01(\x04R\x10windowRateMicros\x12\x1a\n" +
-	"\bemptying\x18\x06 \x01(\rR\bemptying\"\x89\n" +
+	"\bemptying\x18\x06 \x01(\rR\bemptying\"\xaa\n" +
 	"\n" +
 	"\fRunnerRecord\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x0e\n" +
@@ -2499,7 +2507,9 @@ const file_callboard_log_v1_snapshot_proto_rawDesc = "" +
 	"drain_held\x18' \x01(\bR\tdrainHeld\x12\x1d\n" +
 	"\n" +
 	"request_id\x18< \x01(\fR\trequestId\x12\x1a\n" +
-	"\bexpiring\x18= \x01(\bR\bexpiring\"\xf8\t\n" +
+	"\bexpiring\x18= \x01(\bR\bexpiring\x12\x1f\n" +
+	"\vactor_names\x182 \x03(\tR\n" +
+	"actorNames\"\xf8\t\n" +
 	"\vActorRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x12\n" +
