@@ -115,7 +115,11 @@ func (c *cuttable) Write(b []byte) (int, error) {
 	if err := c.pass(); err != nil {
 		return 0, err
 	}
-	return c.Conn.Write(b)
+	n, err := c.Conn.Write(b)
+	if err != nil { // the other end is gone: who reads hears of it too, also during a cut, as of a reset. gRPC calls a connection on
+		c.giveUp() // which nothing can be written alive, and tries it again without a pause, until the reader ends it.
+	}
+	return n, err
 }
 
 func (c *cuttable) Close() error {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"testing"
+	"testing/synctest"
 
 	"github.com/callboard/callboard/runner"
 )
@@ -12,6 +13,7 @@ func TestPhasesOfADecisionAreMeasured(t *testing.T) {
 		r := c.run(runner.Config{Slots: 100})
 		defer r.end()
 		c.populate(20, r)
+		synctest.Wait() // no decision is under way while the figures are read
 		families, err := c.leader().told.Gather()
 		if err != nil {
 			t.Fatal(err)
