@@ -3,6 +3,9 @@ package fsm
 import (
 	"iter"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	logv1 "github.com/callboard/callboard/proto/callboard/log/v1"
 )
@@ -315,4 +318,9 @@ func ValidPoolName(name string) bool {
 		}
 	}
 	return true
+}
+
+// Printable tells whether a text is UTF-8 without control characters: what people see of it in a table or a log is all that it has.
+func Printable(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
 }

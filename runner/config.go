@@ -154,6 +154,8 @@ func (c *Config) check() error {
 		}
 		if !utf8.ValidString(f.value) {
 			bad(f.name, "is not valid UTF-8")
+		} else if f.name == "Key" && !printable(f.value) {
+			bad(f.name, "%q has a control character", f.value)
 		}
 	}
 	if c.Slots > MaxSlots {

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -80,9 +82,14 @@ type registry struct {
 
 var defaultRegistry = &registry{}
 
+// printable tells whether the engine takes a text as a name: UTF-8 without control characters.
+func printable(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
+}
+
 func (r *registry) handle(name string, fn Handler, opts []Option) {
-	if name == "" || len(name) > maxActorName || !utf8.ValidString(name) {
-		panic(fmt.Sprintf("runner: Handle: an actor name has 1 to %d bytes of UTF-8", maxActorName))
+	if name == "" || len(name) > maxActorName || !printable(name) {
+		panic(fmt.Sprintf("runner: Handle: an actor name has 1 to %d bytes of UTF-8 without control characters", maxActorName))
 	}
 	reg := newRegistration(fn, opts)
 	r.mu.Lock()

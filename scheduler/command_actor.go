@@ -20,8 +20,8 @@ type newActor struct {
 
 func (n newActor) validate() *callboardv1.Error {
 	switch {
-	case len(n.name) < 1 || len(n.name) > fsm.MaxActorName || !utf8.ValidString(n.name):
-		return callboardv1.Refuse("api", "bad_request", "name: 1 to %d bytes of UTF-8, got %d", fsm.MaxActorName, len(n.name)).With("field", "name")
+	case len(n.name) < 1 || len(n.name) > fsm.MaxActorName || !fsm.Printable(n.name):
+		return callboardv1.Refuse("api", "bad_request", "name: 1 to %d bytes of UTF-8 without control characters, got %d", fsm.MaxActorName, len(n.name)).With("field", "name")
 	case n.key != nil && len(*n.key) < 1:
 		return callboardv1.Refuse("actor", "empty_key", "key: must not be empty; leave it out for an actor without a key")
 	case n.key != nil && len(*n.key) > fsm.MaxActorKey:

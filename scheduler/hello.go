@@ -82,8 +82,8 @@ func (s *step) validateHello(h *callboardv1.Hello) (fsm.InstanceID, *callboardv1
 	if !fsm.ValidPoolName(h.GetPool()) {
 		return bad("bad_pool", "pool: 1 to 128 printable characters without space or slash")
 	}
-	if len(h.GetKey()) < 1 || len(h.GetKey()) > maxRunnerKey || !utf8.ValidString(h.GetKey()) {
-		return bad("bad_key", "key: 1 to %d bytes of UTF-8, got %d", maxRunnerKey, len(h.GetKey()))
+	if len(h.GetKey()) < 1 || len(h.GetKey()) > maxRunnerKey || !fsm.Printable(h.GetKey()) {
+		return bad("bad_key", "key: 1 to %d bytes of UTF-8 without control characters, got %d", maxRunnerKey, len(h.GetKey()))
 	}
 	if h.GetSlots() < 1 || h.GetSlots() > fsm.MaxSlots {
 		return bad("bad_slots", "slots: 1 to %d, got %d", fsm.MaxSlots, h.GetSlots())
@@ -95,7 +95,7 @@ func (s *step) validateHello(h *callboardv1.Hello) (fsm.InstanceID, *callboardv1
 		return bad("bad_advertised_addr", "advertised_addr: at most %d bytes, without line breaks", maxAdvertised)
 	}
 	if !validNames(h.GetActorNames()) {
-		return bad("bad_actor_names", "actor_names: at most %d of 1 to %d bytes of UTF-8 each", fsm.MaxHandledNames, fsm.MaxActorName)
+		return bad("bad_actor_names", "actor_names: at most %d of 1 to %d bytes of UTF-8 without control characters each", fsm.MaxHandledNames, fsm.MaxActorName)
 	}
 	if h.GetAttempt() < 1 {
 		return bad("bad_attempt", "attempt: must rise from 1 with every dial of the process")
@@ -109,7 +109,7 @@ func (s *step) validateHello(h *callboardv1.Hello) (fsm.InstanceID, *callboardv1
 
 func validNames(names []string) bool {
 	return len(names) <= fsm.MaxHandledNames && !slices.ContainsFunc(names, func(name string) bool {
-		return name == "" || len(name) > fsm.MaxActorName || !utf8.ValidString(name)
+		return name == "" || len(name) > fsm.MaxActorName || !fsm.Printable(name)
 	})
 }
 

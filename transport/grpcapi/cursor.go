@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"hash/fnv"
+	"strings"
 )
 
 // A cursor is opaque to callers: base64 of a format byte, the kind of list, a mark of the question that it belongs to, and the place
@@ -54,6 +55,9 @@ func (q question) cursorAtName(name string) string { return q.cursor([]byte(name
 func (q question) place(cursor string) ([]byte, error) {
 	if cursor == "" {
 		return nil, nil
+	}
+	if strings.ContainsAny(cursor, "\r\n") { // the decoder skips them: another text would be the same cursor
+		return nil, badField("cursor", "cursor %q is not one that this API gave: it has a line break", clip(cursor))
 	}
 	if len(cursor) > maxCursor {
 		return nil, badField("cursor", "cursor has %d characters: it is not one that this API gave", len(cursor))

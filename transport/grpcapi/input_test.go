@@ -92,6 +92,7 @@ func TestBadInputIsRefusedByName(t *testing.T) {
 		{"create: unknown namespace", createActor(func(r *newActor) { r.Namespace = "elsewhere" }), "namespace.not_found", ""},
 		{"create: no name", createActor(func(r *newActor) { r.Name = "" }), "validation.invalid_input", "name"},
 		{"create: long name", createActor(func(r *newActor) { r.Name = strings.Repeat("n", 257) }), "api.bad_request", "name"},
+		{"create: name with a line break", createActor(func(r *newActor) { r.Name = "a\nb" }), "api.bad_request", "name"},
 		{"create: name is no UTF-8", createActor(func(r *newActor) { r.Name = "\xff" }), "api.bad_request", "name"},
 		{"create: empty key", createActor(func(r *newActor) { r.Key = key(0) }), "actor.empty_key", "key"},
 		{"create: key of 1025 bytes", createActor(func(r *newActor) { r.Key = key(1025) }), "actor.key_too_large", "key"},
@@ -329,5 +330,18 @@ func TestGoodInputAtTheLimitIsTaken(t *testing.T) {
 	}
 	if n := len(e.Submitted()); n != 2 {
 		t.Errorf("%d commands were submitted, want 2", n)
+	}
+}
+
+// A cursor is taken as it was given only: the decoder of base64 passes over line breaks, so that many texts would be one cursor.
+func TestACursorHasNoLineBreak(t *testing.T) {
+	names := ask(listActorNames, "default")
+	cursor := names.cursorAtName("counter")
+	if place, err := names.place(cursor); err != nil || string(place) != "counter" {
+		t.Fatalf("%q, %v", place, err)
+	}
+	for _, broken := range []string{cursor + "\n", "\r\n" + cursor, cursor[:5] + "\n" + cursor[5:]} {
+		_, err := names.place(broken)
+		expectRefusal(t, err, "api.bad_request", "cursor")
 	}
 }

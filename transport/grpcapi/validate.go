@@ -76,8 +76,8 @@ func checkActorName(name string) *callboardv1.Error {
 	if len(name) > fsm.MaxActorName {
 		return badField("name", "name has %d bytes, and at most %d are allowed", len(name), fsm.MaxActorName)
 	}
-	if !utf8.ValidString(name) {
-		return badField("name", "name is not valid UTF-8")
+	if !fsm.Printable(name) {
+		return badField("name", "name %q is not UTF-8 without control characters", clip(name))
 	}
 	return nil
 }
