@@ -102,9 +102,15 @@ func (a *api) registerActors() {
 }
 
 func (a *api) listActors(ctx context.Context, in *listActorsInput) (*answer[actorsBody], error) {
+	ids := append(commaList(in.ActorIDs), in.ActorID...)
+	for i, id := range ids {
+		if isForeignID(id) {
+			ids[i] = nobody
+		}
+	}
 	req := &callboardv1.ListRequest{
-		Namespace: in.Namespace, Name: in.Name, ActorIds: append(commaList(in.ActorIDs), in.ActorID...), RunnerId: in.RunnerID,
-		IncludeDestroyed: in.IncludeDestroyed, Limit: in.Limit, Cursor: in.Cursor, Consistency: in.consistency(),
+		Namespace: in.Namespace, Name: in.Name, ActorIds: ids, RunnerId: in.RunnerID,
+		IncludeDestroyed: in.IncludeDestroyed, Limit: in.limit(), Cursor: in.Cursor, Consistency: in.consistency(),
 	}
 	if in.hasKey {
 		req.Key = &in.Key
@@ -121,7 +127,7 @@ func (a *api) listActors(ctx context.Context, in *listActorsInput) (*answer[acto
 }
 
 func (a *api) listActorNames(ctx context.Context, in *NamesInput) (*answer[actorNamesBody], error) {
-	names, next, index, err := a.Pages.ActorNames(ctx, in.Namespace, in.Cursor, in.Limit)
+	names, next, index, err := a.Pages.ActorNames(ctx, in.Namespace, in.Cursor, in.limit())
 	if err != nil {
 		return nil, err
 	}

@@ -91,7 +91,7 @@ func register[I, O any](a *api, op huma.Operation, do func(context.Context, *I) 
 	if !op.SkipValidateParams {
 		op.Middlewares = append(op.Middlewares, onceEach)
 	}
-	op.Middlewares = append(op.Middlewares, readBody)
+	op.Middlewares = append(op.Middlewares, forPublishedClients, readBody)
 	if op.DefaultStatus == 0 {
 		op.DefaultStatus = http.StatusOK
 	}
@@ -128,9 +128,11 @@ func (p ReadParams) consistency() callboardv1.Consistency {
 
 // PageParams are in every list.
 type PageParams struct {
-	Limit  uint32 `query:"limit" maximum:"1000" doc:"How many items a page has: 1 to 1000; 0 is the default."`
+	Limit  uint64 `query:"limit" doc:"How many items a page has: 1 to 1000; 0 is the default; more is cut to 1000, with X-Callboard-Warning."`
 	Cursor string `query:"cursor" doc:"pagination.cursor of the page before."`
 }
+
+func (p PageParams) limit() uint32 { return uint32(min(p.Limit, maxPage)) }
 
 // WriteParams are in every write.
 type WriteParams struct {

@@ -38,7 +38,7 @@ func (a *api) withBrowserRules(next http.Handler) http.Handler {
 		h.Add("Vary", "Origin")
 		h.Set("Access-Control-Allow-Origin", origin)
 		h.Set("Access-Control-Allow-Credentials", "true")
-		h.Set("Access-Control-Expose-Headers", "X-Callboard-Index, X-Callboard-Authentication, Retry-After")
+		h.Set("Access-Control-Expose-Headers", "X-Callboard-Index, X-Callboard-Authentication, X-Callboard-Warning, Retry-After")
 		method := r.Header.Get("Access-Control-Request-Method")
 		if r.Method != http.MethodOptions || method == "" {
 			next.ServeHTTP(w, r)

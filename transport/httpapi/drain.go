@@ -143,7 +143,7 @@ type drainsBody struct {
 
 func (a *api) listDrains(ctx context.Context, in *listDrainsInput) (*answer[drainsBody], error) {
 	page, err := a.Runners.ListDrains(ctx, &callboardv1.ListDrainsRequest{
-		Namespace: in.Namespace, Pool: in.Pool, Limit: in.Limit, Cursor: in.Cursor, Consistency: in.consistency(),
+		Namespace: in.Namespace, Pool: in.Pool, Limit: in.limit(), Cursor: in.Cursor, Consistency: in.consistency(),
 	})
 	if err != nil {
 		return nil, err

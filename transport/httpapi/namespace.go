@@ -60,7 +60,7 @@ func (a *api) listNamespaces(ctx context.Context, in *listNamespacesInput) (*ans
 		in.Limit = namespacesPage
 	}
 	out := &answer[namespacesBody]{Body: namespacesBody{Namespaces: []namespaceBody{}}}
-	req := &callboardv1.NamespaceServiceListRequest{Name: in.Name, Limit: in.Limit, Cursor: in.Cursor, Consistency: in.consistency()}
+	req := &callboardv1.NamespaceServiceListRequest{Name: in.Name, Limit: in.limit(), Cursor: in.Cursor, Consistency: in.consistency()}
 	for {
 		page, err := a.Namespaces.List(ctx, req)
 		if err != nil {

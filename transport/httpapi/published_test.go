@@ -53,6 +53,44 @@ func TestThereAreNoEnvoys(t *testing.T) {
 	expectError(t, call(h, "GET", "/envoys?namespace=default&colour=red", ""), http.StatusBadRequest, "api.bad_request", "colour")
 }
 
+// TestAnIDOfTheReference is one of an actor that is gone: lists leave it out, and all else says that there is none. What only resembles it
+// is no id.
+func TestAnIDOfTheReference(t *testing.T) {
+	_, h := newHandler(1)
+	const foreign = "5mm1c4y0d3l6o2p8r7s9t0v1w2x3y4"
+	for _, ids := range []string{"&actor_ids=" + foreign, "&actor_id=" + foreign + "&actor_id=" + foreign[:29] + "z"} {
+		if got := read[actorsBody](t, ok(t, call(h, "GET", "/actors?namespace=default"+ids, ""))); len(got.Actors) != 0 {
+			t.Errorf("%s: %v", ids, got.Actors)
+		}
+	}
+	made := read[oneActorBody](t, ok(t, call(h, "POST", "/actors?namespace=default", newActor))).Actor.ActorID
+	got := read[actorsBody](t, ok(t, call(h, "GET", "/actors?namespace=default&actor_ids="+foreign+","+made, "")))
+	if len(got.Actors) != 1 || got.Actors[0].ActorID != made {
+		t.Errorf("beside one that is there: %v", got.Actors)
+	}
+	expectError(t, call(h, "GET", "/actors/"+foreign+"?namespace=default", ""), http.StatusNotFound, "actor.not_found", "")
+	expectError(t, call(h, "DELETE", "/actors/"+foreign+"?namespace=default", ""), http.StatusNotFound, "actor.not_found", "")
+	expectError(t, call(h, "GET", "/actors?namespace=elsewhere&actor_ids="+foreign, ""), http.StatusNotFound, "namespace.not_found", "")
+	for _, id := range []string{foreign[:29], foreign + "a", foreign[:29] + "A", foreign[:29] + "-"} {
+		expectError(t, call(h, "GET", "/actors?namespace=default&actor_ids="+id, ""), http.StatusBadRequest, "api.bad_request", "actor_ids")
+		expectError(t, call(h, "GET", "/actors/"+id+"?namespace=default", ""), http.StatusBadRequest, "api.bad_request", "actor_id")
+	}
+}
+
+// TestALongPageIsCut to what a page has at most, and a header says so.
+func TestALongPageIsCut(t *testing.T) {
+	_, h := newHandler(1)
+	for _, path := range []string{"/actors?namespace=default&name=a", "/actors/names?namespace=default", "/runners?namespace=default", "/runner-configs?namespace=default", "/namespaces?"} {
+		for limit, warned := range map[string]bool{"1000": false, "1001": true, "4294967297": true} {
+			got := ok(t, call(h, "GET", path+"&limit="+limit, ""))
+			if warning := got.header.Get(warningHeader); (warning != "") != warned {
+				t.Errorf("%s, limit %s: %q", path, limit, warning)
+			}
+		}
+		expectError(t, call(h, "GET", path+"&limit=18446744073709551616", ""), http.StatusBadRequest, "api.bad_request", "limit")
+	}
+}
+
 // TestWhatClientsPutBesideAKind is taken and named in a warning: the config is kept without it. A misspelt field is still refused, and so
 // is one that is known elsewhere.
 func TestWhatClientsPutBesideAKind(t *testing.T) {

@@ -181,7 +181,7 @@ func oneRollout(r *callboardv1.Rollout, index uint64) *answer[oneRolloutBody] {
 
 func (a *api) listRollouts(ctx context.Context, in *listRolloutsInput) (*answer[rolloutsBody], error) {
 	page, err := a.Rollouts.List(ctx, &callboardv1.RolloutServiceListRequest{
-		Namespace: in.Namespace, Pool: in.Pool, Limit: in.Limit, Cursor: in.Cursor, Consistency: in.consistency(),
+		Namespace: in.Namespace, Pool: in.Pool, Limit: in.limit(), Cursor: in.Cursor, Consistency: in.consistency(),
 	})
 	if err != nil {
 		return nil, err

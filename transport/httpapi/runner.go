@@ -106,7 +106,7 @@ func (a *api) registerRunners() {
 func (a *api) listRunners(ctx context.Context, in *listRunnersInput) (*answer[runnersBody], error) {
 	page, err := a.Runners.List(ctx, &callboardv1.RunnerServiceListRequest{
 		Namespace: in.Namespace, Pool: in.Name, RunnerIds: append(commaList(in.RunnerIDs), in.RunnerID...), IncludeStopped: in.IncludeStopped,
-		Limit: in.Limit, Cursor: in.Cursor, Consistency: in.consistency(),
+		Limit: in.limit(), Cursor: in.Cursor, Consistency: in.consistency(),
 	})
 	if err != nil {
 		return nil, err
@@ -119,7 +119,7 @@ func (a *api) listRunners(ctx context.Context, in *listRunnersInput) (*answer[ru
 }
 
 func (a *api) listRunnerNames(ctx context.Context, in *NamesInput) (*answer[runnerNamesBody], error) {
-	names, next, index, err := a.Pages.RunnerNames(ctx, in.Namespace, in.Cursor, in.Limit)
+	names, next, index, err := a.Pages.RunnerNames(ctx, in.Namespace, in.Cursor, in.limit())
 	if err != nil {
 		return nil, err
 	}

@@ -107,7 +107,7 @@ func (a *api) listConfigs(ctx context.Context, in *listConfigsInput) (*answer[co
 	out := &answer[configsBody]{Body: configsBody{RunnerConfigs: map[string]datacentersOfConfig{}}}
 	cursor := in.Cursor
 	for {
-		pools, next, index, err := a.Pages.PoolConfigs(ctx, in.Namespace, cursor, in.Limit)
+		pools, next, index, err := a.Pages.PoolConfigs(ctx, in.Namespace, cursor, in.limit())
 		if err != nil {
 			return nil, err
 		}
