@@ -143,7 +143,7 @@ func TestBadInputIsRefusedByName(t *testing.T) {
 		{"POST", "/namespaces", `{"name":"default","display_name":"A"}`, 409, "namespace.name_not_unique", ""},
 		{"POST", "/namespaces", `{"name":"` + strings.Repeat("a", 2<<20) + `"}`, 413, "api.payload_too_large", ""},
 		{"GET", "/runner-configs/nope?namespace=default", "", 404, "pool.not_found", ""},
-		{"DELETE", "/runner-configs/nope?namespace=default", "", 404, "pool.not_found", ""},
+		{"DELETE", "/runner-configs/nope?namespace=elsewhere", "", 404, "namespace.not_found", ""},
 	} {
 		name := fmt.Sprintf("%s %.60s %.60s", test.method, test.path, test.body)
 		t.Run(name, func(t *testing.T) {

@@ -77,6 +77,31 @@ func TestAnIDOfTheReference(t *testing.T) {
 	}
 }
 
+// TestAPoolIsDeletedAsClientsExpect: it is gone however often and by whichever call, and nothing was changed about an endpoint. What was
+// read can be written back.
+func TestAPoolIsDeletedAsClientsExpect(t *testing.T) {
+	_, h := newHandler(0)
+	for range 2 {
+		if got := ok(t, call(h, "DELETE", configPath, "")); got.text != "{}\n" {
+			t.Errorf("deleted: %s", got.text)
+		}
+	}
+	for _, there := range []bool{true, false} {
+		if there {
+			ok(t, call(h, "PUT", configPath, `{"normal":{}}`))
+			read := ok(t, call(h, "GET", configPath, "")).text
+			if !strings.Contains(read, `"protocol_version":null`) {
+				t.Errorf("read: %s", read)
+			}
+			ok(t, call(h, "PUT", configPath, read))
+		}
+		if got := ok(t, call(h, "PUT", configPath, `{"datacenters":{}}`)); got.text != `{"endpoint_config_changed":false}`+"\n" {
+			t.Errorf("there %v, deleted by an empty map: %s", there, got.text)
+		}
+	}
+	expectError(t, call(h, "PUT", configPath, `{"normal":{},"protocol_version":2}`), http.StatusBadRequest, "runner_config.invalid", "protocol_version")
+}
+
 // TestALongPageIsCut to what a page has at most, and a header says so.
 func TestALongPageIsCut(t *testing.T) {
 	_, h := newHandler(1)

@@ -16,6 +16,7 @@ type runnerConfigBody struct {
 	Normal     *normalBody     `json:"normal,omitempty"`
 	Serverless *serverlessBody `json:"serverless,omitempty"`
 	Metadata   json.RawMessage `json:"metadata,omitempty" doc:"Any JSON."`
+	Protocol   *uint32         `json:"protocol_version" doc:"Null: the reference has the version of a protocol there that this engine does not speak."`
 	PoolError  *poolErrorBody  `json:"runner_pool_error" doc:"Why the endpoint of a serverless pool gives no runners; null: nothing is wrong with it."`
 }
 
@@ -153,7 +154,7 @@ func (a *api) putConfig(ctx context.Context, in *putConfigInput) (*answer[putCon
 		if err != nil {
 			return nil, err
 		}
-		return &answer[putConfigBody]{Index: indexText(got.GetIndex()), Body: putConfigBody{EndpointConfigChanged: true}}, nil
+		return &answer[putConfigBody]{Index: indexText(got.GetIndex()), Body: putConfigBody{}}, nil
 	}
 	got, err := a.Pools.Put(ctx, &callboardv1.PoolServicePutRequest{
 		Namespace: in.Namespace, Name: in.RunnerName, Config: wanted.config, IdempotencyKey: in.IdempotencyKey,
@@ -166,6 +167,9 @@ func (a *api) putConfig(ctx context.Context, in *putConfigInput) (*answer[putCon
 
 func (a *api) deleteConfig(ctx context.Context, in *deleteConfigInput) (*answer[emptyBody], error) {
 	got, err := a.Pools.Delete(ctx, &callboardv1.PoolServiceDeleteRequest{Namespace: in.Namespace, Name: in.RunnerName, IdempotencyKey: in.IdempotencyKey})
+	if refusal, ok := callboardv1.AsRefusal(err); ok && refusal.Name() == "pool.not_found" {
+		return &answer[emptyBody]{}, nil // it is as the caller wants it
+	}
 	if err != nil {
 		return nil, err
 	}

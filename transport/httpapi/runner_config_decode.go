@@ -88,6 +88,10 @@ func decodeDatacenter(fields map[string]field) (*wantedConfig, error) {
 		switch name {
 		case "normal", "serverless", "metadata", "drain_on_version_upgrade":
 		case "runner_pool_error": // what reads show: whoever writes back what was read means no change of it
+		case "protocol_version": // reads show null
+			if !f.null() {
+				return nil, invalid(f.path, "it can only be null: this engine does not speak the protocols of the reference")
+			}
 		case "metadata_poll_interval": // rivetkit puts it there, where its own engine drops it
 			w.unused = append(w.unused, f.path+": it has no effect beside a kind: a serverless pool has it inside serverless")
 		default:
