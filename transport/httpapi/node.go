@@ -63,11 +63,14 @@ type datacentersBody struct {
 }
 
 // datacentersInput remembers under which address the caller reached the node: that is the datacenter's for this caller.
-type datacentersInput struct{ host string }
+type datacentersInput struct{ url string }
 
-// Resolve keeps the host.
+// Resolve keeps the address, with https if that is how the caller came.
 func (in *datacentersInput) Resolve(ctx huma.Context) []error {
-	in.host = ctx.Host()
+	in.url = "http://" + ctx.Host()
+	if ctx.TLS() != nil {
+		in.url = "https://" + ctx.Host()
+	}
 	return nil
 }
 
@@ -114,6 +117,6 @@ func (a *api) registerNode() {
 		})
 	register(a, huma.Operation{OperationID: "datacenters_list", Method: http.MethodGet, Path: "/datacenters", Summary: "The one datacenter that this cluster is", SkipValidateParams: true},
 		func(_ context.Context, in *datacentersInput) (*answer[datacentersBody], error) {
-			return &answer[datacentersBody]{Body: datacentersBody{Datacenters: []datacenterBody{{Label: 1, Name: a.Datacenter, URL: "http://" + in.host}}}}, nil
+			return &answer[datacentersBody]{Body: datacentersBody{Datacenters: []datacenterBody{{Label: 1, Name: a.Datacenter, URL: in.url}}}}, nil
 		})
 }

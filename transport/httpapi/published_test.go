@@ -18,6 +18,16 @@ func TestTheFirstCallsOfPublishedClients(t *testing.T) {
 	}
 }
 
+// TestADatacenterIsWhereItWasAsked, over TLS too: clients go on with the address that they are told.
+func TestADatacenterIsWhereItWasAsked(t *testing.T) {
+	_, h := newHandler(0)
+	for _, origin := range []string{"http://127.0.0.1:6420", "https://127.0.0.1:6420"} {
+		if got := ok(t, call(h, "GET", origin+"/datacenters", "")); !strings.Contains(got.text, `"`+origin+`"`) {
+			t.Errorf("asked at %s: %s", origin, got.text)
+		}
+	}
+}
+
 // TestWhatARunnerAsks: the newest version of a pool that is named, and how often to ask again. Who names none, or one that is not there, is
 // answered without.
 func TestWhatARunnerAsks(t *testing.T) {
