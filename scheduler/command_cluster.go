@@ -27,7 +27,9 @@ func (s *step) createNamespace(r *callboardv1.NamespaceServiceCreateRequest) Ans
 		display = r.GetName()
 	}
 	if !fsm.Printable(display) || len(display) > 4*maxDisplayName || len([]rune(display)) > maxDisplayName || display != strings.Join(strings.Fields(display), " ") {
-		return refuse(callboardv1.Refuse("namespace", "failed_to_create", "display_name: 1 to %d characters, none of them a control character, and only single spaces between words, got %q", maxDisplayName, clipText(display)).With("field", "display_name"))
+		return refuse(callboardv1.Refuse("namespace", "failed_to_create",
+			"display_name: 1 to %d characters, none of them a control character, and only single spaces between words, got %q",
+			maxDisplayName, clipText(display)).With("field", "display_name"))
 	}
 	id := s.mint()
 	switch s.do(&logv1.Op{Op: &logv1.Op_PutNamespace{PutNamespace: &logv1.PutNamespace{NamespaceId: id[:], Name: r.GetName(), DisplayName: display}}}) {

@@ -81,7 +81,7 @@ func TestFieldsAtTheirLimits(t *testing.T) {
 		{"a key of 1025 bytes", with(key(long(1025))), "actor.key_too_large"},
 		{"a name with a line break", with(func(r *callboardv1.CreateRequest) { r.Name = "a\nb" }), "api.bad_request"},
 		{"a name with NUL", with(func(r *callboardv1.CreateRequest) { r.Name = "a\x00" }), "api.bad_request"},
-		{"a name that rings", with(func(r *callboardv1.CreateRequest) { r.Name = "a\u009b" }), "api.bad_request"},
+		{"a name with a C1 control", with(func(r *callboardv1.CreateRequest) { r.Name = "a\u009b" }), "api.bad_request"},
 		{"a key that is no UTF-8", with(key(bad)), "api.bad_request"},
 		{"an input of 4 MiB", with(func(r *callboardv1.CreateRequest) { r.Input = make([]byte, 4<<20) }), ""},
 		{"an input of a byte more", with(func(r *callboardv1.CreateRequest) { r.Input = make([]byte, 4<<20+1) }), "actor.input_too_large"},

@@ -115,7 +115,10 @@ func TestAPoolIsDeletedAsClientsExpect(t *testing.T) {
 // TestALongPageIsCut to what a page has at most, and a header says so.
 func TestALongPageIsCut(t *testing.T) {
 	_, h := newHandler(1)
-	for _, path := range []string{"/actors?namespace=default&name=a", "/actors/names?namespace=default", "/runners?namespace=default", "/runner-configs?namespace=default", "/namespaces?"} {
+	for _, path := range []string{
+		"/actors?namespace=default&name=a", "/actors/names?namespace=default", "/runners?namespace=default",
+		"/runner-configs?namespace=default", "/namespaces?",
+	} {
 		for limit, warned := range map[string]bool{"1000": false, "1001": true, "4294967297": true} {
 			got := ok(t, call(h, "GET", path+"&limit="+limit, ""))
 			if warning := got.header.Get(warningHeader); (warning != "") != warned {
