@@ -280,6 +280,7 @@ func TestHandlePanicsOnMisuse(t *testing.T) {
 	for name, misuse := range map[string]func(r *Runner){
 		"empty name":      func(r *Runner) { r.Handle("", untilStopped) },
 		"long name":       func(r *Runner) { r.Handle(strings.Repeat("a", maxActorName+1), untilStopped) },
+		"a line break":    func(r *Runner) { r.Handle("a\nb", untilStopped) },
 		"no UTF-8":        func(r *Runner) { r.Handle("\xff", untilStopped) },
 		"too late":        func(r *Runner) { r.registry.handled(); r.Handle("a", untilStopped) },
 		"any too late":    func(r *Runner) { r.registry.handled(); r.HandleAny(untilStopped) },

@@ -77,6 +77,7 @@ func TestFromEnvRefuses(t *testing.T) {
 		{"CALLBOARD_WHEN_DRAINED", "leave", "WhenDrained"},
 		{"CALLBOARD_RUNNER_METADATA", "{", "JSON"},
 		{"CALLBOARD_RUNNER_KEY", strings.Repeat("k", 257), "Key"},
+		{"CALLBOARD_RUNNER_KEY", "a\nb", "control character"},
 		{"CALLBOARD_RUNNER_KEY", "\xff", "UTF-8"},
 		{"RIVET_ENDPOINT", "localhost", "host:port"},
 		{"RIVET_ENDPOINT", "a:1,http://", "URL"},
